@@ -1,0 +1,19 @@
+"""devlaunch runs an app, restarts it on save and keeps the debugger attached throughout."""
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "run"]
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from devlaunch.launcher import run
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that the guardian (which imports this package) stays small and starts at once.
+    if name == "run":
+        from devlaunch.launcher import run
+
+        return run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The pure core: no os, time, socket, threading or subprocess; time is an argument."""

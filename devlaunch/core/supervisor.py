@@ -1,0 +1,378 @@
+"""The life of the app's process: what to do about changes, exits, signals and the debugger.
+
+Theory of operation. At most one child exists. Each event meets exactly one entry of `TABLE`, which
+names what happens; a pair that is missing is a defect and raises `StateError`. A state is a frozen
+dataclass that carries all that is known while it lasts. What is wanted (`Stopping.then`: another
+generation, or the end) is kept apart from what is (the child still runs). Time is an argument;
+`deadline` tells the owner when to hand in `DeadlineReached`.
+
+Stopping climbs a ladder, one rung at each deadline: ask (control channel, or SIGTERM to a program
+that is no server), SIGTERM to the session, SIGKILL to the session and to all that carries the mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum, auto
+from typing import Any
+
+from devlaunch.config import WhilePaused
+from devlaunch.errors import EX_USAGE, StateError
+from devlaunch.events import (
+    AskToStop,
+    ChildExited,
+    ChildFailed,
+    ChildServing,
+    DeadlineReached,
+    DebuggeePaused,
+    DebuggeeResumed,
+    Exit,
+    Failure,
+    FilesChanged,
+    KillSession,
+    Launched,
+    ReleaseDebuggee,
+    Report,
+    RestartRequested,
+    SpawnChild,
+    StopRequested,
+    TerminateSession,
+)
+
+TERM_WAIT = 0.3
+"""Seconds between SIGTERM to the session and SIGKILL."""
+
+Actions = list[object]
+
+
+class Then(Enum):
+    """What is wanted once the child is gone."""
+
+    RESTART = auto()
+    END = auto()
+
+
+class Rung(IntEnum):
+    """How insistently the child has been told to stop."""
+
+    ASKED = 0
+    TERMINATED = 1
+    KILLED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a generation is (to be) started: the files that changed, and when that was seen."""
+
+    paths: tuple[str, ...]
+    since: float
+
+    def plus(self, paths: Iterable[str]) -> Cause:
+        """The same cause with more files; the clock keeps running from the first."""
+        return replace(self, paths=tuple(dict.fromkeys((*self.paths, *paths))))
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing has been started yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """The child loads the app."""
+
+    cause: Cause
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The child answers, or its program runs."""
+
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The debugger holds the app; `pending` is the change that waits for continue."""
+
+    before: Starting | Serving
+    pending: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The child was told to stop; without a `deadline` the debugger holds it in its shutdown."""
+
+    then: Then
+    cause: Cause
+    deadline: float | None
+    rung: Rung = Rung.ASKED
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """No child: the last one could not run the app, crashed or ended. A change starts the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The launcher is about to end; whatever still arrives is of no consequence."""
+
+
+State = Idle | Starting | Serving | Paused | Stopping | Broken | Ended
+_Handler = Callable[["Supervisor", Any, Any, float], State]
+
+
+class Supervisor:
+    """Turns events into actions; see the module's theory of operation.
+
+    `grace` is in seconds. With `reload` false the end of the child is the end of the launcher.
+    """
+
+    def __init__(self, *, grace: float, while_paused: WhilePaused, reload: bool) -> None:
+        self.state: State = Idle()
+        self.generation = 0
+        self._grace = grace
+        self._while_paused = while_paused
+        self._reload = reload
+        self._has_served = False
+        self._unserved: tuple[str, ...] = ()
+        self._actions: Actions = []
+
+    @property
+    def deadline(self) -> float | None:
+        """When `DeadlineReached` is due, in the time that `handle` is given; None for never."""
+        return self.state.deadline if isinstance(self.state, Stopping) else None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether any source file's change should start the app again."""
+        return isinstance(self.state, Broken)
+
+    def handle(self, event: object, now: float) -> Actions:
+        """Take an event, return the actions to carry out in order. StateError for a defect."""
+        handler = TABLE.get((type(self.state), type(event)))
+        if handler is None:
+            raise StateError(f"{type(self.state).__name__} has no entry for {event!r}")
+        self._actions = []
+        self.state = handler(self, self.state, event, now)
+        return self._actions
+
+    def _do(self, action: object) -> None:
+        self._actions.append(action)
+
+    # --- starting -------------------------------------------------------------------------------
+
+    def _start(self, cause: Cause) -> Starting:
+        self.generation += 1
+        # Files whose change never reached a serving child may still have stale bytecode about.
+        self._unserved = tuple(dict.fromkeys((*self._unserved, *cause.paths)))
+        self._do(SpawnChild(self.generation, self._unserved))
+        return Starting(cause)
+
+    def _launched(self, state: Idle, event: Launched, now: float) -> State:
+        return self._start(Cause((), now))
+
+    def _start_again(
+        self, state: Broken, event: FilesChanged | RestartRequested, now: float
+    ) -> State:
+        cause = Cause(_paths(event), now)
+        self._do(Report("reloading", paths=cause.paths))
+        return self._start(cause)
+
+    def _served(self, state: Starting, event: ChildServing, now: float) -> State:
+        self._report_served(state.cause, now)
+        return Serving()
+
+    def _served_while_paused(self, state: Paused, event: ChildServing, now: float) -> State:
+        if isinstance(state.before, Starting):
+            self._report_served(state.before.cause, now)
+        return replace(state, before=Serving())
+
+    def _report_served(self, cause: Cause, now: float) -> None:
+        what = "reloaded" if self._has_served or self.generation > 1 else "ready"
+        self._has_served = True
+        self._unserved = ()
+        self._do(Report(what, paths=cause.paths, elapsed=now - cause.since))
+
+    def _note_failure(self, state: Starting | Serving, event: ChildFailed, now: float) -> State:
+        return replace(state, failure=event.failure)
+
+    def _note_failure_while_paused(self, state: Paused, event: ChildFailed, now: float) -> State:
+        return replace(state, before=replace(state.before, failure=event.failure))
+
+    # --- the child ended by itself --------------------------------------------------------------
+
+    def _crashed(self, state: Starting | Serving, event: ChildExited, now: float) -> State:
+        failure = state.failure
+        if failure:
+            self._do(Report("broken", failure=failure, status=event.status))
+        else:
+            self._do(Report("exited", status=event.status))
+        if failure and failure.is_usage and self.generation == 1:
+            return self._end(EX_USAGE)
+        if not self._reload:
+            return self._end(event.status)
+        return Broken()
+
+    def _crashed_while_paused(self, state: Paused, event: ChildExited, now: float) -> State:
+        after = self._crashed(state.before, event, now)
+        if state.pending and isinstance(after, Broken):
+            return self._start(state.pending)
+        return after
+
+    # --- changes, restarts ----------------------------------------------------------------------
+
+    def _restart(
+        self, state: Starting | Serving, event: FilesChanged | RestartRequested, now: float
+    ) -> State:
+        cause = Cause(_paths(event), now)
+        if isinstance(state, Starting):
+            cause = state.cause.plus(cause.paths)
+        self._do(Report("reloading", paths=cause.paths))
+        return self._stop(Then.RESTART, cause, now)
+
+    def _changed_while_paused(self, state: Paused, event: FilesChanged, now: float) -> State:
+        if self._while_paused is WhilePaused.RESTART:
+            return self._restart_paused(state, event, now)
+        self._do(Report("waiting-while-paused", paths=event.paths))
+        pending = state.pending or Cause((), now)
+        return replace(state, pending=pending.plus(event.paths))
+
+    def _restart_paused(
+        self, state: Paused, event: FilesChanged | RestartRequested, now: float
+    ) -> State:
+        self._do(ReleaseDebuggee())
+        pending = state.pending.paths if state.pending else ()
+        return self._restart(state.before, FilesChanged((*pending, *_paths(event))), now)
+
+    def _paused(self, state: Starting | Serving, event: DebuggeePaused, now: float) -> State:
+        return Paused(before=state)
+
+    def _resumed(self, state: Paused, event: DebuggeeResumed, now: float) -> State:
+        if state.pending is None:
+            return state.before
+        return self._restart(state.before, FilesChanged(state.pending.paths), now)
+
+    def _changed_while_stopping(self, state: Stopping, event: FilesChanged, now: float) -> State:
+        return replace(state, cause=state.cause.plus(event.paths))
+
+    # --- stopping -------------------------------------------------------------------------------
+
+    def _stop(self, then: Then, cause: Cause, now: float, signal: int | None = None) -> Stopping:
+        self._do(AskToStop(self.generation, signal))
+        return Stopping(then, cause, deadline=now + self._grace, signal=signal)
+
+    def _finish(self, state: Starting | Serving, event: StopRequested, now: float) -> State:
+        self._do(Report("stopping"))
+        return self._stop(Then.END, Cause((), now), now, event.signal)
+
+    def _finish_paused(self, state: Paused, event: StopRequested, now: float) -> State:
+        self._do(ReleaseDebuggee())
+        return self._finish(state.before, event, now)
+
+    def _finish_stopping(self, state: Stopping, event: StopRequested, now: float) -> State:
+        if state.then is Then.END:
+            return self._kill(state, now)
+        self._do(Report("stopping"))
+        if state.deadline is None:
+            self._do(ReleaseDebuggee())
+        return self._stop(Then.END, state.cause, now, event.signal)
+
+    def _finish_without_child(
+        self, state: Idle | Broken, event: StopRequested, now: float
+    ) -> State:
+        return self._end(-event.signal if event.signal else 0)
+
+    def _climb(self, state: Stopping, event: DeadlineReached, now: float) -> State:
+        if state.rung is not Rung.ASKED:
+            return self._kill(state, now)
+        self._do(TerminateSession(self.generation))
+        return replace(state, rung=Rung.TERMINATED, deadline=now + TERM_WAIT)
+
+    def _kill(self, state: Stopping, now: float) -> State:
+        self._do(KillSession(self.generation))
+        return replace(state, rung=Rung.KILLED, deadline=now + 1.0)
+
+    def _gone(self, state: Stopping, event: ChildExited, now: float) -> State:
+        if state.then is Then.RESTART:
+            return self._start(state.cause)
+        if state.signal and state.rung is not Rung.ASKED:
+            return self._end(-state.signal)  # the rung's signal was ours, not the user's wish
+        return self._end(event.status)
+
+    def _paused_in_shutdown(self, state: Stopping, event: DebuggeePaused, now: float) -> State:
+        if state.then is Then.END:
+            self._do(ReleaseDebuggee())
+            return state
+        return replace(state, deadline=None)  # a breakpoint is sacred: shutdown hooks' too
+
+    def _resumed_in_shutdown(self, state: Stopping, event: DebuggeeResumed, now: float) -> State:
+        return replace(state, deadline=state.deadline or now + self._grace)
+
+    def _end(self, status: int) -> Ended:
+        self._do(Exit(status))
+        return Ended()
+
+    # --- nothing to do --------------------------------------------------------------------------
+
+    def _stay(self, state: State, event: object, now: float) -> State:
+        return state
+
+
+def _paths(event: FilesChanged | RestartRequested) -> tuple[str, ...]:
+    return event.paths if isinstance(event, FilesChanged) else ()
+
+
+_S = Supervisor
+TABLE: dict[tuple[type, type], _Handler] = {
+    (Idle, Launched): _S._launched,
+    (Idle, StopRequested): _S._finish_without_child,
+    (Idle, FilesChanged): _S._stay,
+    (Idle, RestartRequested): _S._stay,
+    (Starting, ChildServing): _S._served,
+    (Starting, ChildFailed): _S._note_failure,
+    (Starting, ChildExited): _S._crashed,
+    (Starting, FilesChanged): _S._restart,
+    (Starting, RestartRequested): _S._restart,
+    (Starting, StopRequested): _S._finish,
+    (Starting, DebuggeePaused): _S._paused,
+    (Starting, DebuggeeResumed): _S._stay,
+    (Serving, ChildFailed): _S._note_failure,
+    (Serving, ChildExited): _S._crashed,
+    (Serving, FilesChanged): _S._restart,
+    (Serving, RestartRequested): _S._restart,
+    (Serving, StopRequested): _S._finish,
+    (Serving, DebuggeePaused): _S._paused,
+    (Serving, DebuggeeResumed): _S._stay,
+    (Paused, ChildServing): _S._served_while_paused,
+    (Paused, ChildFailed): _S._note_failure_while_paused,
+    (Paused, ChildExited): _S._crashed_while_paused,
+    (Paused, FilesChanged): _S._changed_while_paused,
+    (Paused, RestartRequested): _S._restart_paused,
+    (Paused, StopRequested): _S._finish_paused,
+    (Paused, DebuggeePaused): _S._stay,
+    (Paused, DebuggeeResumed): _S._resumed,
+    (Stopping, ChildServing): _S._stay,
+    (Stopping, ChildFailed): _S._stay,
+    (Stopping, ChildExited): _S._gone,
+    (Stopping, FilesChanged): _S._changed_while_stopping,
+    (Stopping, RestartRequested): _S._stay,
+    (Stopping, StopRequested): _S._finish_stopping,
+    (Stopping, DebuggeePaused): _S._paused_in_shutdown,
+    (Stopping, DebuggeeResumed): _S._resumed_in_shutdown,
+    (Stopping, DeadlineReached): _S._climb,
+    (Broken, FilesChanged): _S._start_again,
+    (Broken, RestartRequested): _S._start_again,
+    (Broken, StopRequested): _S._finish_without_child,
+    (Broken, DebuggeePaused): _S._stay,
+    (Broken, DebuggeeResumed): _S._stay,
+    (Ended, FilesChanged): _S._stay,
+    (Ended, RestartRequested): _S._stay,
+    (Ended, StopRequested): _S._stay,
+    (Ended, DebuggeePaused): _S._stay,
+    (Ended, DebuggeeResumed): _S._stay,
+}

@@ -1,0 +1,1 @@
+"""The Debug Adapter Protocol: framing, the keeper (both pure) and their sockets."""

@@ -1,0 +1,286 @@
+"""What happens (past-tense nouns) and what to do about it (verbs). Vocabulary ring.
+
+Events come in through `Loop.post` or a component's callback; the pure cores turn them into
+actions; `launcher` carries the actions out. All are frozen dataclasses; times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Message = dict[str, Any]
+"""A DAP message, forwarded as a plain object."""
+
+
+# --- events: the child --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """The launcher is set up: start the first generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildServing:
+    """The child answers on its socket; a script, module or command has begun to run."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a child could not run the app. The child has printed the user's traceback already."""
+
+    summary: str
+    """`NameError: name 'x' is not defined`, or a sentence when it was no exception."""
+    file: str | None = None
+    line: int | None = None
+    hint: str = ""
+    missing_module: str | None = None
+    search_path: tuple[str, ...] = ()
+    """The directories in which `missing_module` was looked for."""
+    is_usage: bool = False
+    """The command line is at fault (the attribute is no app, the server is not installed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFailed:
+    """The child cannot run the app and is about to exit."""
+
+    generation: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExited:
+    """The child is gone and reaped. `status` as in `Popen.returncode`: -n for signal n."""
+
+    generation: int
+    status: int
+
+
+# --- events: people and files -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FilesChanged:
+    """The content of files that matter to the app changed."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RestartRequested:
+    """The IDE's Restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """End everything: a signal to the launcher, or (signal None) the IDE's Terminate."""
+
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DebuggeePaused:
+    """The debugger holds at least one thread of the app."""
+
+
+@dataclass(frozen=True, slots=True)
+class DebuggeeResumed:
+    """The debugger holds no thread any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """The time that a core asked for has come."""
+
+
+# --- events: raw, from the loop and helper threads ----------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReceived:
+    """The launcher got a signal (SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT …)."""
+
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilesTouched:
+    """The OS reported these absolute paths; their content may be as before, or gone."""
+
+    paths: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchReady:
+    """The first scan is done."""
+
+    directories: int
+
+
+@dataclass(frozen=True, slots=True)
+class WatchDegraded:
+    """Watching goes on, but by polling; `reason` is one line for the user."""
+
+    reason: str
+
+
+# --- events: debug connections (input of the keeper) --------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FrontConnected:
+    """A client (an IDE) connected to the debug address."""
+
+    peer: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackConnected:
+    """A debuggee (pydevd in a child or a grandchild) connected to the keeper's inner port."""
+
+    peer: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A whole DAP message came from a peer."""
+
+    peer: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class PeerClosed:
+    """A peer's connection ended; `reason` is set when it was dropped for not speaking DAP."""
+
+    peer: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpawned:
+    """A new generation has been started; its pydevd may connect from now on.
+
+    `debugging` says whether it was told to connect before it runs any user code.
+    """
+
+    generation: int
+    pid: int
+    debugging: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChildGone:
+    """The generation's process has ended, whatever its connection says."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleNote:
+    """One line of devlaunch's own for the IDE's debug console."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequested:
+    """The supervisor wants the paused app to run on (so that its shutdown hooks can run)."""
+
+
+# --- actions of the keeper ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send to a peer. `seq` is not set: it is assigned when the message enters the buffer."""
+
+    peer: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePeer:
+    """Close after what was sent before has been flushed."""
+
+    peer: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectDebuggee:
+    """Tell the running child, over its control channel, to connect its debugger now."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line for the terminal; `verbose` lines are shown with -v only."""
+
+    text: str
+    verbose: bool = False
+
+
+# --- actions of the supervisor ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnChild:
+    """Start a generation. `changed`: files whose cached bytecode must not be used."""
+
+    generation: int
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AskToStop:
+    """Ask politely: the control channel for a server, else SIGTERM to the child's main process.
+
+    With `signal` (a terminal's Ctrl-C, SIGTERM, SIGHUP to the launcher) the child's session gets
+    that signal instead, as it would without devlaunch.
+    """
+
+    generation: int
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateSession:
+    """SIGTERM, then SIGCONT, to the whole session of the child."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillSession:
+    """SIGKILL to the whole session and to every process with the run's mark below it."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDebuggee:
+    """Let a paused child run on before it is asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something people should read; `launcher` words it for the terminal and the IDE's console."""
+
+    what: str
+    """ready | reloading | reloaded | broken | exited | waiting-while-paused | stopping."""
+    paths: tuple[str, ...] = ()
+    elapsed: float | None = None
+    failure: Failure | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The launcher ends with this status (-n for signal n, as in `Popen.returncode`)."""
+
+    status: int

@@ -1,0 +1,159 @@
+"""The launcher's event loop: the one owner of all state.
+
+Helper threads and signal handlers only enqueue and wake; everything else happens here, one event
+after the other, so that no component needs a lock.
+"""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import FrameType, TracebackType
+from typing import Protocol, Self
+
+from devlaunch.events import DeadlineReached, SignalReceived
+
+
+class HasFileno(Protocol):
+    """What selectors take: a socket or a pipe end."""
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+
+
+Callback = Callable[[], None]
+
+
+class Loop:
+    """A selector, an inbox and deadlines.
+
+    `post` may be called from any thread; every other method only from the thread that runs.
+    """
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._inbox: deque[object] = deque()
+        self._callbacks: dict[int, tuple[Callback | None, Callback | None]] = {}
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        self._previous_handlers: dict[int, object] = {}
+        self._previous_wakeup_fd: int | None = None
+        self._running = False
+        self.watch(self._wake_reader, readable=self._drain_wakeups)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def post(self, event: object) -> None:
+        """Enqueue an event and wake the loop. Safe from any thread."""
+        self._inbox.append(event)
+        try:
+            self._wake_writer.send(b"\0")
+        except (BlockingIOError, OSError):
+            pass  # full: a wakeup is pending anyway; closed: nobody is left to wake
+
+    def watch(
+        self,
+        fileobj: HasFileno,
+        *,
+        readable: Callback | None = None,
+        writable: Callback | None = None,
+    ) -> None:
+        """Call back when `fileobj` is ready; replaces what was watched on it before."""
+        fd = fileobj.fileno()
+        mask = (selectors.EVENT_READ if readable else 0) | (
+            selectors.EVENT_WRITE if writable else 0
+        )
+        if fd in self._callbacks:
+            if not mask:
+                self.unwatch(fileobj)
+                return
+            self._selector.modify(fd, mask)
+        elif mask:
+            self._selector.register(fd, mask)
+        else:
+            return
+        self._callbacks[fd] = (readable, writable)
+
+    def unwatch(self, fileobj: HasFileno) -> None:
+        """Stop watching; call it before the file is closed. Unknown files are ignored."""
+        fd = fileobj.fileno()
+        if self._callbacks.pop(fd, None) is not None:
+            self._selector.unregister(fd)
+
+    def catch_signals(self, signals: Iterable[int]) -> None:
+        """Turn these signals into `SignalReceived` events, until `close`.
+
+        Only in the main thread, as signal(7) handlers of Python demand (ValueError elsewhere).
+        """
+        self._previous_wakeup_fd = signal.set_wakeup_fd(
+            self._wake_writer.fileno(), warn_on_full_buffer=False
+        )
+        for signum in signals:
+            self._previous_handlers[signum] = signal.signal(signum, _ignore)
+
+    def run(self, handle: Callable[[object], None], deadline: Callable[[], float | None]) -> None:
+        """Hand events to `handle` until `stop`; `DeadlineReached` when `deadline()` has passed.
+
+        Times are `time.monotonic()` seconds.
+        """
+        self._running = True
+        while self._running:
+            self._poll(deadline())
+            while self._inbox and self._running:
+                handle(self._inbox.popleft())
+            due = deadline()
+            if self._running and due is not None and due <= time.monotonic():
+                handle(DeadlineReached())
+
+    def stop(self) -> None:
+        """Make `run` return after the current event."""
+        self._running = False
+
+    def close(self) -> None:
+        """Give signals back and close; the loop cannot be used again."""
+        if self._previous_wakeup_fd is not None:
+            for signum, handler in self._previous_handlers.items():
+                signal.signal(signum, handler)  # type: ignore[arg-type]
+            signal.set_wakeup_fd(self._previous_wakeup_fd)
+            self._previous_wakeup_fd = None
+        self._selector.close()
+        self._wake_reader.close()
+        self._wake_writer.close()
+
+    def _poll(self, due: float | None) -> None:
+        timeout = 0.0 if self._inbox else None
+        if due is not None and timeout is None:
+            timeout = max(0.0, due - time.monotonic())
+        for key, mask in self._selector.select(timeout):
+            readable, writable = self._callbacks.get(key.fd, (None, None))
+            if mask & selectors.EVENT_READ and readable:
+                readable()
+            # The first callback may have unwatched the file.
+            if mask & selectors.EVENT_WRITE and writable and key.fd in self._callbacks:
+                writable()
+
+    def _drain_wakeups(self) -> None:
+        try:
+            data = self._wake_reader.recv(4096)
+        except BlockingIOError:
+            return
+        # signal.set_wakeup_fd writes the signal's number as one byte; 0 is `post`'s.
+        self._inbox.extend(SignalReceived(byte) for byte in data if byte)
+
+
+def _ignore(signum: int, frame: FrameType | None) -> None:
+    """Exist, so that the wakeup fd is written to; do nothing else."""

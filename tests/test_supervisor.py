@@ -1,0 +1,362 @@
+"""Every (state, event) pair of the supervisor, and the scenarios that pairs add up to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from devlaunch.config import WhilePaused
+from devlaunch.core import supervisor as core
+from devlaunch.core.supervisor import (
+    TABLE,
+    TERM_WAIT,
+    Broken,
+    Cause,
+    Ended,
+    Idle,
+    Paused,
+    Rung,
+    Serving,
+    Starting,
+    Stopping,
+    Supervisor,
+    Then,
+)
+from devlaunch.errors import StateError
+from devlaunch.events import (
+    AskToStop,
+    ChildExited,
+    ChildFailed,
+    ChildServing,
+    DeadlineReached,
+    DebuggeePaused,
+    DebuggeeResumed,
+    Exit,
+    Failure,
+    FilesChanged,
+    KillSession,
+    Launched,
+    ReleaseDebuggee,
+    Report,
+    RestartRequested,
+    SpawnChild,
+    StopRequested,
+    TerminateSession,
+)
+
+GRACE = 2.0
+NOW = 100.0
+FAILURE = Failure("NameError: name 'x' is not defined", file="/p/app.py", line=3)
+USAGE = replace(FAILURE, is_usage=True)
+FIRST = Cause((), 90.0)
+SAVED = FilesChanged(("/p/app.py",))
+CAUSE = Cause(("/p/app.py",), NOW)
+SIGINT = 2
+
+STARTING = Starting(FIRST)
+SERVING = Serving()
+PAUSED = Paused(SERVING)
+PENDING = Paused(SERVING, Cause(("/p/a.py",), 95.0))
+RESTARTING = Stopping(Then.RESTART, Cause(("/p/a.py",), 95.0), deadline=101.0)
+ENDING = Stopping(Then.END, FIRST, deadline=101.0, signal=SIGINT)
+HELD = replace(RESTARTING, deadline=None)
+
+
+def supervisor(state: core.State, *, generation: int = 3, **options: object) -> Supervisor:
+    made = Supervisor(
+        **{"grace": GRACE, "while_paused": WhilePaused.WAIT, "reload": True, **options}
+    )  # type: ignore[arg-type]
+    made.state = state
+    made.generation = generation
+    return made
+
+
+def asked(signal: int | None = None) -> AskToStop:
+    return AskToStop(3, signal)
+
+
+reloading = Report("reloading", paths=("/p/app.py",))
+stopping = Report("stopping")
+
+# (state, event, the state after, the actions)
+CASES = [
+    (Idle(), Launched(), Starting(Cause((), NOW)), [SpawnChild(4)]),
+    (Idle(), StopRequested(SIGINT), Ended(), [Exit(-SIGINT)]),
+    (Idle(), StopRequested(), Ended(), [Exit(0)]),
+    (Idle(), SAVED, Idle(), []),
+    (Idle(), RestartRequested(), Idle(), []),
+    # starting
+    (STARTING, ChildServing(3), SERVING, [Report("reloaded", elapsed=10.0)]),
+    (STARTING, ChildFailed(3, FAILURE), Starting(FIRST, FAILURE), []),
+    (STARTING, ChildExited(3, -9), Broken(), [Report("exited", status=-9)]),
+    (
+        Starting(FIRST, FAILURE),
+        ChildExited(3, 1),
+        Broken(),
+        [Report("broken", failure=FAILURE, status=1)],
+    ),
+    (
+        Starting(FIRST, USAGE),
+        ChildExited(3, 1),
+        Broken(),
+        [Report("broken", failure=USAGE, status=1)],
+    ),
+    (
+        STARTING,
+        SAVED,
+        Stopping(Then.RESTART, Cause(("/p/app.py",), 90.0), NOW + GRACE),
+        [reloading, asked()],
+    ),
+    (
+        STARTING,
+        RestartRequested(),
+        Stopping(Then.RESTART, FIRST, NOW + GRACE),
+        [Report("reloading"), asked()],
+    ),
+    (
+        STARTING,
+        StopRequested(SIGINT),
+        Stopping(Then.END, Cause((), NOW), NOW + GRACE, signal=SIGINT),
+        [stopping, asked(SIGINT)],
+    ),
+    (STARTING, DebuggeePaused(), Paused(STARTING), []),
+    (STARTING, DebuggeeResumed(), STARTING, []),
+    # serving
+    (SERVING, ChildFailed(3, FAILURE), Serving(FAILURE), []),
+    (SERVING, ChildExited(3, 0), Broken(), [Report("exited", status=0)]),
+    (
+        Serving(FAILURE),
+        ChildExited(3, 1),
+        Broken(),
+        [Report("broken", failure=FAILURE, status=1)],
+    ),
+    (SERVING, SAVED, Stopping(Then.RESTART, CAUSE, NOW + GRACE), [reloading, asked()]),
+    (
+        SERVING,
+        RestartRequested(),
+        Stopping(Then.RESTART, Cause((), NOW), NOW + GRACE),
+        [Report("reloading"), asked()],
+    ),
+    (
+        SERVING,
+        StopRequested(),
+        Stopping(Then.END, Cause((), NOW), NOW + GRACE),
+        [stopping, asked()],
+    ),
+    (SERVING, DebuggeePaused(), PAUSED, []),
+    (SERVING, DebuggeeResumed(), SERVING, []),
+    # paused
+    (PAUSED, ChildServing(3), PAUSED, []),
+    (Paused(STARTING), ChildServing(3), PAUSED, [Report("reloaded", elapsed=10.0)]),
+    (PAUSED, ChildFailed(3, FAILURE), Paused(Serving(FAILURE)), []),
+    (PAUSED, ChildExited(3, -9), Broken(), [Report("exited", status=-9)]),
+    (
+        PENDING,
+        ChildExited(3, -9),
+        Starting(Cause(("/p/a.py",), 95.0)),
+        [Report("exited", status=-9), SpawnChild(4, ("/p/a.py",))],
+    ),
+    (
+        PAUSED,
+        SAVED,
+        Paused(SERVING, CAUSE),
+        [Report("waiting-while-paused", paths=("/p/app.py",))],
+    ),
+    (
+        PENDING,
+        SAVED,
+        Paused(SERVING, Cause(("/p/a.py", "/p/app.py"), 95.0)),
+        [Report("waiting-while-paused", paths=("/p/app.py",))],
+    ),
+    (
+        PENDING,
+        RestartRequested(),
+        Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE),
+        [ReleaseDebuggee(), Report("reloading", paths=("/p/a.py",)), asked()],
+    ),
+    (
+        PAUSED,
+        StopRequested(SIGINT),
+        Stopping(Then.END, Cause((), NOW), NOW + GRACE, signal=SIGINT),
+        [ReleaseDebuggee(), stopping, asked(SIGINT)],
+    ),
+    (PAUSED, DebuggeePaused(), PAUSED, []),
+    (PAUSED, DebuggeeResumed(), SERVING, []),
+    (
+        PENDING,
+        DebuggeeResumed(),
+        Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE),
+        [Report("reloading", paths=("/p/a.py",)), asked()],
+    ),
+    # stopping
+    (RESTARTING, ChildServing(3), RESTARTING, []),
+    (RESTARTING, ChildFailed(3, FAILURE), RESTARTING, []),
+    (
+        RESTARTING,
+        ChildExited(3, 0),
+        Starting(Cause(("/p/a.py",), 95.0)),
+        [SpawnChild(4, ("/p/a.py",))],
+    ),
+    (ENDING, ChildExited(3, 0), Ended(), [Exit(0)]),
+    (ENDING, ChildExited(3, -15), Ended(), [Exit(-15)]),
+    (replace(ENDING, rung=Rung.KILLED), ChildExited(3, -9), Ended(), [Exit(-SIGINT)]),
+    (replace(ENDING, signal=None, rung=Rung.KILLED), ChildExited(3, -9), Ended(), [Exit(-9)]),
+    (
+        RESTARTING,
+        SAVED,
+        replace(RESTARTING, cause=Cause(("/p/a.py", "/p/app.py"), 95.0)),
+        [],
+    ),
+    (RESTARTING, RestartRequested(), RESTARTING, []),
+    (
+        RESTARTING,
+        StopRequested(SIGINT),
+        Stopping(Then.END, RESTARTING.cause, NOW + GRACE, signal=SIGINT),
+        [stopping, asked(SIGINT)],
+    ),
+    (
+        HELD,
+        StopRequested(),
+        Stopping(Then.END, HELD.cause, NOW + GRACE),
+        [stopping, ReleaseDebuggee(), asked()],
+    ),
+    (
+        ENDING,
+        StopRequested(SIGINT),
+        replace(ENDING, rung=Rung.KILLED, deadline=NOW + 1.0),
+        [KillSession(3)],
+    ),
+    (RESTARTING, DebuggeePaused(), HELD, []),
+    (ENDING, DebuggeePaused(), ENDING, [ReleaseDebuggee()]),
+    (HELD, DebuggeeResumed(), replace(RESTARTING, deadline=NOW + GRACE), []),
+    (RESTARTING, DebuggeeResumed(), RESTARTING, []),
+    (
+        RESTARTING,
+        DeadlineReached(),
+        replace(RESTARTING, rung=Rung.TERMINATED, deadline=NOW + TERM_WAIT),
+        [TerminateSession(3)],
+    ),
+    (
+        replace(RESTARTING, rung=Rung.TERMINATED),
+        DeadlineReached(),
+        replace(RESTARTING, rung=Rung.KILLED, deadline=NOW + 1.0),
+        [KillSession(3)],
+    ),
+    # broken
+    (Broken(), SAVED, Starting(CAUSE), [reloading, SpawnChild(4, ("/p/app.py",))]),
+    (
+        Broken(),
+        RestartRequested(),
+        Starting(Cause((), NOW)),
+        [Report("reloading"), SpawnChild(4)],
+    ),
+    (Broken(), StopRequested(SIGINT), Ended(), [Exit(-SIGINT)]),
+    (Broken(), DebuggeePaused(), Broken(), []),
+    (Broken(), DebuggeeResumed(), Broken(), []),
+    # ended
+    *(
+        (Ended(), event, Ended(), [])
+        for event in (
+            SAVED,
+            RestartRequested(),
+            StopRequested(),
+            DebuggeePaused(),
+            DebuggeeResumed(),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("state", "event", "after", "actions"), CASES)
+def test_transition(
+    state: core.State, event: object, after: core.State, actions: list[object]
+) -> None:
+    made = supervisor(state)
+    assert made.handle(event, NOW) == actions
+    assert made.state == after
+
+
+def test_every_entry_of_the_table_has_a_case() -> None:
+    covered = {(type(state), type(event)) for state, event, _, _ in CASES}
+    assert covered == set(TABLE)
+
+
+STATES = [Idle(), STARTING, SERVING, PAUSED, RESTARTING, Broken(), Ended()]
+EVENTS = [
+    Launched(),
+    ChildServing(3),
+    ChildFailed(3, FAILURE),
+    ChildExited(3, 0),
+    SAVED,
+    RestartRequested(),
+    StopRequested(),
+    DebuggeePaused(),
+    DebuggeeResumed(),
+    DeadlineReached(),
+]
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: type(state).__name__)
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_a_pair_that_is_missing_is_an_error(state: core.State, event: object) -> None:
+    if (type(state), type(event)) in TABLE:
+        supervisor(state).handle(event, NOW)
+    else:
+        with pytest.raises(StateError, match=type(state).__name__):
+            supervisor(state).handle(event, NOW)
+
+
+def test_the_first_generation_is_ready_and_later_ones_are_reloaded() -> None:
+    made = supervisor(Idle(), generation=0)
+    assert made.handle(Launched(), 0.0) == [SpawnChild(1)]
+    assert made.handle(ChildServing(1), 0.4) == [Report("ready", elapsed=0.4)]
+    made.handle(SAVED, 5.0)
+    assert made.handle(ChildExited(1, 0), 5.1) == [SpawnChild(2, ("/p/app.py",))]
+    assert made.handle(ChildServing(2), 5.3) == [
+        Report("reloaded", paths=("/p/app.py",), elapsed=pytest.approx(0.3))
+    ]
+
+
+def test_files_changed_before_a_generation_served_stay_suspect_until_one_serves() -> None:
+    made = supervisor(SERVING)
+    made.handle(SAVED, 0.0)
+    made.handle(ChildExited(3, 0), 0.1)
+    made.handle(ChildFailed(4, FAILURE), 0.2)
+    made.handle(ChildExited(4, 1), 0.3)
+    actions = made.handle(FilesChanged(("/p/other.py",)), 0.4)
+    assert actions[-1] == SpawnChild(5, ("/p/app.py", "/p/other.py"))
+    made.handle(ChildServing(5), 0.5)
+    made.handle(FilesChanged(("/p/third.py",)), 0.6)
+    assert made.handle(ChildExited(5, 0), 0.7) == [SpawnChild(6, ("/p/third.py",))]
+
+
+def test_a_usage_failure_ends_the_first_generation_with_status_2() -> None:
+    made = supervisor(Starting(FIRST, USAGE), generation=1)
+    assert made.handle(ChildExited(1, 1), NOW)[-1] == Exit(2)
+
+
+@pytest.mark.parametrize("status", [0, 3, -9])
+def test_without_reload_the_childs_end_is_the_end(status: int) -> None:
+    made = supervisor(SERVING, reload=False)
+    assert made.handle(ChildExited(3, status), NOW) == [
+        Report("exited", status=status),
+        Exit(status),
+    ]
+
+
+def test_while_paused_restart_releases_and_restarts() -> None:
+    made = supervisor(PAUSED, while_paused=WhilePaused.RESTART)
+    assert made.handle(SAVED, NOW) == [ReleaseDebuggee(), reloading, asked()]
+    assert made.state == Stopping(Then.RESTART, CAUSE, NOW + GRACE)
+
+
+def test_the_deadline_is_that_of_stopping_only() -> None:
+    assert supervisor(SERVING).deadline is None
+    assert supervisor(RESTARTING).deadline == 101.0
+    assert supervisor(HELD).deadline is None
+
+
+def test_is_broken_tells_that_any_source_file_counts() -> None:
+    assert supervisor(Broken()).is_broken
+    assert not supervisor(SERVING).is_broken
