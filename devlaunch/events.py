@@ -116,9 +116,14 @@ class FilesTouched:
 
 @dataclass(frozen=True, slots=True)
 class WatchReady:
-    """The first scan is done."""
+    """The first scan is done.
+
+    `contents` are path, digest and time of the last change of files that --watch names, to be
+    handed to `Changes.record` as they are.
+    """
 
     directories: int
+    contents: tuple[tuple[str, str | None, float | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +197,19 @@ class ReleaseRequested:
     """The supervisor wants the paused app to run on (so that its shutdown hooks can run)."""
 
 
+@dataclass(frozen=True, slots=True)
+class LauncherEnded:
+    """The whole run is over. `status` as in `Popen.returncode`: -n for signal n."""
+
+    status: int
+
+
 # --- actions of the keeper ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class SendMessage:
-    """Send to a peer. `seq` is not set: it is assigned when the message enters the buffer."""
+    """Send to a peer. `seq` is set; actions carried out in order keep the numbers in order."""
 
     peer: int
     message: Message

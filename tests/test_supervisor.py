@@ -124,7 +124,7 @@ CASES = [
     (STARTING, DebuggeeResumed(), STARTING, []),
     # serving
     (SERVING, ChildFailed(3, FAILURE), Serving(FAILURE), []),
-    (SERVING, ChildExited(3, 0), Broken(), [Report("exited", status=0)]),
+    (SERVING, ChildExited(3, 0), Broken(failed=False), [Report("exited", status=0)]),
     (
         Serving(FAILURE),
         ChildExited(3, 1),
@@ -359,4 +359,5 @@ def test_the_deadline_is_that_of_stopping_only() -> None:
 
 def test_is_broken_tells_that_any_source_file_counts() -> None:
     assert supervisor(Broken()).is_broken
+    assert not supervisor(Broken(failed=False)).is_broken
     assert not supervisor(SERVING).is_broken

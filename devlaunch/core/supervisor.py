@@ -116,6 +116,9 @@ class Stopping:
 class Broken:
     """No child: the last one could not run the app, crashed or ended. A change starts the next."""
 
+    failed: bool = True
+    """False for a program that came to its end with status 0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -150,7 +153,7 @@ class Supervisor:
     @property
     def is_broken(self) -> bool:
         """Whether any source file's change should start the app again."""
-        return isinstance(self.state, Broken)
+        return isinstance(self.state, Broken) and self.state.failed
 
     def handle(self, event: object, now: float) -> Actions:
         """Take an event, return the actions to carry out in order. StateError for a defect."""
@@ -216,7 +219,7 @@ class Supervisor:
             return self._end(EX_USAGE)
         if not self._reload:
             return self._end(event.status)
-        return Broken()
+        return Broken(failed=event.status != 0)
 
     def _crashed_while_paused(self, state: Paused, event: ChildExited, now: float) -> State:
         after = self._crashed(state.before, event, now)

@@ -1,0 +1,295 @@
+"""Listening sockets: the app's, bound once for all generations, and the debugger's.
+
+Bound by the launcher and handed down, the app's socket never closes during a reload: connections
+wait in its backlog.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+import socket
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from devlaunch.config import Config
+from devlaunch.errors import EX_FAILURE, DevlaunchError, UsageError
+
+BACKLOG = 2048
+
+Holder = Callable[[str, int], str | None]
+"""Names the process that listens on a host and port, such as `python (pid 12)`; None: unknown."""
+
+_Address = tuple[int, str]
+"""An address family and a numeric address."""
+
+
+@dataclass(slots=True)
+class AppSocket:
+    """The app's listening socket; `url` is how people reach it. `close` it at the very end."""
+
+    socket: socket.socket
+    url: str
+    _unlink: tuple[str, int, int] | None = field(default=None)
+
+    def close(self) -> None:
+        """Close, and remove the socket file unless another process has replaced it."""
+        self.socket.close()
+        if self._unlink is not None:
+            path, device, inode = self._unlink
+            with contextlib.suppress(OSError):
+                status = os.lstat(path)
+                if (status.st_dev, status.st_ino) == (device, inode):
+                    os.unlink(path)
+            self._unlink = None
+
+
+def listening_process(host: str, port: int) -> str | None:
+    """`devlaunch.process.listening_process`, loaded only when there is something to explain."""
+    from devlaunch.process import listening_process as find
+
+    return find(host, port)
+
+
+def open_app_socket(config: Config, *, holder: Holder = listening_process) -> AppSocket:
+    """Bind (or adopt, for `--fd`) the socket that `config` asks for, and listen.
+
+    Raises DevlaunchError when the port or path is in use, UsageError for what can never work.
+    """
+    if config.fd is not None:
+        sock = adopt(config.fd)
+        return AppSocket(sock, url_of(sock))
+    if config.uds is not None:
+        sock = bind_unix(config.uds)
+        status = os.lstat(config.uds)
+        return AppSocket(sock, url_of(sock), (config.uds, status.st_dev, status.st_ino))
+    sock = bind_tcp(config.host, config.port, holder=holder)
+    return AppSocket(sock, url_of(sock))
+
+
+def url_of(sock: socket.socket) -> str:
+    """What to open in a browser; a wildcard address becomes the loopback one."""
+    if sock.family == getattr(socket, "AF_UNIX", None):
+        return f"unix:{os.fsdecode(sock.getsockname())}"
+    host, port = sock.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{format_address(host, port)}"
+
+
+def format_address(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+# --- TCP ----------------------------------------------------------------------------------------
+
+
+def bind_tcp(
+    host: str, port: int, *, option: str = "--port", holder: Holder = listening_process
+) -> socket.socket:
+    """A listening socket on the first of the host's addresses that this machine has.
+
+    `option` (`--port` or `--debug-address`) is for the errors. Raises as `open_app_socket`.
+    """
+    return _bind_addresses(resolve(host, option), host, port, option, holder)
+
+
+def bind_debug(
+    host: str, port: int, *, allow_remote: bool, holder: Holder = listening_process
+) -> socket.socket:
+    """The debugger's listening socket, on loopback only unless `allow_remote`.
+
+    Raises UsageError for a host that other machines may reach (also when only one of its addresses
+    is such), else as `open_app_socket`.
+    """
+    addresses = resolve(host, "--debug-address")
+    remote = [address for _, address in addresses if not _is_loopback(address)]
+    if remote and not allow_remote:
+        seen = host if host in remote else f"{host} ({remote[0]})"
+        raise UsageError(
+            f"--debug-address {seen}: other machines could reach it and run any code here",
+            hint="use 127.0.0.1 (over ssh: ssh -L 5678:127.0.0.1:5678 …), "
+            "or add --allow-remote-debug",
+        )
+    return _bind_addresses(addresses, host, port, "--debug-address", holder)
+
+
+def resolve(host: str, option: str) -> list[_Address]:
+    """The host's addresses, IPv4 before IPv6, since that is what clients of a name try.
+
+    Raises UsageError when it has none.
+    """
+    try:
+        infos = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a name"
+        raise UsageError(
+            f"{_host_option(option)} {host}: does not resolve ({reason.lower()})",
+            hint="use 127.0.0.1, or an address or name of this machine",
+        ) from None
+    found = {(int(family), str(address[0])): None for family, _, _, _, address in infos}
+    return sorted(found, key=lambda item: item[0] != socket.AF_INET)
+
+
+def _host_option(option: str) -> str:
+    return "--host" if option == "--port" else option
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
+
+
+def _bind_addresses(
+    addresses: list[_Address], host: str, port: int, option: str, holder: Holder
+) -> socket.socket:
+    failure: OSError = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    for family, address in addresses:
+        try:
+            return _listen(family, (address, port))
+        except OSError as error:
+            failure = error
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                break
+    raise explain_bind_error(failure, host, port, option, holder) from None
+
+
+def _listen(family: int, address: tuple[str, int]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            # On Windows it would let two programs share the port.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        # Linux reports a port in use here when the other one bound it with SO_REUSEADDR too.
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def explain_bind_error(
+    error: OSError, host: str, port: int, option: str, holder: Holder = listening_process
+) -> DevlaunchError:
+    """The error to raise for what bind(2) or listen(2) said about `option`'s host and port."""
+    where = format_address(host, port)
+    match error.errno:
+        case errno.EADDRINUSE:
+            by = holder(host, port)
+            return DevlaunchError(
+                f"{option}: {where} is in use" + (f" by {by}" if by else ""),
+                hint=_other_port(host, port, option),
+                exit_status=EX_FAILURE,
+            )
+        case errno.EACCES | errno.EPERM:
+            other = _option_with(option, host, port + 8000 if port < 1024 else 0)
+            why = "ports below 1024 are privileged; " if port < 1024 else ""
+            return UsageError(
+                f"{option}: no permission to listen on {where}", hint=f"{why}use {other}"
+            )
+        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
+            return UsageError(
+                f"{_host_option(option)} {host}: is no address of this machine",
+                hint="use 127.0.0.1, or 0.0.0.0 for every address",
+            )
+        case _:
+            reason = (error.strerror or str(error)).lower()
+            return DevlaunchError(f"{option}: cannot listen on {where}: {reason}")
+
+
+def _other_port(host: str, port: int, option: str) -> str:
+    free = _option_with(option, host, 0)
+    for candidate in range(port + 1, min(port + 21, 65536)):
+        with contextlib.suppress(OSError, UsageError):
+            family, address = resolve(host, option)[0]
+            _listen(family, (address, candidate)).close()
+            return (
+                f"choose another: {_option_with(option, host, candidate)}, or {free} (any free one)"
+            )
+    return f"choose another: {free} (any free one)"
+
+
+def _option_with(option: str, host: str, port: int) -> str:
+    return f"{option} {port if option == '--port' else format_address(host, port)}"
+
+
+# --- Unix domain sockets and inherited ones -----------------------------------------------------
+
+
+def bind_unix(path: str) -> socket.socket:
+    """A listening Unix domain socket. A file left behind by another run is replaced, mode kept.
+
+    Raises DevlaunchError when somebody answers there, UsageError when the path cannot be used.
+    """
+    mode = _clear_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        if mode is not None:
+            os.chmod(path, mode)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        # "AF_UNIX path too long" has no errno.
+        raise UsageError(f"--uds {path}: {(error.strerror or str(error)).lower()}") from None
+    return sock
+
+
+def _clear_stale(path: str) -> int | None:
+    """Remove a socket file on which nobody answers, and return its mode; None without one."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"--uds {path}: {(error.strerror or str(error)).lower()}") from None
+    if not stat.S_ISSOCK(status.st_mode):
+        raise UsageError(
+            f"--uds {path}: exists and is no socket", hint="remove it, or choose another path"
+        )
+    try:
+        if _answers(path):
+            raise DevlaunchError(
+                f"--uds {path}: is in use by another process",
+                hint="stop it, or choose another path",
+            )
+        os.unlink(path)
+    except OSError as error:
+        raise UsageError(f"--uds {path}: {(error.strerror or str(error)).lower()}") from None
+    return stat.S_IMODE(status.st_mode)
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except BlockingIOError:
+            pass  # its backlog is full: somebody is there
+    return True
+
+
+def adopt(fd: int) -> socket.socket:
+    """The listening socket that was inherited as `fd`, duplicated. Raises UsageError."""
+    hint = "pass a socket that is bound and listening (systemd's first one is --fd 3)"
+    try:
+        copy = os.dup(fd)
+    except OSError:
+        raise UsageError(f"--fd {fd}: is not open", hint=hint) from None
+    try:
+        sock = socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise UsageError(f"--fd {fd}: is no socket", hint=hint) from None
+    is_listening = sock.type == socket.SOCK_STREAM and sock.getsockopt(
+        socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+    )
+    if not is_listening:
+        sock.close()
+        raise UsageError(f"--fd {fd}: is a socket, but does not listen", hint=hint)
+    return sock

@@ -1,0 +1,125 @@
+"""The event loop and the control channel, with real sockets, threads and signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from devlaunch.control import ControlChannel
+from devlaunch.events import DeadlineReached, SignalReceived
+from devlaunch.loop import Loop
+
+
+def run(loop: Loop, until: object, *, deadline: float | None = None) -> list[object]:
+    """Run until an event equals `until`, and return all events."""
+    seen: list[object] = []
+
+    def handle(event: object) -> None:
+        seen.append(event)
+        if event == until:
+            loop.stop()
+
+    loop.run(handle, lambda: deadline)
+    return seen
+
+
+def test_events_are_handled_in_the_order_in_which_they_were_posted() -> None:
+    with Loop() as loop:
+        for event in "abc":
+            loop.post(event)
+        assert run(loop, "c") == ["a", "b", "c"]
+
+
+def test_a_thread_wakes_the_loop() -> None:
+    with Loop() as loop:
+        thread = threading.Thread(target=loop.post, args=("from a thread",))
+        thread.start()
+        assert run(loop, "from a thread") == ["from a thread"]
+        thread.join()
+
+
+def test_posting_to_a_closed_loop_is_harmless() -> None:
+    loop = Loop()
+    loop.close()
+    loop.post("late")
+
+
+def test_signals_become_events_and_are_given_back() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    with Loop() as loop:
+        loop.catch_signals([signal.SIGUSR1])
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert SignalReceived(signal.SIGUSR1) in run(loop, SignalReceived(signal.SIGUSR1))
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_the_deadline_is_reported_when_it_has_passed() -> None:
+    with Loop() as loop:
+        due = time.monotonic() + 0.01
+        assert run(loop, DeadlineReached(), deadline=due) == [DeadlineReached()]
+        assert time.monotonic() >= due
+
+
+def test_watching_and_unwatching() -> None:
+    with Loop() as loop:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.send(b"x")
+
+            def readable() -> None:
+                loop.unwatch(ours)
+                loop.post("readable")
+
+            loop.watch(ours, readable=readable)
+            assert run(loop, "readable") == ["readable"]
+            loop.unwatch(ours)  # unknown by now: ignored
+            loop.watch(ours, writable=lambda: loop.post("writable"))
+            assert "writable" in run(loop, "writable")
+            loop.watch(ours)  # nothing to watch for: the same as unwatch
+            loop.post("end")
+            assert run(loop, "end")[-1] == "end"
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_control_messages_of_any_size_go_both_ways(size: int) -> None:
+    with Loop() as loop:
+        ours, theirs = socket.socketpair()
+        received: list[dict[str, object]] = []
+
+        def deliver(message: dict[str, object]) -> None:
+            received.append(message)
+            loop.post("received")
+
+        channel = ControlChannel(loop, ours, deliver)
+        message = {"type": "x", "text": "y" * size}
+
+        def echo() -> None:
+            with theirs, theirs.makefile("rb") as lines:
+                theirs.sendall(b"not json\n[1]\n" + lines.readline())
+
+        thread = threading.Thread(target=echo)
+        thread.start()
+        channel.send(message)
+        run(loop, "received")
+        thread.join()
+        channel.close()
+        channel.close()
+        channel.send(message)  # to nobody
+        assert received == [message]
+
+
+def test_what_the_child_sent_before_its_end_is_delivered_on_close() -> None:
+    with Loop() as loop:
+        ours, theirs = socket.socketpair()
+        received: list[dict[str, object]] = []
+        channel = ControlChannel(loop, ours, received.append)
+        theirs.sendall(json.dumps({"type": "failed"}).encode() + b"\n")
+        theirs.close()
+        channel.close()
+        assert received == [{"type": "failed"}]
