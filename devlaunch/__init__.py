@@ -4,14 +4,13 @@ __version__ = "0.1.0"
 
 __all__ = ["__version__", "run"]
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from devlaunch.launcher import run
 
 
-def __getattr__(name: str) -> Any:
-    # Lazy, so that the guardian (which imports this package) stays small and starts at once.
+def __getattr__(name: str) -> object:
+    # Lazy, and without `typing`: the guardian imports this package, and has to start at once.
     if name == "run":
         from devlaunch.launcher import run
 

@@ -1,0 +1,218 @@
+"""Children on POSIX: sessions and groups, signals, waiting without reaping, who holds a port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from devlaunch import _posix_table as table
+from devlaunch.config import Isolation
+
+assert sys.platform != "win32"  # tells mypy what this file is for
+
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+_KILL_SECONDS = 2.0
+_waitid: Any = getattr(os, "waitid", None)
+"""macOS has it from Python 3.13 on; before, the status is only had by reaping."""
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str | None,
+    isolate: Isolation,
+    mark: str,
+    pass_fds: Collection[int],
+) -> Child:
+    """Start a child; see `process.spawn`. Raises OSError as Popen does."""
+    popen = subprocess.Popen(
+        argv,
+        env=env,
+        cwd=cwd,
+        pass_fds=tuple(pass_fds),
+        start_new_session=isolate is Isolation.SESSION,
+        process_group=0 if isolate is Isolation.GROUP else None,
+    )
+    return Child(popen, isolate, mark)
+
+
+class Child:
+    """A child process and all that it starts; see `process.Child` for the contract."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], isolate: Isolation, mark: str) -> None:
+        self._popen = popen
+        self._isolate = isolate
+        self._family = table.Family(mark)
+        self._family.adopt(popen.pid)
+        self.pid = popen.pid
+        self.survivors: set[int] = set()
+
+    def poll(self) -> int | None:
+        """The status, by waitid(2) with WNOWAIT: the process stays a zombie and keeps its id."""
+        if self._popen.returncode is not None or _waitid is None:
+            return self._popen.poll()
+        try:
+            ended = _waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return self._popen.poll()  # somebody else reaped it: the status is lost
+        if ended is None:
+            return None
+        status = int(ended.si_status)
+        return status if ended.si_code == os.CLD_EXITED else -status
+
+    def stopped(self) -> bool:
+        """Whether the terminal's Ctrl-Z has stopped it since this was asked last."""
+        if self._popen.returncode is not None or _waitid is None:
+            return False
+        try:
+            stop = _waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
+        except ChildProcessError:
+            return False
+        return stop is not None and bool(stop.si_status == signal.SIGTSTP)
+
+    def look(self) -> set[int]:
+        """Note who belongs to the child now, so that they are found after they became orphans."""
+        return self._family.look()
+
+    def signal(self, sig: int) -> None:
+        """Signal the main process."""
+        if sig in _ENDING:
+            self.look()
+        self._send([self.pid], sig)
+
+    def signal_session(self, sig: int) -> None:
+        """Signal every process group of the session; or the group; or the descendants."""
+        members = self.look()
+        targets = [self.pid if self._isolate is Isolation.NONE else -self.pid]
+        match self._isolate:
+            case Isolation.SESSION:
+                inside = {p.group for p in table.processes().values() if p.session == self.pid}
+                targets += [-group for group in inside - {self.pid}]
+            case Isolation.NONE:
+                targets += members - {self.pid}
+        self._send(targets, sig)
+
+    def kill(self) -> set[int]:
+        """SIGKILL to everything; returns who could not be ended."""
+        # Not the child's group first: that would make orphans before they were seen as its own.
+        self.survivors = self._family.end(_KILL_SECONDS)
+        return self.survivors
+
+    def reap(self) -> int:
+        """End what is left, and reap only then: until the reap nobody else can get the id."""
+        if self._popen.returncode is None:
+            self.kill()
+        return self._popen.wait()
+
+    def _send(self, targets: Sequence[int], sig: int) -> None:
+        if self._popen.returncode is not None:
+            return  # the ids may be other processes' by now
+        for target in targets:
+            self._family.send(target, sig)
+        if sig in _ENDING:
+            # A stopped process acts on nothing but SIGKILL and SIGCONT (signal(7)).
+            for target in targets:
+                self._family.send(target, signal.SIGCONT)
+
+
+def sweep(run_id: str, within: float) -> set[int]:
+    """Kill whatever carries the mark; returns who could not be ended."""
+    return table.Family(run_id).end(within)
+
+
+def reap_orphans(keep: Collection[int]) -> None:
+    """As process 1 of a container: reap the orphans that the kernel made our children."""
+    if os.getpid() != 1 or _waitid is None:
+        return
+    while True:
+        try:
+            ended = _waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        # One to keep hides those behind it until its owner has reaped it: soon.
+        if ended is None or ended.si_pid in keep:
+            return
+        os.waitpid(ended.si_pid, 0)
+
+
+# --- who holds a port ---------------------------------------------------------------------------
+
+
+def listening_process(host: str, port: int) -> str | None:
+    """`name (pid N)` of the process that listens there; see `process.listening_process`."""
+    return _holder_from_proc(host, port) if sys.platform == "linux" else _holder_from_lsof(port)
+
+
+def _holder_from_proc(host: str, port: int) -> str | None:
+    inodes = set(_listening_inodes(_addresses(host), port))
+    if not inodes:
+        return None
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for pid in table.processes():
+        if wanted & _open_files(pid):
+            with suppress(OSError):
+                name = table.read_file(f"/proc/{pid}/comm").decode(errors="replace").strip()
+                return f"{name} (pid {pid})"
+    return None
+
+
+def _open_files(pid: int) -> set[str]:
+    files = set()
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError):
+                files.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    except OSError:
+        pass  # it ended, or is another user's
+    return files
+
+
+def _addresses(host: str) -> set[str]:
+    """The host's addresses as the kernel prints them: hexadecimal words in host byte order."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return set()
+    packed = (
+        socket.inet_pton(family, str(addr[0]).partition("%")[0]) for family, *_, addr in found
+    )
+    return {_as_in_proc(address) for address in packed}
+
+
+def _as_in_proc(address: bytes) -> str:
+    words = (address[i : i + 4] for i in range(0, len(address), 4))
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
+
+
+def _listening_inodes(addresses: set[str], port: int) -> Iterator[str]:
+    """Sockets in state LISTEN on the port, on one of the addresses or with a wildcard."""
+    any_of_ours = any(not address.strip("0") for address in addresses)
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = table.read_file(f"/proc/net/{name}").decode().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            address, _, hex_port = fields[1].rpartition(":")
+            if fields[3] != "0A" or int(hex_port, 16) != port:
+                continue
+            if any_of_ours or not address.strip("0") or address in addresses:
+                yield fields[9]
+
+
+def _holder_from_lsof(port: int) -> str | None:
+    command = ["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    fields = {line[0]: line[1:] for line in reversed(output.stdout.splitlines()) if line}
+    return f"{fields['c']} (pid {fields['p']})" if {"c", "p"} <= fields.keys() else None

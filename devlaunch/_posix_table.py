@@ -1,0 +1,216 @@
+"""The process table of a POSIX system: who belongs to a run, and ending all of them.
+
+A process belongs to a run when it carries the run's mark in its environment, or descends from
+one that does, or sits in the session or process group of one that does. No single sign is enough:
+a daemon loses its parent, a program may clear its environment, `setsid` leaves the session.
+
+The guardian imports this module, so it imports next to nothing: no dataclasses, no subprocess.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+assert sys.platform != "win32"  # tells mypy what this file is for
+
+MARK = "DEVLAUNCH_RUN"
+"""The environment variable that every process of a run inherits."""
+
+
+class Process:
+    """One line of the process table. `started` tells two processes with the same id apart."""
+
+    __slots__ = ("group", "mark", "pid", "ppid", "session", "started")
+
+    def __init__(
+        self, pid: int, *, ppid: int, group: int, session: int, started: str, mark: str
+    ) -> None:
+        self.pid = pid
+        self.ppid = ppid
+        self.group = group
+        self.session = session
+        self.started = started
+        self.mark = mark
+
+
+def carries(mark: str, run_id: str) -> bool:
+    """Whether the mark (`outer/inner`, each `run` or `run.generation`) names the run."""
+    return any(part == run_id or part.startswith(run_id + ".") for part in mark.split("/"))
+
+
+def processes() -> dict[int, Process]:
+    """All living processes by id. A zombie is not alive: it only waits for its parent."""
+    return _from_proc() if sys.platform == "linux" else _from_ps()
+
+
+class Family:
+    """The processes of one run, or of one child of it, followed over time.
+
+    `run_id` is the mark to look for. What was once seen as a member stays one when it becomes an
+    orphan: so call `look` before a member is told to end. The process that looks is no member.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._known: dict[int, str] = {}
+        self.refused: set[int] = set()
+        """Members that may not be signalled (they changed their user id)."""
+
+    def adopt(self, pid: int) -> None:
+        """Count a process, its descendants, and the group and session it leads as members."""
+        self._known[pid] = start_time(pid)
+
+    def forget(self, pid: int) -> None:
+        """The process was reaped: its id may come to mean another one. Unknown ids are ignored."""
+        self._known.pop(pid, None)
+
+    def look(self) -> set[int]:
+        """The members that live now."""
+        table = processes()
+        table.pop(os.getpid(), None)
+        self._known = {
+            pid: started
+            for pid, started in self._known.items()
+            if pid not in table or table[pid].started == started
+        }
+        kin = set(self._known) | {p.pid for p in table.values() if carries(p.mark, self._run_id)}
+        while True:
+            more = {
+                p.pid
+                for p in table.values()
+                if p.pid not in kin and (p.ppid in kin or p.group in kin or p.session in kin)
+            }
+            if not more:
+                break
+            kin |= more
+        members = kin & table.keys()
+        self._known |= {pid: table[pid].started for pid in members}
+        return members - self.refused
+
+    def end(self, within: float, *, quiet: int = 2, pause: float = 0.005) -> set[int]:
+        """SIGKILL all members until `quiet` looks in a row, `pause` seconds apart, found none.
+
+        One look is not enough: a process between fork and exec has no environment yet, and a
+        member may fork while it is being looked at. Returns who still lives after `within`
+        seconds (in an uninterruptible sleep) or may not be signalled.
+        """
+        deadline = time.monotonic() + within
+        calm = 0
+        while True:
+            members = self.look()
+            calm = 0 if members else calm + 1
+            if calm >= quiet or time.monotonic() >= deadline:
+                return members | (self.refused & processes().keys() if self.refused else set())
+            for pid in members:
+                self.send(pid, signal.SIGKILL)
+            time.sleep(pause)
+
+    def send(self, pid: int, sig: int) -> None:
+        """Signal a member, or a group of them (-id) as kill(2) does.
+
+        One that is gone is ignored, one that may not be signalled is remembered in `refused`.
+        """
+        try:
+            os.kill(pid, sig)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            self.refused.add(pid)
+
+
+def start_time(pid: int) -> str:
+    """When the process started, in the system's own terms; empty when there is no such process."""
+    if sys.platform != "linux":
+        found = _from_ps().get(pid)
+        return found.started if found else ""
+    try:
+        return _stat(pid)[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def read_file(path: str) -> bytes:
+    """The whole of a small file, without the cost of a file object. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while chunk := os.read(fd, 1 << 17):
+            data += chunk
+        return data
+    finally:
+        os.close(fd)
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc_pid_stat(5) from the third (state) on."""
+    text = read_file(f"/proc/{pid}/stat").decode(errors="replace")
+    # The second field, the command's name, may itself hold spaces and parentheses.
+    return text[text.rindex(")") + 2 :].split()
+
+
+def _from_proc() -> dict[int, Process]:
+    table: dict[int, Process] = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        pid = int(name)
+        try:
+            state, ppid, group, session, *rest = _stat(pid)
+            # The main thread of a process whose other threads still run is a zombie, too.
+            if state == "X" or (state == "Z" and int(rest[13]) <= 1):
+                continue
+            started = rest[15]
+        except (OSError, ValueError, IndexError):
+            continue  # it ended while we looked
+        table[pid] = Process(
+            pid,
+            ppid=int(ppid),
+            group=int(group),
+            session=int(session),
+            started=started,
+            mark=_proc_mark(pid),
+        )
+    return table
+
+
+def _proc_mark(pid: int) -> str:
+    try:
+        environment = read_file(f"/proc/{pid}/environ")
+    except OSError:
+        return ""  # ended, or not ours
+    _, found, value = (b"\0" + environment).partition(f"\0{MARK}=".encode())
+    return value.partition(b"\0")[0].decode(errors="replace") if found else ""
+
+
+def _from_ps() -> dict[int, Process]:
+    """macOS: `ps -E` appends the environment to the command (not of programs under SIP)."""
+    import subprocess
+
+    command = ["ps", "-axEwwo", "pid=,ppid=,pgid=,state=,lstart=,command="]
+    output = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    return parse_ps(output.stdout)
+
+
+def parse_ps(text: str) -> dict[int, Process]:
+    """The table in the output of `ps -axEwwo pid=,ppid=,pgid=,state=,lstart=,command=`."""
+    table: dict[int, Process] = {}
+    for line in text.splitlines():
+        # lstart is five words: `Sun Nov 22 12:25:23 2026`.
+        words = line.split(None, 9)
+        if len(words) < 9 or words[3].startswith("Z"):
+            continue
+        pid, ppid, group = (int(word) for word in words[:3])
+        try:
+            session = os.getsid(pid)
+        except OSError:
+            continue
+        rest = f" {words[9]}" if len(words) > 9 else ""
+        mark = rest.partition(f" {MARK}=")[2].partition(" ")[0]
+        started = " ".join(words[4:9])
+        table[pid] = Process(
+            pid, ppid=ppid, group=group, session=session, started=started, mark=mark
+        )
+    return table

@@ -1,0 +1,296 @@
+"""Children on Windows: a job object for each, which ends all of it when its handle is closed.
+
+Written from Microsoft's documentation ("Job Objects", "Process Creation Flags",
+"GenerateConsoleCtrlEvent"), tested against a fake kernel32 only: it has not been run on Windows.
+The kernel closes the launcher's handles however it ends, so no guardian is needed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from devlaunch.config import Isolation
+
+CREATE_SUSPENDED = 0x00000004
+CREATE_NEW_PROCESS_GROUP = 0x00000200
+JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
+JOB_OBJECT_LIMIT_BREAKAWAY_OK = 0x00000800
+JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x00002000
+PROCESS_ALL_ACCESS = 0x001FFFFF
+CTRL_BREAK_EVENT = 1
+KILLED_STATUS = 1
+
+_HARD_SIGNALS = {9}  # SIGKILL has no name on Windows
+
+
+class BasicLimits(ctypes.Structure):
+    """JOBOBJECT_BASIC_LIMIT_INFORMATION."""
+
+    _fields_ = (
+        ("PerProcessUserTimeLimit", ctypes.c_int64),
+        ("PerJobUserTimeLimit", ctypes.c_int64),
+        ("LimitFlags", ctypes.c_uint32),
+        ("MinimumWorkingSetSize", ctypes.c_size_t),
+        ("MaximumWorkingSetSize", ctypes.c_size_t),
+        ("ActiveProcessLimit", ctypes.c_uint32),
+        ("Affinity", ctypes.c_size_t),
+        ("PriorityClass", ctypes.c_uint32),
+        ("SchedulingClass", ctypes.c_uint32),
+    )
+
+
+class ExtendedLimits(ctypes.Structure):
+    """JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
+
+    _fields_ = (
+        ("BasicLimitInformation", BasicLimits),
+        ("IoInfo", ctypes.c_uint64 * 6),
+        ("ProcessMemoryLimit", ctypes.c_size_t),
+        ("JobMemoryLimit", ctypes.c_size_t),
+        ("PeakProcessMemoryUsed", ctypes.c_size_t),
+        ("PeakJobMemoryUsed", ctypes.c_size_t),
+    )
+
+
+class Kernel(Protocol):
+    """The calls that are needed of kernel32 and ntdll; each raises OSError when it fails."""
+
+    def create_job(self, limits: ExtendedLimits) -> int:
+        """CreateJobObjectW and SetInformationJobObject; the job's handle."""
+
+    def assign(self, job: int, pid: int) -> None:
+        """AssignProcessToJobObject."""
+
+    def resume(self, pid: int) -> None:
+        """NtResumeProcess."""
+
+    def terminate_job(self, job: int, status: int) -> None:
+        """TerminateJobObject."""
+
+    def close(self, handle: int) -> None:
+        """CloseHandle."""
+
+    def send_break(self, pid: int) -> None:
+        """GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT) to the process group that `pid` leads."""
+
+
+class Kernel32:
+    """The real one."""
+
+    def __init__(self) -> None:
+        if sys.platform != "win32":
+            raise OSError("kernel32 is a part of Windows")
+        self._kernel32: Any = ctypes.WinDLL("kernel32", use_last_error=True)
+        self._ntdll: Any = ctypes.WinDLL("ntdll")
+        # Handles are pointers: ctypes would cut them to 32 bits.
+        self._kernel32.CreateJobObjectW.restype = ctypes.c_void_p
+        self._kernel32.OpenProcess.restype = ctypes.c_void_p
+
+    def create_job(self, limits: ExtendedLimits) -> int:
+        """A new job with these limits."""
+        job = int(self._check(self._kernel32.CreateJobObjectW(None, None)))
+        size = ctypes.sizeof(limits)
+        self._check(
+            self._kernel32.SetInformationJobObject(
+                ctypes.c_void_p(job),
+                JOB_OBJECT_EXTENDED_LIMIT_INFORMATION,
+                ctypes.byref(limits),
+                size,
+            )
+        )
+        return job
+
+    def assign(self, job: int, pid: int) -> None:
+        """Put a process into the job."""
+        process = self._open(pid)
+        try:
+            self._check(
+                self._kernel32.AssignProcessToJobObject(
+                    ctypes.c_void_p(job), ctypes.c_void_p(process)
+                )
+            )
+        finally:
+            self.close(process)
+
+    def resume(self, pid: int) -> None:
+        """Let a process that was created suspended run."""
+        process = self._open(pid)
+        try:
+            if self._ntdll.NtResumeProcess(ctypes.c_void_p(process)) < 0:
+                raise OSError(f"NtResumeProcess failed for process {pid}")
+        finally:
+            self.close(process)
+
+    def terminate_job(self, job: int, status: int) -> None:
+        """End all processes of the job."""
+        self._check(self._kernel32.TerminateJobObject(ctypes.c_void_p(job), status))
+
+    def close(self, handle: int) -> None:
+        """Close a handle; the last one of a job ends the job."""
+        self._kernel32.CloseHandle(ctypes.c_void_p(handle))
+
+    def send_break(self, pid: int) -> None:
+        """Ask a process group to stop."""
+        self._check(self._kernel32.GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, pid))
+
+    def _open(self, pid: int) -> int:
+        return int(self._check(self._kernel32.OpenProcess(PROCESS_ALL_ACCESS, False, pid)))
+
+    @staticmethod
+    def _check(result: Any) -> Any:
+        if sys.platform == "win32" and not result:
+            raise ctypes.WinError(ctypes.get_last_error())
+        return result
+
+
+class Process(Protocol):
+    """What is needed of a `subprocess.Popen`."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """The status, or None."""
+
+    def wait(self) -> int:
+        """The status."""
+
+    def kill(self) -> None:
+        """TerminateProcess."""
+
+
+class Child:
+    """A child process in a job of its own; see `process.Child` for the contract."""
+
+    def __init__(self, process: Process, kernel: Kernel) -> None:
+        self._process = process
+        self._kernel = kernel
+        self.pid = process.pid
+        self.survivors: set[int] = set()
+        limits = ExtendedLimits()
+        limits.BasicLimitInformation.LimitFlags = (
+            JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_BREAKAWAY_OK
+        )
+        self._job = 0
+        try:
+            self._job = kernel.create_job(limits)
+            kernel.assign(self._job, self.pid)
+            kernel.resume(self.pid)
+        except OSError:
+            # Suspended and in no job, it would stay for ever.
+            process.kill()
+            process.wait()
+            self._close_job()
+            raise
+
+    def poll(self) -> int | None:
+        """The status; the open handle keeps the process id from being used again."""
+        return self._process.poll()
+
+    def stopped(self) -> bool:
+        """Never: Windows has no Ctrl-Z."""
+        return False
+
+    def look(self) -> set[int]:
+        """The job knows its members; there is nothing to note."""
+        return set()
+
+    def signal(self, sig: int) -> None:
+        """Ask with CTRL_BREAK, the one event that a process group can be sent; 9 ends the job."""
+        if self._process.poll() is not None:
+            return
+        if sig in _HARD_SIGNALS:
+            self.kill()
+            return
+        try:
+            self._kernel.send_break(self.pid)
+        except OSError:
+            pass  # no console: only the end of the grace is left
+
+    def signal_session(self, sig: int) -> None:
+        """The process group is all that the event reaches."""
+        self.signal(sig)
+
+    def kill(self) -> set[int]:
+        """End the job."""
+        if self._job:
+            self._kernel.terminate_job(self._job, KILLED_STATUS)
+        return self.survivors
+
+    def reap(self) -> int:
+        """End what is left, then let go of the handles."""
+        self.kill()
+        status = self._process.wait()
+        self._close_job()
+        return status
+
+    def _close_job(self) -> None:
+        job, self._job = self._job, 0
+        if job:
+            self._kernel.close(job)
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str | None,
+    isolate: Isolation,
+    mark: str,  # noqa: ARG001 - the job takes the mark's part
+    pass_fds: Collection[int],
+    kernel: Kernel | None = None,
+    popen: Any = subprocess.Popen,
+) -> Child:
+    """Start a child; see `process.spawn`. `pass_fds` are handles of sockets. Raises OSError."""
+    flags = CREATE_SUSPENDED
+    if isolate is not Isolation.NONE:
+        flags |= CREATE_NEW_PROCESS_GROUP
+    options: dict[str, Any] = {"creationflags": flags}
+    if sys.platform == "win32" and pass_fds:
+        for handle in pass_fds:
+            os.set_handle_inheritable(handle, True)
+        options["startupinfo"] = subprocess.STARTUPINFO(
+            lpAttributeList={"handle_list": list(pass_fds)}
+        )
+    return Child(popen(argv, env=env, cwd=cwd, **options), kernel or Kernel32())
+
+
+def sweep(run_id: str, within: float) -> set[int]:  # noqa: ARG001 - the jobs do it
+    """Nothing is left to do: each child's job ended with its handle."""
+    return set()
+
+
+def reap_orphans(keep: Collection[int]) -> None:
+    """Windows has no zombies."""
+
+
+def listening_process(host: str, port: int, run: Any = subprocess.run) -> str | None:  # noqa: ARG001
+    """`name (pid N)` of the process that listens there; see `process.listening_process`."""
+    try:
+        pid = _netstat_pid(_output(run, ["netstat", "-ano", "-p", "TCP"]), port)
+        if pid is None:
+            return None
+        row = _output(run, ["tasklist", "/FI", f"PID eq {pid}", "/FO", "CSV", "/NH"])
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    name = row.strip().split(",")[0].strip('"') or "unknown"
+    return f"{name} (pid {pid})"
+
+
+def _netstat_pid(text: str, port: int) -> int | None:
+    """From lines like `  TCP    127.0.0.1:8000    0.0.0.0:0    LISTENING    1234`."""
+    for line in text.splitlines():
+        words = line.split()
+        # The word LISTENING is translated, the foreign port 0 is not.
+        if len(words) == 5 and words[1].endswith(f":{port}") and words[2].endswith(":0"):
+            return int(words[4])
+    return None
+
+
+def _output(run: Any, command: list[str]) -> str:
+    done = run(command, capture_output=True, text=True, errors="replace", check=False, timeout=5)
+    return str(done.stdout)

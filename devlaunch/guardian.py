@@ -1,0 +1,112 @@
+"""The guardian: a process that outlives the launcher just long enough to clean up after it.
+
+It reads the *lifeline*, a pipe whose only write end the launcher holds. While the launcher lives
+it is told which children there are; when the launcher is gone without a goodbye, however that
+came about, the pipe ends, and the guardian ends the children and all that carries the run's mark.
+It must be hard to end itself: own session, no terminal, deaf to the signals that people send.
+
+This is the launcher's side; the process runs `_posix_guardian`. On Windows the kernel does the
+same for a job object whose last handle is closed, and `Guardian` does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from devlaunch.process import MARK
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_CODE = (
+    f"import sys; sys.path.append({_ROOT!r}); from devlaunch._posix_guardian import main; main()"
+)
+
+
+class Guardian:
+    """The launcher's side. Start it before the first child."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._children: set[int] = set()
+        self._lifeline = -1
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def start(cls, run_id: str) -> Guardian:
+        """Start guarding the run, without waiting until the process is up."""
+        guardian = cls(run_id)
+        guardian._spawn()
+        return guardian
+
+    @property
+    def pid(self) -> int | None:
+        """The guardian's process id; None on Windows and after `close`."""
+        return self._popen.pid if self._popen else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._popen is not None and self._popen.poll() is None
+
+    def adopt(self, pid: int) -> None:
+        """A child has been started. It was guarded by its mark already; now it is asked first."""
+        self._children.add(pid)
+        self._tell(f"adopt {pid}")
+
+    def forget(self, pid: int) -> None:
+        """A child has been reaped: its id may become another process's."""
+        self._children.discard(pid)
+        self._tell(f"forget {pid}")
+
+    def ensure(self) -> bool:
+        """At SIGCHLD: start another one if it was killed; returns whether that was so."""
+        if self._popen is None or self.alive:
+            return False
+        os.close(self._lifeline)
+        self._spawn()
+        for pid in self._children:
+            self._tell(f"adopt {pid}")
+        return True
+
+    def close(self) -> None:
+        """Say goodbye and wait for its end: all children are gone, there is nothing to do."""
+        if self._popen is None:
+            return
+        self._tell("bye")
+        os.close(self._lifeline)
+        try:
+            self._popen.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()  # stopped by somebody
+            self._popen.wait()
+        self._popen = None
+
+    def _spawn(self) -> None:
+        if sys.platform == "win32":
+            return
+        # PEP 446: neither end is inherited by children, except where pass_fds names it.
+        reader, self._lifeline = os.pipe()
+        os.set_blocking(self._lifeline, False)
+        options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
+        try:
+            self._popen = subprocess.Popen(
+                [sys.executable, *options, "-c", _CODE, str(reader), self._run_id],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(reader,),
+                env={name: value for name, value in os.environ.items() if name != MARK},
+                cwd="/",
+                start_new_session=True,
+            )
+        finally:
+            os.close(reader)
+
+    def _tell(self, line: str) -> None:
+        if self._popen is None:
+            return
+        try:
+            os.write(self._lifeline, f"{line}\n".encode())
+        except (BrokenPipeError, BlockingIOError):
+            pass  # it was killed, `ensure` tells the next one; or it is stopped, the mark is left

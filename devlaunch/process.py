@@ -1,0 +1,165 @@
+"""Child processes behind one seam: what is the same for POSIX and Windows, and which one it is.
+
+A child is a session of its own (or a group, or neither); it and all that it starts carry the
+run's mark in their environment. Ending a child means ending all of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from devlaunch.config import Isolation
+from devlaunch.errors import EX_CANNOT_EXECUTE, EX_FAILURE, EX_NOT_FOUND, DevlaunchError
+
+if sys.platform == "win32":
+    from devlaunch import _windows as _platform
+else:
+    from devlaunch import _posix as _platform
+
+MARK = "DEVLAUNCH_RUN"
+"""The environment variable that every process of a run inherits (`_posix_table.MARK`)."""
+
+
+class Child(Protocol):
+    """A child process and all that it starts."""
+
+    pid: int
+    survivors: set[int]
+    """Who lived on after `kill` or `reap`: another user's process, or one stuck in the kernel."""
+
+    def poll(self) -> int | None:
+        """None while the main process runs, then its status: -n for signal n. Does not reap."""
+
+    def stopped(self) -> bool:
+        """Whether Ctrl-Z has stopped it since this was asked last. Ask at SIGCHLD.
+
+        Only a child with isolate=group hears the keyboard instead of the launcher.
+        """
+
+    def look(self) -> set[int]:
+        """Note who belongs to the child now, and return them.
+
+        Call it before the child is asked to stop by other means than a signal: its children in
+        sessions of their own, without the mark, cannot be found once it is gone.
+        """
+
+    def signal(self, sig: int) -> None:
+        """Signal the main process; SIGCONT follows a signal that asks it to end."""
+
+    def signal_session(self, sig: int) -> None:
+        """Signal its whole session, group, or (isolate=none) itself and its descendants."""
+
+    def kill(self) -> set[int]:
+        """SIGKILL to everything of it, wherever it went; returns `survivors`. Takes up to 2 s."""
+
+    def reap(self) -> int:
+        """End what is left, then free the process id; returns the status. After it, forget it."""
+
+
+def new_run_id() -> str:
+    """A name for this run that no other one has."""
+    return secrets.token_hex(8)
+
+
+def mark_environment(env: Mapping[str, str], run_id: str) -> dict[str, str]:
+    """The environment for a child; a nested run's mark is `outer/inner`, both find it."""
+    outer = env.get(MARK)
+    return {**env, MARK: f"{outer}/{run_id}" if outer else run_id}
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    run_id: str,
+    isolate: Isolation = Isolation.SESSION,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    pass_fds: Collection[int] = (),
+) -> Child:
+    """Start a child that inherits stdin, stdout, stderr and `pass_fds`, and nothing else.
+
+    `run_id` is the mark to put in its environment: the run's own id, or `<run id>.<generation>`
+    so that the end of one generation leaves the others alone.
+
+    Raises DevlaunchError with exit status 127 when there is no such program, 126 when it cannot
+    be executed (as a shell does; POSIX XCU 2.8.2).
+    """
+    marked = mark_environment(os.environ if env is None else env, run_id)
+    try:
+        return _platform.spawn(
+            argv, env=marked, cwd=cwd, isolate=isolate, mark=run_id, pass_fds=pass_fds
+        )
+    except OSError as error:
+        path = os.path.join(cwd or "", argv[0]) if os.path.dirname(argv[0]) else argv[0]
+        found = shutil.which(path, path=marked.get("PATH"))
+        raise _cannot_start(argv[0], cwd, error, found is not None) from None
+
+
+def _cannot_start(program: str, cwd: str | None, error: OSError, found: bool) -> DevlaunchError:
+    reason = error.strerror or str(error)
+    if cwd is not None and not os.access(cwd, os.X_OK):
+        return DevlaunchError(
+            f"cannot run in the directory {cwd!r}: {reason}",
+            hint="create it, or choose another one",
+            exit_status=EX_FAILURE,
+        )
+    if error.errno in (errno.ENOENT, errno.ENOTDIR) and not found:
+        return DevlaunchError(
+            f"no such program: {program!r}",
+            hint="check the spelling, and that it is installed and on PATH",
+            exit_status=EX_NOT_FOUND,
+        )
+    hints = {
+        errno.EACCES: f"make it executable: chmod +x {program}",
+        errno.ENOEXEC: "it needs a first line such as #!/usr/bin/env python3",
+        errno.ENOENT: "the interpreter that its first line names does not exist",
+    }
+    return DevlaunchError(
+        f"cannot execute {program!r}: {reason}",
+        hint=hints.get(error.errno or 0, ""),
+        exit_status=EX_CANNOT_EXECUTE,
+    )
+
+
+def control_channel() -> tuple[socket.socket, socket.socket]:
+    """Connected sockets: the launcher's end, which does not block, and the child's.
+
+    Give the child's `fileno()` to `spawn` in `pass_fds` and in the arguments, then close it here.
+    On Windows the number is an inheritable handle, which `socket.socket(fileno=…)` takes as well.
+    """
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    return ours, theirs
+
+
+def sweep(run_id: str, within: float = 2.0) -> set[int]:
+    """Kill what carries the run's mark until nothing does; returns who still lives after that.
+
+    `within` is seconds. The caller itself is spared.
+    """
+    return _platform.sweep(run_id, within)
+
+
+def reap_orphans(keep: Collection[int]) -> None:
+    """At SIGCHLD, as process 1 of a container: reap all ended children except `keep`.
+
+    Does nothing elsewhere: there the system's init reaps orphans.
+    """
+    _platform.reap_orphans(keep)
+
+
+def listening_process(host: str, port: int) -> str | None:
+    """Who listens on a TCP port, as `python3 (pid 1234)`; None when it cannot be known."""
+    return _platform.listening_process(host, port)
+
+
+def exit_code(status: int) -> int:
+    """The exit status that reports a child's status as a shell does: 128+n for signal n."""
+    return 128 - status if status < 0 else status

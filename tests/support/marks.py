@@ -1,0 +1,48 @@
+"""Who carries a run's mark: read from /proc, independent of the code under test."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+
+def _alive_with_mark(entry: Path, run_id: str) -> bool:
+    try:
+        environment = (entry / "environ").read_bytes().split(b"\0")
+        state = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    marks = [v.decode().partition("=")[2] for v in environment if v.startswith(b"DEVLAUNCH_RUN=")]
+    runs = {part.partition(".")[0] for mark in marks for part in mark.split("/")}
+    return state not in "ZX" and (run_id in runs or run_id in marks)
+
+
+def marked(run_id: str) -> list[int]:
+    """The living processes of the run, nested ones included; not this process."""
+    entries = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    found = (int(entry.name) for entry in entries if _alive_with_mark(entry, run_id))
+    return sorted(pid for pid in found if pid != os.getpid())
+
+
+def describe(pids: list[int]) -> str:
+    """`pid command line` of each."""
+    lines = []
+    for pid in pids:
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            command = "(gone)"
+        lines.append(f"{pid} {command[:200]}")
+    return "\n".join(lines)
+
+
+def assert_nothing_left(run_id: str, within: float = 3.0) -> None:
+    """Nothing of the run lives `within` seconds from now, and a moment later neither."""
+    deadline = time.monotonic() + within
+    calm = 0
+    while calm < 3:
+        left = marked(run_id)
+        calm = 0 if left else calm + 1
+        assert not left or time.monotonic() < deadline, f"left after {within} s:\n{describe(left)}"
+        time.sleep(0.01)
