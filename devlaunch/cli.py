@@ -188,24 +188,26 @@ class _Command(click.Command):
             context_settings={"help_option_names": ["-h", "--help"]},
         )
 
-    def format_help(
-        self,
-        ctx: click.Context,  # noqa: ARG002
-        formatter: click.HelpFormatter,
-    ) -> None:
-        """Write the whole help text; `formatter` collects it."""
-        formatter.width = 100
-        formatter.write("Usage: devlaunch [OPTIONS] TARGET [ARGS]...\n\n")
-        formatter.write("  Run a Python app, restart it when you save, and keep the debugger\n")
-        formatter.write("  attached through every restart.\n")
-        _write_section(formatter, "Targets", TARGETS)
-        _write_section(formatter, "Examples", EXAMPLES)
-        for group in (DEBUGGING, SERVING, RELOADING, RUNNING, OUTPUT):
-            rows = [(_signature(o), o.help) for o in OPTIONS if o.group == group]
-            if group == OUTPUT:
-                rows += [("    --version", "Show the versions."), ("-h, --help", "Show this text.")]
-            _write_section(formatter, group, rows)
-        formatter.write(f"\nSettings:\n{_indented(SETTINGS_HELP)}\n")
+    def get_help(self, ctx: click.Context) -> str:  # noqa: ARG002
+        """The whole help text."""
+        return help_text().rstrip("\n")
+
+
+def help_text() -> str:
+    """What `devlaunch --help` prints."""
+    formatter = click.HelpFormatter(width=100)
+    formatter.write("Usage: devlaunch [OPTIONS] TARGET [ARGS]...\n\n")
+    formatter.write("  Run a Python app, restart it when you save, and keep the debugger\n")
+    formatter.write("  attached through every restart.\n")
+    _write_section(formatter, "Targets", TARGETS)
+    _write_section(formatter, "Examples", EXAMPLES)
+    for group in (DEBUGGING, SERVING, RELOADING, RUNNING, OUTPUT):
+        rows = [(_signature(o), o.help) for o in OPTIONS if o.group == group]
+        if group == OUTPUT:
+            rows += [("    --version", "Show the versions."), ("-h, --help", "Show this text.")]
+        _write_section(formatter, group, rows)
+    formatter.write(f"\nSettings:\n{_indented(SETTINGS_HELP)}\n")
+    return formatter.getvalue()
 
 
 def _signature(option: Option) -> str:

@@ -140,8 +140,9 @@ class Console:
         """`app.py`, or `app.py and 3 more`; empty without paths."""
         if not paths:
             return ""
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        return self.relative(paths[0]) + more
+        # A file that a symbolic link leads to is named by both, and is one.
+        others = {os.path.realpath(path) for path in paths} - {os.path.realpath(paths[0])}
+        return self.relative(paths[0]) + (f" and {len(others)} more" if others else "")
 
     def relative(self, path: str) -> str:
         """As short as it stays clear: below the current directory, below ~, or absolute."""

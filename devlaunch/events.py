@@ -179,6 +179,13 @@ class ChildSpawned:
 
 
 @dataclass(frozen=True, slots=True)
+class DebuggerReady:
+    """A running child's debugger traces all of its threads, or could not be brought to that."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChildGone:
     """The generation's process has ended, whatever its connection says."""
 
@@ -284,7 +291,10 @@ class Report:
     """Something people should read; `launcher` words it for the terminal and the IDE's console."""
 
     what: str
-    """ready | reloading | reloaded | broken | exited | waiting-while-paused | stopping."""
+    """ready | reloading | reloaded | broken | exited | waiting-while-paused | stopping.
+
+    `status` is the child's, and for stopping -n when signal n asked for it (None: the editor).
+    """
     paths: tuple[str, ...] = ()
     elapsed: float | None = None
     failure: Failure | None = None

@@ -269,9 +269,12 @@ class Supervisor:
         self._do(AskToStop(self.generation, signal))
         return Stopping(then, cause, deadline=now + self._grace, signal=signal)
 
+    def _stop_for_good(self, cause: Cause, event: StopRequested, now: float) -> Stopping:
+        self._do(Report("stopping", status=-event.signal if event.signal else None))
+        return self._stop(Then.END, cause, now, event.signal)
+
     def _finish(self, state: Starting | Serving, event: StopRequested, now: float) -> State:
-        self._do(Report("stopping"))
-        return self._stop(Then.END, Cause((), now), now, event.signal)
+        return self._stop_for_good(Cause((), now), event, now)
 
     def _finish_paused(self, state: Paused, event: StopRequested, now: float) -> State:
         self._do(ReleaseDebuggee())
@@ -280,10 +283,9 @@ class Supervisor:
     def _finish_stopping(self, state: Stopping, event: StopRequested, now: float) -> State:
         if state.then is Then.END:
             return self._kill(state, now)
-        self._do(Report("stopping"))
         if state.deadline is None:
             self._do(ReleaseDebuggee())
-        return self._stop(Then.END, state.cause, now, event.signal)
+        return self._stop_for_good(state.cause, event, now)
 
     def _finish_without_child(
         self, state: Idle | Broken, event: StopRequested, now: float

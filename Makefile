@@ -1,0 +1,41 @@
+# Two commands matter: `make demo` and `make test`. Both set up all they need in .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: demo test check format bench clean
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "devlaunch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	@echo "setting up $(VENV): devlaunch with its test and lint extras"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+demo: $(STAMP)  ## run the example app under devlaunch with the debug endpoint open
+	cd docs/examples/orders && ../../../$(BIN)/devlaunch --debug-attach app:app
+
+test: $(STAMP)  ## run every test
+	$(BIN)/python tests/support/interpreters.py
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## ruff, mypy strict on three platforms, the import rings, the docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin
+	$(BIN)/mypy --platform win32
+	$(BIN)/python -m pytest -q -p no:xdist tests/test_rings.py tests/test_docs.py
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	PYTHONPATH=tests $(BIN)/python tests/test_docs.py
+
+bench: $(STAMP)  ## measure save -> served and the DAP round trip against peers
+	$(BIN)/python tests/bench/bench.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,54 @@
+"""What runs inside the user's interpreter. Standard library only, CPython 3.10 and later.
+
+Imports nothing else of devlaunch and only relatively of itself: it is loaded by file location, as
+`_devlaunch_child`, and may belong to another installation than the interpreter that runs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+
+def hide(pretended_name: str) -> None:
+    """Make the calling module's frames invisible to debuggers.
+
+    pydevd shows, traces and steps into no frame whose file name starts with `<frozen `
+    (IGNORE_BASENAMES_STARTING_WITH), whatever the IDE's own filters say. The code object is changed
+    in place, as importlib does with relocated bytecode, so that it covers running frames too.
+    """
+    rename(sys._getframe(1).f_code, f"<frozen {pretended_name}>")  # noqa: SLF001
+
+
+def rename(code: object, filename: str) -> None:
+    """Give a code object, and those inside it, another file name."""
+    try:
+        from _imp import _fix_co_filename  # type: ignore[attr-defined]
+    except ImportError:  # an implementation detail of CPython: without it our frames show
+        return
+    _fix_co_filename(code, filename)
+
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def calls_user_code(function: _Function) -> _Function:
+    """Mark a function, whose name starts with `_run`, as the one that calls the user's code.
+
+    On sys.monitoring pydevd takes an exception for uncaught when it enters a function run* or _run*
+    of runpy (`_get_unhandled_exception_frame`); else none of the app's would ever be one.
+    """
+    rename(function.__code__, "<frozen runpy>")
+    return function
+
+
+hide(__name__)
+
+
+def main(fd: int) -> None:
+    """Run what the launcher's `start` message on the socket `fd` asks for."""
+    rename(sys._getframe(1).f_code, f"<frozen {__name__}>")  # noqa: SLF001
+    from .bootstrap import run
+
+    run(fd)

@@ -1,0 +1,188 @@
+"""What happens in a child, in order: stage, debugger, user code, the end."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+from time import monotonic
+from typing import Any, Protocol
+
+from . import hide, targets
+from .control import Control, Message, start_hidden_thread
+from .modules import Modules, is_users
+from .tracebacks import Usage, describe, report_uncaught
+
+hide(__name__)
+
+CUT = 0.7
+"""The part of the grace after which open requests are named and ended; the servers' own limit is
+three quarters."""
+
+LAST_SECOND = 1.0
+"""How long a child may take to end politely after its launcher is gone."""
+
+
+class Stoppable(Protocol):
+    """A running server, for the control thread."""
+
+    def stop(self, grace: float) -> None:
+        """Begin to shut down: requests get three quarters of `grace` seconds."""
+
+    def open_requests(self) -> list[str]:
+        """What has not been answered yet."""
+
+    def cut(self) -> None:
+        """Wait for open requests no longer."""
+
+
+def run(fd: int) -> None:
+    """Read the `start` message from the socket `fd` and do as it says."""
+    control = Control(fd)
+    start = control.receive()
+    if start is None:
+        return  # the launcher died before it said anything
+    session = Session(control, start)
+    session.run()
+
+
+class Session:
+    """One run of the target."""
+
+    def __init__(self, control: Control, start: Message) -> None:
+        self._control = control
+        self._start = start
+        self._modules = Modules()
+        self._server: Stoppable | None = None
+        self._cut_at: float | None = None
+        self._exit_at: float | None = None
+
+    def run(self) -> None:
+        """Returns, or raises what ends this process."""
+        discard_bytecode(self._start["changed"])
+        self._control.serve(self._handle, self._tick, self._deadline)
+        try:
+            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            if self._start["target"]["kind"] == "app":
+                self._run_app()
+            else:
+                self._run_program()
+        except Usage as usage:
+            self.fail(usage.fields)
+            sys.exit(2)
+        except SystemExit:
+            raise
+        except BaseException as error:
+            report_uncaught(error, self.fail)
+            raise
+
+    def serving(self, server: Stoppable | None, interface: str | None, name: str | None) -> None:
+        """The app answers from now on, and `server` can be told to stop."""
+        self._server = server
+        self._send_modules()
+        self._control.send("serving", interface=interface, server=name)
+
+    def fail(self, fields: dict[str, Any]) -> None:
+        """Tell the launcher why the app cannot run."""
+        self._send_modules()
+        self._control.send("failed", **fields)
+
+    def note(self, text: str) -> None:
+        """One line for the terminal."""
+        self._control.send("note", text=text)
+
+    # --- the main thread ------------------------------------------------------------------------
+
+    def _run_program(self) -> None:
+        program = targets.resolve(self._start["target"])
+        if program.ignored:
+            self.note(f"without effect here: python {' '.join(program.ignored)}")
+        from . import nested
+
+        nested.install(self.note)
+        code = targets.prepare(program)
+        file = code.co_filename
+        self._attach_debugger()
+        if program.is_users and os.path.isabs(file) and is_users(file):
+            self._send_modules(file)
+        self.serving(None, None, None)
+        targets.run(code)
+
+    def _run_app(self) -> None:
+        target = self._start["target"]
+        name = str(target["name"])
+        targets.set_stage(None, ["devlaunch", name, *target["args"]], [name, *target["args"]])
+        sys.path.insert(0, self._start["app_dir"] or os.getcwd())
+        self._attach_debugger()
+        from . import apps, servers
+
+        try:
+            app, interface = apps.load_app(name, factory=bool(self._start["factory"]))
+        except SystemExit as error:
+            self.fail({**describe(error), "summary": f"{name} called sys.exit({error.code!r})"})
+            raise
+        servers.serve(app, interface, name, start=self._start, serving=self.serving, fail=self.fail)
+
+    def _attach_debugger(self) -> None:
+        if self._start["debug"]:
+            self._connect(self._start["debug"])
+
+    def _connect(self, request: Message) -> None:
+        from . import debugger
+
+        error = debugger.connect(request)
+        self._control.send("debugger", connected=error is None, error=error)
+
+    def _send_modules(self, *more: str) -> None:
+        files = self._modules.new_files(*more)
+        if files:
+            self._control.send("modules", files=files)
+
+    # --- the control thread ---------------------------------------------------------------------
+
+    def _handle(self, message: Message | None) -> None:
+        if message is None:
+            self._exit_at = monotonic() + LAST_SECOND
+            self._stop(LAST_SECOND)
+        elif message["type"] == "stop":
+            self._stop(float(message["grace"]))
+        elif message["type"] == "debug":
+            start_hidden_thread("devlaunch-debugger", lambda: self._connect(message))
+
+    def _stop(self, grace: float) -> None:
+        if self._server is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif self._cut_at is None:
+            self._cut_at = monotonic() + CUT * grace
+            self._server.stop(grace)
+
+    def _tick(self) -> None:
+        self._send_modules()
+        now = monotonic()
+        if self._exit_at is not None and now >= self._exit_at:
+            os._exit(1)
+        if self._server is not None and self._cut_at is not None and now >= self._cut_at:
+            self._cut_at = float("inf")
+            requests = self._server.open_requests()
+            if requests:
+                self._control.send("open", requests=requests)
+                self._server.cut()
+
+    def _deadline(self) -> float | None:
+        times = [time for time in (self._cut_at, self._exit_at) if time is not None]
+        return min(times, default=None)
+
+
+def discard_bytecode(changed: list[str]) -> None:
+    """Remove the cached bytecode of changed files, of all optimization levels.
+
+    A .pyc counts as fresh for a source of the same size and whole-second mtime (PEP 3147, PEP 552).
+    """
+    for path in changed:
+        for level in ("", 1, 2):
+            try:
+                os.unlink(importlib.util.cache_from_source(path, optimization=level))
+            except (OSError, NotImplementedError, ValueError):
+                pass

@@ -1,0 +1,118 @@
+"""The requests that are open, so that a stop can name, and end, those that would not finish."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from . import hide
+
+if TYPE_CHECKING:
+    import asyncio
+
+hide(__name__)
+
+Scope = dict[str, Any]
+Channel = Callable[..., Awaitable[Any]]
+
+
+class OpenRequests:
+    """Names by request, and for asyncio servers the task that runs each.
+
+    Written by the servers' threads, read by the control thread: each access is one operation of a
+    dict, which is atomic.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[object, str] = {}
+        self._tasks: dict[object, tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = {}
+        self.silent: set[object] = set()
+        """Connections to a threaded server on which no request has arrived yet."""
+
+    def names(self) -> list[str]:
+        """`GET /path` and `WebSocket /path`, oldest first."""
+        return list(self._open.values())
+
+    @contextmanager
+    def track(self, name: str, connection: object) -> Iterator[None]:
+        """A request that a thread handles."""
+        key = object()
+        self._open[key] = name
+        self.silent.discard(connection)
+        try:
+            yield
+        finally:
+            del self._open[key]
+
+    def track_awaitable(self, name: str, awaitable: object) -> None:
+        """A request that is over when `awaitable`, a coroutine, is.
+
+        The server drops the coroutine when it is done with it. Watching that, rather than awaiting
+        it here, leaves no frame of ours between server and app.
+        """
+        import asyncio
+
+        try:
+            key = weakref.ref(awaitable, self._forget)
+        except TypeError:
+            return
+        self._open[key] = name
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks[key] = (asyncio.get_running_loop(), task)
+
+    def cancel(self) -> None:
+        """Cancel what asyncio servers still run. From any thread."""
+        for loop, task in list(self._tasks.values()):
+            try:
+                loop.call_soon_threadsafe(task.cancel)
+            except RuntimeError:  # the loop has closed meanwhile
+                pass
+
+    def _forget(self, key: object) -> None:
+        self._tasks.pop(key, None)
+        self._open.pop(key, None)
+
+
+class TrackedASGI:
+    """The app as the server sees it (ASGI 3), whatever its own form is.
+
+    After a failed start, `startup_error` or `startup_message` says why: the server gets no text, so
+    that it prints none, for the app's traceback is printed once and without the server's frames.
+    """
+
+    def __init__(self, app: Callable[..., Any], requests: OpenRequests, *, two_step: bool) -> None:
+        def two_steps(scope: Scope, receive: Channel, send: Channel) -> Any:
+            return app(scope)(receive, send)
+
+        self._app: Callable[..., Any] = two_steps if two_step else app
+        self._requests = requests
+        self.startup_error: BaseException | None = None
+        self.startup_message: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the app has said, in its lifespan, that it does not start."""
+        return self.startup_message is not None
+
+    def __call__(self, scope: Scope, receive: Channel, send: Channel) -> Any:
+        """Hand the app's own coroutine to the server."""
+        if scope["type"] == "lifespan":
+            return self._lifespan(scope, receive, send)
+        awaitable = self._app(scope, receive, send)
+        method = "WebSocket" if scope["type"] == "websocket" else scope.get("method", "?")
+        self._requests.track_awaitable(f"{method} {scope.get('path', '')}", awaitable)
+        return awaitable
+
+    async def _lifespan(self, scope: Scope, receive: Channel, send: Channel) -> None:
+        async def send_quietly(message: dict[str, Any]) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                self.startup_message = str(message.get("message", ""))
+                self.startup_error = sys.exc_info()[1]  # what the app is handling as it says so
+                message = {"type": message["type"], "message": ""}
+            await send(message)
+
+        await self._app(scope, receive, send_quietly)

@@ -1,0 +1,98 @@
+"""hypercorn on asyncio: ASGI and WSGI."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+import hypercorn.asyncio
+import hypercorn.config
+
+from .. import hide
+from ..requests import TrackedASGI
+from . import REQUESTS_SHARE, Service
+from .closing import stop_accepting
+from .startup import startup_failure
+
+hide(__name__)
+
+
+def run(service: Service) -> None:
+    """Serve until stopped, or until SIGINT or SIGTERM."""
+    server = Server(service)
+    try:
+        asyncio.run(server.serve())
+    except KeyboardInterrupt:
+        return
+    except Exception:
+        if server.started or server.tracked is None or not server.tracked.refused:
+            raise
+        service.fail(startup_failure(server.tracked, service.name))
+        sys.exit(1)
+
+
+class Server:
+    """hypercorn's `serve`, its socket, and its end."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_asked: asyncio.Event | None = None
+        self._config = hypercorn.config.Config()
+        self._listener = os.dup(service.socket.fileno())
+        self._config.bind = [f"fd://{self._listener}"]
+        self._config.graceful_timeout = REQUESTS_SHARE * service.grace
+        self.started = False
+        self.tracked: TrackedASGI | None = None
+        if service.interface != "wsgi":
+            two_step = service.interface == "asgi2"
+            self.tracked = TrackedASGI(service.app, service.requests, two_step=two_step)
+
+    async def serve(self) -> None:
+        """Returns when the server has ended."""
+        self._loop = asyncio.get_running_loop()
+        self._stop_asked = asyncio.Event()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._loop.add_signal_handler(signum, self._stop_asked.set)
+            except NotImplementedError:  # Windows
+                pass
+        if not self._service.verbose:
+            logging.getLogger("hypercorn.error").addFilter(
+                lambda record: record.levelno > logging.INFO
+            )
+        app: Any = self._service.app if self.tracked is None else self.tracked
+        await hypercorn.asyncio.serve(
+            app,
+            self._config,
+            shutdown_trigger=self._wait,
+            mode="wsgi" if self.tracked is None else "asgi",
+        )
+
+    def stop(self, grace: float) -> None:
+        """From the control thread."""
+        assert self._loop is not None
+        assert self._stop_asked is not None
+        self._config.graceful_timeout = REQUESTS_SHARE * grace
+        self._loop.call_soon_threadsafe(self._stop_asked.set)
+
+    def open_requests(self) -> list[str]:
+        """From the control thread."""
+        return self._service.requests.names()
+
+    def cut(self) -> None:
+        """From the control thread."""
+        self._service.requests.cancel()
+
+    async def _wait(self) -> None:
+        # hypercorn waits for the trigger once its sockets are being served.
+        assert self._stop_asked is not None
+        self.started = True
+        self._service.serving(self)
+        await self._stop_asked.wait()
+        # It does not tell which connections are new.
+        await stop_accepting(self._listener, lambda: True)

@@ -1,0 +1,90 @@
+"""The accept loop and the end of servers with one thread for each request."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+from .. import hide
+from . import ASKING, REQUESTS_SHARE, Service
+
+hide(__name__)
+
+_POLL = 0.01
+
+
+class ThreadedServer:
+    """Runs a socketserver in the main thread; a stop wakes it at once, without polling."""
+
+    def __init__(self, server: socketserver.TCPServer, service: Service) -> None:
+        self._server = server
+        self._service = service
+        self._note_silent_connections()
+        self._woken, self._wake = socket.socketpair()
+        self._cut = threading.Event()
+        self._grace = service.grace
+
+    def run(self) -> None:
+        """Serve until stopped or interrupted; then wait for open requests."""
+        try:
+            self._service.serving(self)
+            for _ in self._connections():
+                self._server._handle_request_noblock()  # type: ignore[attr-defined]  # noqa: SLF001
+        except KeyboardInterrupt:
+            return
+        finally:
+            self._server.server_close()
+            self._service.socket.close()
+        self._wait_for_requests()
+
+    def stop(self, grace: float) -> None:
+        """From the control thread."""
+        self._grace = grace
+        self._wake.send(b"\0")
+
+    def open_requests(self) -> list[str]:
+        """From the control thread."""
+        return self._service.requests.names()
+
+    def cut(self) -> None:
+        """From the control thread. The threads are daemons, and end with the process."""
+        self._cut.set()
+
+    def _note_silent_connections(self) -> None:
+        server: Any = self._server
+        silent = self._service.requests.silent
+        accept, end = server.get_request, server.shutdown_request
+
+        def get_request() -> tuple[socket.socket, object]:
+            connection, address = accept()
+            silent.add(connection)
+            return connection, address
+
+        def shutdown_request(connection: socket.socket) -> None:
+            silent.discard(connection)
+            end(connection)
+
+        server.get_request, server.shutdown_request = get_request, shutdown_request
+
+    def _connections(self) -> Iterator[None]:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._server.fileno(), selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is self._woken:
+                        return
+                    yield
+
+    def _wait_for_requests(self) -> None:
+        requests, now = self._service.requests, monotonic()
+        while (requests.silent and monotonic() < now + ASKING) or (
+            requests.names() and monotonic() < now + REQUESTS_SHARE * self._grace
+        ):
+            if self._cut.wait(_POLL):
+                return

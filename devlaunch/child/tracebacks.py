@@ -1,0 +1,117 @@
+"""Failures: the user's traceback on stderr, once, and what the launcher is told about it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from . import hide
+from .modules import is_users
+
+hide(__name__)
+
+# importlib as a package has its frames under its own name, the frozen part under <frozen …>.
+_MACHINERY = ("<frozen ", os.path.dirname(importlib.__file__) + os.sep, str(runpy.__file__))
+
+
+class Usage(Exception):
+    """The command line is at fault: the launcher words it, and no traceback is printed."""
+
+    def __init__(self, summary: str, hint: str = "", **more: object) -> None:
+        super().__init__(summary)
+        self.fields = {"summary": summary, "hint": hint, "is_usage": True, **more}
+
+
+def trimmed(tb: TracebackType | None) -> TracebackType | None:
+    """The traceback from the user's first frame on: without what brought us there."""
+    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_MACHINERY):
+        tb = tb.tb_next
+    return tb
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """The fields of the `failed` message for an exception of the user's code."""
+    file, line = _place(error)
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    return {
+        "summary": _summary(error),
+        "file": file,
+        "line": line,
+        "hint": "",
+        "missing_module": missing,
+        "search_path": search_path(missing) if missing else [],
+        "is_usage": False,
+    }
+
+
+def search_path(module: str) -> list[str]:
+    """The directories in which a module is looked for: its package's, else sys.path."""
+    parent = sys.modules.get(module.rpartition(".")[0])
+    path = list(getattr(parent, "__path__", sys.path)) if parent is not None else sys.path
+    return [os.path.abspath(entry) for entry in path if isinstance(entry, str)]
+
+
+def print_once(error: BaseException) -> None:
+    """Print an exception that came to the user's code through a server.
+
+    By the user's own excepthook if they have one, and from their first frame on.
+    """
+    tb = error.__traceback__
+    while tb is not None and not is_users(tb.tb_frame.f_code.co_filename):
+        tb = tb.tb_next
+    error.__traceback__ = tb or trimmed(error.__traceback__)
+    sys.excepthook(type(error), error, error.__traceback__)
+
+
+def report_uncaught(error: BaseException, report: Callable[[dict[str, Any]], None]) -> None:
+    """Arrange that `error`, which is on its way out of the main thread, is printed and reported.
+
+    It stays uncaught until then, as debuggers and the exit status of Python want it. The user's
+    own excepthook is the one that prints.
+    """
+    previous = sys.excepthook
+    fields = describe(error)
+
+    def excepthook(
+        kind: type[BaseException], value: BaseException, tb: TracebackType | None
+    ) -> None:
+        sys.excepthook = previous
+        value.__traceback__ = trimmed(tb)
+        if not (isinstance(value, KeyboardInterrupt) and previous is sys.__excepthook__):
+            previous(kind, value, value.__traceback__)
+        if not isinstance(value, KeyboardInterrupt):
+            report(fields)
+
+    sys.excepthook = excepthook
+
+
+def _summary(error: BaseException) -> str:
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ not in ("builtins", "__main__"):
+        name = f"{kind.__module__}.{name}"
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:
+        text = ""
+    first = text.strip().split("\n", 1)[0]
+    return f"{name}: {first}" if first else name
+
+
+def _place(error: BaseException) -> tuple[str | None, int | None]:
+    """Where the user has to look: the last frame in a file of theirs."""
+    if isinstance(error, SyntaxError) and error.filename and is_users(error.filename):
+        return error.filename, error.lineno
+    place: tuple[str | None, int | None] = None, None
+    tb = error.__traceback__
+    while tb is not None:
+        filename = tb.tb_frame.f_code.co_filename
+        if is_users(filename):
+            place = os.path.abspath(filename), tb.tb_lineno
+        tb = tb.tb_next
+    return place

@@ -1,0 +1,60 @@
+"""What the disk says about a file's content: its digest and when it was written."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import stat
+import time
+from collections.abc import Iterable
+
+
+def digest(path: str) -> str | None:
+    """A digest of a file's content, or of the names in a directory; None for what has neither."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            return hashlib.blake2b("\0".join(sorted(os.listdir(path))).encode()).hexdigest()
+        # A FIFO of that name would block the launcher for ever.
+        if not stat.S_ISREG(mode):
+            return None
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()
+    except (OSError, UnicodeError):
+        return None
+
+
+def changed_at(path: str) -> float | None:
+    """When content or status changed last (st_ctime), as `time.monotonic()` seconds."""
+    try:
+        age = time.time() - os.stat(path).st_ctime
+    except OSError:
+        return None
+    return time.monotonic() - age
+
+
+def with_realpaths(paths: Iterable[str]) -> list[str]:
+    """The paths and where their symbolic links lead: a save may be seen under either name."""
+    return list(dict.fromkeys(each for path in paths for each in (path, os.path.realpath(path))))
+
+
+def discard_bytecode(paths: Iterable[str]) -> None:
+    """Remove what any interpreter has cached of these sources.
+
+    A .pyc counts as valid for a source of the same size and whole-second mtime (PEP 552), also when
+    the running app has not imported the module yet.
+    """
+    stems: dict[str, set[str]] = {}
+    for path in paths:
+        if path.endswith(".py"):
+            directory = os.path.dirname(importlib.util.cache_from_source(path))
+            stem = os.path.basename(path).removesuffix(".py")
+            stems.setdefault(directory, set()).add(stem)
+    for directory, changed in stems.items():
+        try:
+            for name in os.listdir(directory):
+                if name.endswith(".pyc") and name.partition(".")[0] in changed:
+                    os.unlink(os.path.join(directory, name))
+        except OSError:
+            pass  # nothing is cached, or not for us to change

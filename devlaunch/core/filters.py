@@ -1,0 +1,240 @@
+"""Which directories are entered, which files are sources, which are asked for by name.
+
+Pure: what lies on the disk (`.gitignore` texts, which directories are virtual environments, where
+symbolic links lead) is told to it as data. Paths are absolute, normalized and `/`-separated.
+
+Patterns are gitignore(5) patterns relative to the root: without a slash they match at any depth.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterable
+
+from pathspec import PathSpec
+from pathspec.patterns.gitignore import GitIgnorePatternError
+from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
+
+IGNORED_DIRECTORIES = frozenset(
+    {
+        *(".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "site-packages", "node_modules"),
+        *("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".idea", ".vscode"),
+    }
+)
+"""Directories that are never entered, unless --watch names something inside."""
+SOURCE_SUFFIXES = (".py", ".so", ".pyd")
+"""What `importlib.machinery` has finders for; `.pyc` is left out: it follows its source."""
+_DROPPINGS = (
+    *("*~", ".#*", "#*#", "*.swp", "*.swo", "*.swx", ".*.sw?", "4913", "*.tmp", "*.tmp.*", "*.bak"),
+    *("*.orig", "*.rej", "*.part", "*.crdownload", "*___jb_tmp___", "*___jb_old___", ".!*!*"),
+    *(".goutputstream-*", ".nfs*", ".fuse_hidden*", "*.pyc", "*.pyo"),
+)
+"""What editors (Vim, Emacs, JetBrains, GNOME) and others leave beside a file while they save it."""
+_DROPPING = re.compile("|".join(map(fnmatch.translate, _DROPPINGS)))
+_MAGIC = frozenset("*?[")
+
+
+def _spec(lines: Iterable[str]) -> PathSpec[GitIgnoreBasicPattern]:
+    """Compile gitignore lines; as in git, a line that is no pattern matches nothing."""
+    patterns = []
+    for line in lines:
+        try:
+            patterns.append(GitIgnoreBasicPattern(line))
+        except GitIgnorePatternError:
+            continue
+    return PathSpec(patterns)
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether a --watch value is a glob; else it is the path of a file or directory."""
+    return not _MAGIC.isdisjoint(pattern)
+
+
+def split_glob(pattern: str) -> tuple[str, str]:
+    """Split a pattern into its directory part without magic characters and the rest.
+
+    `src/app/**/*.html` is `("src/app", "**/*.html")`; a plain path is `(path, "")`.
+    """
+    parts = pattern.split("/")
+    magic = [index for index, part in enumerate(parts) if is_glob(part)]
+    if not magic:
+        return pattern, ""
+    base = "/".join(parts[: magic[0]])
+    if not base and pattern.startswith("/"):
+        base = "/"
+    return base, "/".join(parts[magic[0] :])
+
+
+def is_below(path: str, directory: str) -> bool:
+    """Whether `path` is `directory` or lies in its tree."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def is_dropping(path: str) -> bool:
+    """Whether an editor or a tool left this file beside the one that was meant."""
+    return _DROPPING.match(posixpath.basename(path)) is not None
+
+
+def is_source(path: str) -> bool:
+    """Whether the import system could load this file."""
+    name = posixpath.basename(path)
+    return name.endswith(SOURCE_SUFFIXES) and name[0] not in ".#" and not is_dropping(name)
+
+
+class _Watched:
+    """One --watch value: a file, a directory (every file below it) or a glob."""
+
+    def __init__(self, pattern: str, root: str) -> None:
+        base, rest = split_glob(pattern)
+        self.base = posixpath.normpath(posixpath.join(root, base))
+        anchored = "/" in rest or bool(base)
+        self._spec = _spec([f"/{rest}" if anchored else rest]) if rest else None
+
+    def matches(self, path: str) -> bool:
+        if not is_below(path, self.base):
+            return False
+        if self._spec is None:
+            return True
+        return self._spec.match_file(path[len(self.base.rstrip("/")) + 1 :])
+
+
+class Filters:
+    """What --watch and --ignore, .gitignore files and custom say about a path.
+
+    `root` is the app's directory; `watch` and `ignore` hold the options' values. Tell it about each
+    directory with `learn_…` before its entries are asked for. One thread may tell while others ask:
+    what is asked works on values that are replaced, never changed.
+    """
+
+    def __init__(self, root: str, watch: Iterable[str] = (), ignore: Iterable[str] = ()) -> None:
+        self.root = root
+        self._watched = tuple(_Watched(pattern, root) for pattern in watch)
+        self._tops = frozenset((root, *(watched.base for watched in self._watched)))
+        patterns = [_relative(pattern, root) for pattern in ignore]
+        self._ignore = _spec(patterns)
+        # Outside the root there is nothing that an anchored pattern could be relative to.
+        self._ignore_anywhere = _spec(line for line in patterns if "/" not in line.rstrip("/"))
+        self._gitignores: dict[str, tuple[str, PathSpec[GitIgnoreBasicPattern]]] = {}
+        self._environments: frozenset[str] = frozenset()
+        self._verdicts: dict[str, bool] = {}
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Where scanning begins: the root, and what --watch names elsewhere or in ignored trees."""
+        return (self.root, *dict.fromkeys(w.base for w in self._watched if w.base != self.root))
+
+    def learn_gitignore(self, directory: str, text: str | None) -> bool:
+        """Take in what a directory's .gitignore says (None: it has none).
+
+        Returns whether that is news, so that verdicts about the tree below may differ now.
+        """
+        known = self._gitignores.get(directory)
+        if text == (known[0] if known else None):
+            return False
+        if text is None:
+            del self._gitignores[directory]
+        else:
+            self._gitignores[directory] = (text, _spec(text.splitlines()))
+        self._verdicts = {}
+        return True
+
+    def learn_environment(self, directory: str, is_environment: bool) -> bool:
+        """Take in whether a directory holds a pyvenv.cfg; returns whether that is news."""
+        if is_environment == (directory in self._environments):
+            return False
+        self._environments ^= {directory}
+        self._verdicts = {}
+        return True
+
+    def is_environment(self, directory: str) -> bool:
+        """Whether the directory was said to hold a pyvenv.cfg."""
+        return directory in self._environments
+
+    def follow(self, directory: str) -> None:
+        """Take a directory as a top: a symbolic link that is entered leads there."""
+        if directory not in self._tops:
+            self._tops |= {directory}
+            self._verdicts = {}
+
+    def ignores(self, directory: str) -> bool:
+        """Whether the directory, or one that it lies in, is an ignored one."""
+        verdicts = self._verdicts
+        verdict = verdicts.get(directory)
+        if verdict is None:
+            verdict = directory not in self._tops and (
+                self._is_ignored_itself(directory) or self._is_in_ignored(directory)
+            )
+            verdicts[directory] = verdict
+        return verdict
+
+    def is_watched(self, path: str) -> bool:
+        """Whether --watch asks for the file, so that a change of it always counts."""
+        if any(watched.base == path for watched in self._watched):
+            return True
+        return (
+            any(watched.matches(path) for watched in self._watched)
+            and not is_dropping(path)
+            and not self.is_excluded(path)
+            and not self.ignores(posixpath.dirname(path))
+        )
+
+    def is_excluded(self, path: str) -> bool:
+        """Whether --ignore names the file, so that it never counts."""
+        return bool(self._check_ignore(path, ""))
+
+    def reports(self, path: str) -> bool:
+        """Whether an event of this file is worth passing on.
+
+        A file without a suffix is: a script may have any name.
+        """
+        if is_source(path) or "." not in posixpath.basename(path):
+            return (not self.is_excluded(path) and not is_dropping(path)) or self.is_watched(path)
+        return self.is_watched(path)
+
+    def _is_in_ignored(self, directory: str) -> bool:
+        parent = posixpath.dirname(directory)
+        # Above the tops names mean nothing: a project may well lie below a `.tox`.
+        return any(is_below(parent, top) for top in self._tops) and self.ignores(parent)
+
+    def _is_ignored_itself(self, directory: str) -> bool:
+        if (asked := self._check_ignore(directory, "/")) is not None:
+            return asked
+        return (
+            posixpath.basename(directory) in IGNORED_DIRECTORIES
+            or directory in self._environments
+            or bool(self._check_gitignores(directory))
+        )
+
+    def _check_ignore(self, path: str, mark: str) -> bool | None:
+        """What --ignore says; None when no pattern matches. `mark` is `/` for a directory."""
+        if is_below(path, self.root) and path != self.root:
+            relative = path[len(self.root.rstrip("/")) + 1 :]
+            return self._ignore.check_file(relative + mark).include
+        return self._ignore_anywhere.check_file(posixpath.basename(path) + mark).include
+
+    def _check_gitignores(self, directory: str) -> bool | None:
+        """What the nearest .gitignore with a matching pattern says, as in gitignore(5)."""
+        parent = posixpath.dirname(directory)
+        while True:
+            if parent in self._gitignores:
+                _, spec = self._gitignores[parent]
+                relative = directory[len(parent.rstrip("/")) + 1 :]
+                verdict = spec.check_file(relative + "/").include
+                if verdict is not None:
+                    return verdict
+            above = posixpath.dirname(parent)
+            if above == parent:
+                return None
+            parent = above
+
+
+def _relative(pattern: str, root: str) -> str:
+    """Make an --ignore value a gitignore pattern relative to the root."""
+    prefix = root.rstrip("/") + "/"
+    if pattern.startswith(prefix):
+        return "/" + pattern[len(prefix) :]
+    if pattern.startswith("./"):
+        return pattern[1:]
+    return pattern

@@ -1,0 +1,344 @@
+"""One connection of a debuggee (pydevd in a child or grandchild) to the keeper. Pure.
+
+pydevd speaks DAP as the server on a connection that it opened. It works off requests in order, so
+a whole handshake is sent in one go, without waiting for the answers in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple
+
+from devlaunch.dap.messages import (
+    Outbox,
+    arguments_of,
+    body_of,
+    make_failure,
+    make_request,
+)
+from devlaunch.dap.recording import is_recorded
+from devlaunch.dap.session import Session
+from devlaunch.errors import StateError
+from devlaunch.events import Message
+
+STEP_TIMEOUT = 2.0
+"""Seconds after which a step that did not stop again has run off into code of no interest."""
+
+STEPS = {"next", "stepIn", "stepOut", "goto"}
+
+UNSUPPORTED = {
+    *("breakpointLocations", "dataBreakpointInfo", "setDataBreakpoints"),
+    *("setInstructionBreakpoints", "disassemble", "readMemory", "writeMemory"),
+    *("stepBack", "reverseContinue", "restartFrame", "terminateThreads"),
+    *("loadedSources", "cancel"),
+}
+"""Requests of DAP that pydevd never answers; it prints a line into the app's output instead."""
+
+UNSAFE = {"runInTerminal", "startDebugging"}
+"""Requests by which a debuggee would make the IDE start something (debugpy refuses all)."""
+
+UNUSED_ATTACH_ARGUMENTS = {
+    *("connect", "host", "port", "listen", "processId"),
+    *("request", "restart", "preLaunchTask", "postDebugTask", "autoReload"),
+}
+"""How the IDE gets to us, which is no debuggee's business, and pydevd's own reloading of code."""
+
+
+class Phase(Enum):
+    """The life of the connection."""
+
+    AUTHORIZING = auto()
+    IDENTIFYING = auto()
+    WAITING = auto()
+    """Known, and its process may be waiting for `configurationDone` before it runs user code."""
+    ATTACHED = auto()
+    DETACHED = auto()
+    """Runs at full speed, without breakpoints; can be attached again."""
+    STOPPING = auto()
+    """Detached in order to be stopped, while the IDE looks on; is not attached again."""
+    GONE = auto()
+    """The process has ended; its last output may still be on the way."""
+
+
+_TRANSITIONS = {
+    (Phase.AUTHORIZING, "authorized"): Phase.IDENTIFYING,
+    (Phase.IDENTIFYING, "identified"): Phase.WAITING,
+    (Phase.WAITING, "configured"): Phase.ATTACHED,
+    (Phase.WAITING, "detached"): Phase.DETACHED,
+    (Phase.WAITING, "stopping"): Phase.STOPPING,
+    (Phase.ATTACHED, "detached"): Phase.DETACHED,
+    (Phase.ATTACHED, "stopping"): Phase.STOPPING,
+    (Phase.DETACHED, "configured"): Phase.ATTACHED,
+    (Phase.DETACHED, "stopping"): Phase.STOPPING,
+    (Phase.STOPPING, "stopping"): Phase.STOPPING,
+    **{(phase, "lost"): Phase.GONE for phase in Phase},
+}
+
+
+class _Call(NamedTuple):
+    """A request that this debuggee has not answered yet."""
+
+    command: str
+    arguments: Message
+    session: Session | None = None
+    request: Message | None = None
+    """The IDE's request that it carries out; None for one of ours."""
+
+
+@dataclass(slots=True, eq=False)
+class Debuggee:
+    """A process under pydevd: what it was asked, and which of its threads it holds."""
+
+    peer: int
+    generation: int
+    outbox: Outbox
+    deadline: float | None = None
+    """When the present phase, or a step, has taken too long."""
+    phase: Phase = Phase.AUTHORIZING
+    pid: int = 0
+    is_child: bool = False
+    """The child itself, not a process that it has started."""
+    has_terminated: bool = False
+    """It has said that it is about to end."""
+    session: Session | None = None
+    is_configuring: bool = False
+    """The replay is on its way, and not worked off."""
+    _calls: dict[int, _Call] = field(default_factory=dict)
+    _breakpoint_ids: dict[int, int] = field(default_factory=dict)
+    _threads: dict[object, None] = field(default_factory=dict)
+    _stopped: dict[object, bool] = field(default_factory=dict)
+    """The threads that it holds, and whether the others stopped with them."""
+    _is_stepping: bool = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it holds a thread, or will do so in a moment."""
+        return bool(self._stopped) or self._is_stepping
+
+    @property
+    def can_attach(self) -> bool:
+        """Whether `configure` is possible."""
+        return self.phase in (Phase.WAITING, Phase.DETACHED)
+
+    def advance(self, step: str) -> None:
+        """Go to the next phase; raises StateError where the table has none."""
+        following = _TRANSITIONS.get((self.phase, step))
+        if following is None:
+            raise StateError(f"debuggee {self.pid}: {step} in {self.phase.name}")
+        self.phase = following
+        self.deadline = None
+
+    def call(self, command: str, arguments: Message) -> None:
+        """Send a request of our own, whose answer is of interest to nobody but us."""
+        self._send(_Call(command, arguments, self.session))
+
+    def configure(self, session: Session) -> None:
+        """Attach: replay what the session's IDE has asked for, and let the process run."""
+        self.advance("configured")
+        self.session = session
+        session.debuggee = self
+        self._breakpoint_ids.clear()
+        self.call("initialize", session.initialize_arguments)
+        attach = session.attach_arguments.items()
+        self.call("attach", {k: v for k, v in attach if k not in UNUSED_ATTACH_ARGUMENTS})
+        for command, arguments in session.recording.requests():
+            self.call(command, arguments)
+        self.call("configurationDone", {})
+        self.is_configuring = True
+
+    def detach(self) -> None:
+        """Let the process run on at full speed. The session hears no more of it."""
+        was_attached = self.phase is Phase.ATTACHED
+        self.advance("detached")
+        self._let_run(was_attached)
+        if self.session is not None:
+            self.session.debuggee = None
+            self.session = None
+        self._run()
+        self._threads.clear()
+
+    def let_go(self) -> None:
+        """Make sure that nothing holds the process any more: it is about to be stopped."""
+        was_attached = self.phase is Phase.ATTACHED
+        self.advance("stopping")
+        self._tell_continued()
+        self._let_run(was_attached)
+
+    def terminate(self) -> None:
+        """Have the process killed, by its debugger."""
+        self.advance("stopping")
+        self.call("disconnect", {"terminateDebuggee": True})
+
+    def lose(self) -> None:
+        """The process or its connection has ended: settle everything that is open with the IDE."""
+        self.advance("lost")
+        calls, self._calls = list(self._calls.values()), {}
+        for call in calls:
+            _answer_for_the_dead(call)
+        self._tell_continued()
+        self.is_configuring = False
+        if self.session is not None:
+            for thread in self._threads:
+                self.session.event("thread", {"reason": "exited", "threadId": thread})
+            self.session.debuggee = None
+        self._threads.clear()
+
+    def forward(self, request: Message, now: float) -> None:
+        """Pass a request of the IDE on."""
+        command, arguments = request["command"], arguments_of(request)
+        if command in ("continue", "pause"):
+            # As debugpy's adapter does: threads are held and let go all together.
+            arguments = {**arguments, "threadId": "*"}
+        if command == "continue":
+            self.end_step()
+        elif command in STEPS:
+            self._is_stepping, self.deadline = True, now + STEP_TIMEOUT
+        self._send(_Call(command, arguments, self.session, request))
+
+    def end_step(self) -> None:
+        """Forget that a thread is on its way to the next line."""
+        self._is_stepping, self.deadline = False, None
+
+    # --- what comes from pydevd -------------------------------------------------------------------
+
+    def receive(self, message: Message) -> None:
+        """Take a message of a debuggee that is known."""
+        match message["type"]:
+            case "response":
+                self._on_response(message)
+            case "event":
+                self._on_event(message)
+            case _:
+                self._on_request(message)
+
+    def _on_response(self, message: Message) -> None:
+        call = self._calls.pop(message["request_seq"], None)
+        if call is None or call.session is None:
+            return
+        body = body_of(message)
+        if call.command == "threads":
+            threads = body.get("threads") or []
+            self._threads = dict.fromkeys(thread.get("id") for thread in threads)
+        elif call.command == "configurationDone":
+            self.is_configuring = False
+        elif call.command == "attach" and not message.get("success"):
+            self.outbox.log(f"the debugger refused to attach: {message.get('message')}")
+        if is_recorded(call.command) and call.session is self.session:
+            body, changed = call.session.recording.translate(
+                call.command, call.arguments, body, self._breakpoint_ids
+            )
+            message = {**message, "body": body} if body else message
+            if call.request is None:
+                for breakpoint_ in changed:
+                    changes = {"reason": "changed", "breakpoint": breakpoint_}
+                    call.session.event("breakpoint", changes)
+        if call.request is not None:
+            call.session.send({**message, "request_seq": call.request["seq"]})
+
+    def _on_event(self, message: Message) -> None:
+        name, body = message["event"], body_of(message)
+        if name == "terminated":
+            self.has_terminated = True
+        elif name == "stopped" and self.phase in (Phase.DETACHED, Phase.STOPPING):
+            # A breakpoint that was hit just before, or `breakpoint()` in the code.
+            self.call("continue", {"threadId": "*"})
+        elif self._is_for_the_ide(name):
+            self._note_event(name, body)
+            if (translated := self._translate(name, body)) is not None:
+                session = self.session
+                if session is not None:
+                    session.send({**message, "body": translated} if translated else message)
+
+    def _is_for_the_ide(self, name: str) -> bool:
+        match self.phase:
+            case Phase.ATTACHED:
+                # `initialized` is the keeper's to send, and so is a child's end.
+                return name != "initialized" and not (name == "exited" and self.is_child)
+            case Phase.STOPPING | Phase.GONE:
+                return name == "output"
+            case _:
+                return False
+
+    def _note_event(self, name: str, body: Message) -> None:
+        # The response to `continue` is not looked at: a thread may have stopped again before it.
+        thread = body.get("threadId")
+        match name:
+            case "stopped":
+                self.end_step()
+                self._stopped[thread] = bool(body.get("allThreadsStopped"))
+                self._threads.setdefault(thread)
+            case "continued" if body.get("allThreadsContinued", True):
+                self._stopped.clear()
+            case "continued":
+                self._stopped.pop(thread, None)
+            case "thread" if body.get("reason") == "exited":
+                self._stopped.pop(thread, None)
+                self._threads.pop(thread, None)
+            case "thread":
+                self._threads.setdefault(thread)
+
+    def _translate(self, name: str, body: Message) -> Message | None:
+        if self.session is None:
+            return None
+        if name == "breakpoint":
+            return self.session.recording.translate_event(body, self._breakpoint_ids)
+        if name == "stopped" and isinstance(body.get("hitBreakpointIds"), list):
+            ids = self._breakpoint_ids
+            hit = [ids[identity] for identity in body["hitBreakpointIds"] if identity in ids]
+            return {**body, "hitBreakpointIds": hit}
+        return body
+
+    def _on_request(self, request: Message) -> None:
+        command, session = request["command"], self.session
+        if session is None or self.phase is not Phase.ATTACHED or command in UNSAFE:
+            text = f"devlaunch does not pass {command!r} on to the IDE"
+            self.outbox.send(self.peer, make_failure(request, text))
+            return
+
+        def answer(response: Message) -> None:
+            self.outbox.send(self.peer, {**response, "request_seq": request["seq"]})
+
+        session.request(command, arguments_of(request), answer)
+
+    # --- helpers ----------------------------------------------------------------------------------
+
+    def _send(self, call: _Call) -> None:
+        number = self.outbox.send(self.peer, make_request(call.command, call.arguments))
+        self._calls[number] = call
+
+    def _let_run(self, was_attached: bool) -> None:
+        if was_attached:
+            # pydevd's `disconnect` forgets all breakpoints but these, and lets all threads go.
+            self.call("setFunctionBreakpoints", {"breakpoints": []})
+            self.call("disconnect", {"terminateDebuggee": False})
+        else:
+            self.call("initialize", {"adapterID": "debugpy"})
+        # `disconnect` also takes `configurationDone` back. A process that is only just about to see
+        # that (it looks every 0.1 s or so) would wait for ever, so that is not left standing.
+        self.call("attach", {})
+        self.call("configurationDone", {})
+
+    def _tell_continued(self) -> None:
+        if self.session is not None:
+            for thread, all_threads in self._stopped.items():
+                body = {"threadId": thread, "allThreadsContinued": all_threads}
+                self.session.event("continued", body)
+        self._run()
+
+    def _run(self) -> None:
+        self._stopped.clear()
+        self.end_step()
+
+
+def _answer_for_the_dead(call: _Call) -> None:
+    if call.session is None or call.request is None:
+        return
+    if is_recorded(call.command):
+        body = call.session.recording.pending(call.command, call.arguments)
+        call.session.respond(call.request, body)
+    elif call.command == "continue":
+        call.session.respond(call.request, {"allThreadsContinued": True})
+    else:
+        text = f"The app ended before it could answer the request {call.command!r}."
+        call.session.fail(call.request, text)

@@ -1,0 +1,313 @@
+"""The keeper: a debug adapter whose session outlives every child.
+
+On its front side there are IDEs, on its back side pydevd in the children: a `Session` for each
+connection of an IDE, a `Debuggee` for each process, which the `Roster` brings together. The main
+session sees the current child, and is given the next one when that has ended; what its IDE has
+asked for is recorded and replayed into each. A session that attached with `subProcessId` sees one
+process that the child has started, and ends with it.
+
+Sans-IO: events go into `handle`, actions come out, `deadline` says when to call again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from devlaunch.dap.debuggee import UNSUPPORTED, Phase
+from devlaunch.dap.messages import CAPABILITIES, Outbox, arguments_of
+from devlaunch.dap.recording import is_recorded
+from devlaunch.dap.roster import Child, Roster
+from devlaunch.dap.session import Session, SessionPhase
+from devlaunch.errors import StateError
+from devlaunch.events import (
+    BackConnected,
+    ChildGone,
+    ChildSpawned,
+    ConsoleNote,
+    DeadlineReached,
+    DebuggeePaused,
+    DebuggeeResumed,
+    DebuggerReady,
+    FrontConnected,
+    LauncherEnded,
+    Message,
+    MessageReceived,
+    PeerClosed,
+    ReleaseRequested,
+    RestartRequested,
+    StopRequested,
+)
+
+READY_TIMEOUT = 10.0
+"""Seconds that a busy app's debugger may take before an attach is answered all the same."""
+
+MAX_STRANGERS = 16
+"""Connections to the debug port that have not attached."""
+
+NOT_RUNNING = "The app is not running; it waits for a change."
+CHANGING = "The app is starting or stopping; try again in a moment."
+
+
+class Keeper:
+    """The state of all debug connections. `token` is what a debuggee must know to be one.
+
+    `endpoint` is the front's address, at which IDEs find the processes that the child starts. With
+    `wait_for_client` no child runs user code before the first IDE has attached.
+    """
+
+    def __init__(self, *, token: str, endpoint: tuple[str, int], wait_for_client: bool) -> None:
+        self._outbox = Outbox()
+        self._sessions: dict[int, Session] = {}
+        self._roster = Roster(
+            self._outbox,
+            token=token,
+            endpoint=endpoint,
+            waits_for_client=wait_for_client,
+            end_session=self._say_goodbye,
+        )
+        self._was_paused = False
+        self._now = 0.0
+        self._requests: dict[str, Callable[[Session, Message], None]] = {
+            "initialize": self._initialize,
+            "launch": self._launch,
+            "attach": self._attach,
+            "configurationDone": self._configuration_done,
+            "restart": self._restart,
+            "terminate": self._terminate,
+            "disconnect": self._disconnect,
+        }
+
+    def handle(self, event: object, now: float) -> list[object]:
+        """Take an event; return actions, and events for the supervisor, to be handled in order.
+
+        `now` is in seconds of a monotonic clock.
+        """
+        self._now = now
+        match event:
+            case MessageReceived(peer, message):
+                self._message_received(peer, message, now)
+            case FrontConnected() | BackConnected() | PeerClosed():
+                self._connection_changed(event, now)
+            case (
+                ChildSpawned()
+                | DebuggerReady()
+                | ChildGone()
+                | ReleaseRequested()
+                | LauncherEnded()
+            ):
+                self._run_changed(event, now)
+            case ConsoleNote(text):
+                if self._main is not None and self._main.is_configured:
+                    self._main.event("output", {"category": "console", "output": text + "\n"})
+            case DeadlineReached():
+                self._roster.expire(now)
+            case _:
+                raise StateError(f"the keeper has no use for {event!r}")
+        self._answer_configuration(now)
+        if self.paused != self._was_paused:
+            self._was_paused = self.paused
+            self._outbox.add(DebuggeePaused() if self._was_paused else DebuggeeResumed())
+        return self._outbox.take()
+
+    @property
+    def deadline(self) -> float | None:
+        """When `DeadlineReached` is due, on the clock of `now`; None: not before another event."""
+        held = self._main.configuration_deadline if self._main else None
+        return min((d for d in (self._roster.deadline, held) if d is not None), default=None)
+
+    @property
+    def wants_debugger(self) -> bool:
+        """Whether a child that is started now must connect before it runs user code."""
+        return self._main is not None or self._roster.waits_for_client
+
+    @property
+    def paused(self) -> bool:
+        """Whether the debugger holds the app, in the child or in a process that it has started."""
+        return self._roster.is_paused
+
+    @property
+    def _main(self) -> Session | None:
+        return self._roster.main
+
+    def _connection_changed(
+        self, event: FrontConnected | BackConnected | PeerClosed, now: float
+    ) -> None:
+        match event:
+            case FrontConnected(peer):
+                self._outbox.open(peer)
+                self._sessions[peer] = Session(peer, self._outbox)
+                strangers = [s for s in self._sessions.values() if not s.is_attached]
+                if len(strangers) > MAX_STRANGERS:
+                    self._end_session(strangers[0])
+                    self._outbox.log("too many connections that never attach: closed the oldest")
+            case BackConnected(peer):
+                self._outbox.open(peer)
+                self._roster.connected(peer, now)
+            case PeerClosed(peer, reason):
+                self._outbox.forget(peer)
+                if session := self._sessions.get(peer):
+                    if reason:
+                        self._outbox.log(f"refused a connection to the debug port: {reason}")
+                    self._end_session(session)
+                else:
+                    self._roster.closed(peer, reason, now)
+
+    def _message_received(self, peer: int, message: Message, now: float) -> None:
+        session = self._sessions.get(peer)
+        if session is None:
+            self._roster.received(peer, message, now)
+        elif message["type"] == "request":
+            self._on_request(session, message, now)
+        elif message["type"] == "response":
+            session.on_response(message)
+
+    def _run_changed(
+        self,
+        event: ChildSpawned | DebuggerReady | ChildGone | ReleaseRequested | LauncherEnded,
+        now: float,
+    ) -> None:
+        match event:
+            case ChildSpawned(generation, pid, debugging):
+                self._roster.start_child(Child(generation, pid, debugging), now)
+            case DebuggerReady(generation):
+                self._roster.child_ready(generation)
+            case ChildGone(generation):
+                if self._roster.child is not None and self._roster.child.generation == generation:
+                    self._roster.end_child(now)
+            case ReleaseRequested():
+                self._roster.let_go()
+            case LauncherEnded(status):
+                self._roster.end_child(now)
+                if self._main is not None:
+                    # As shells report it: 128 + n for signal n.
+                    code = status if status >= 0 else 128 - status
+                    self._main.event("exited", {"exitCode": code})
+                for session in list(self._sessions.values()):
+                    self._say_goodbye(session)
+                self._roster.close()
+
+    # --- requests of an IDE ----------------------------------------------------------------------
+
+    def _on_request(self, session: Session, request: Message, now: float) -> None:
+        command = request["command"]
+        if handler := self._requests.get(command):
+            handler(session, request)
+        elif not session.is_attached:
+            session.fail(request, f"{command!r} is not possible before 'attach'.")
+        elif command in UNSUPPORTED:
+            session.fail(request, f"debugpy does not support the request {command!r}.")
+        else:
+            if is_recorded(command):
+                session.recording.record(command, arguments_of(request))
+            debuggee = session.debuggee
+            if debuggee is not None and debuggee.phase is Phase.ATTACHED:
+                debuggee.forward(request, now)
+            else:
+                session.answer_alone(request, CHANGING if self._roster.child else NOT_RUNNING)
+
+    def _initialize(self, session: Session, request: Message) -> None:
+        if session.advance("initialize"):
+            session.initialize_arguments = arguments_of(request)
+            session.respond(request, CAPABILITIES)
+        else:
+            session.fail(request, "This session is initialized already.")
+
+    def _launch(self, session: Session, request: Message) -> None:
+        session.fail(
+            request,
+            "devlaunch runs the app already: use a configuration with "
+            '"request": "attach" instead of "launch".',
+        )
+
+    def _attach(self, session: Session, request: Message) -> None:
+        pid = arguments_of(request).get("subProcessId")
+        if session.phase is not SessionPhase.INITIALIZED:
+            session.fail(request, "'attach' is possible once only, and after 'initialize'.")
+        elif pid is not None:
+            self._attach_to_process(session, request, pid)
+        elif self._main is not None:
+            other = self._main.name
+            session.fail(request, f"Another IDE is attached ({other}): disconnect that one first.")
+            self._outbox.log(f"refused a second IDE ({session.name}): {other} is attached")
+            self._end_session(session)
+        else:
+            self._roster.main = session
+            session.begin(request)
+            self._roster.connect_child()
+
+    def _attach_to_process(self, session: Session, request: Message, pid: object) -> None:
+        if self._roster.adopt(session, pid):
+            session.begin(request)
+        else:
+            # It may have ended in the meantime. debugpy's adapter spares the user an error, too.
+            session.respond(request)
+            self._say_goodbye(session)
+
+    def _configuration_done(self, session: Session, request: Message) -> None:
+        if not session.advance("configurationDone"):
+            session.fail(request, "'configurationDone' is possible after 'attach' only.")
+            return
+        session.hold_configuration(request, self._now + READY_TIMEOUT)
+        if session is self._main:
+            self._roster.waits_for_client = False
+            self._outbox.log(f"{session.name} is attached")
+            self._roster.announce()
+        else:
+            session.answer_configuration()
+        self._roster.settle()
+
+    def _answer_configuration(self, now: float) -> None:
+        """Tell the IDE that it is attached once its breakpoints work in the running child."""
+        session = self._main
+        if session is None or session.configuration_deadline is None:
+            return
+        if session.configuration_deadline <= now:
+            self._outbox.log("the app is busy: breakpoints take effect when its debugger is up")
+        elif self._roster.is_changing:
+            return
+        session.answer_configuration()
+
+    def _restart(self, session: Session, request: Message) -> None:
+        if session.is_attached:
+            session.respond(request)
+            self._outbox.add(RestartRequested())
+        else:
+            session.fail(request, "'restart' is possible after 'attach' only.")
+
+    def _terminate(self, session: Session, request: Message) -> None:
+        session.respond(request)
+        if session is self._main:
+            self._outbox.add(StopRequested(None))
+        else:
+            self._end_process(session)
+
+    def _disconnect(self, session: Session, request: Message) -> None:
+        terminates = arguments_of(request).get("terminateDebuggee") is True
+        is_main = session is self._main
+        if terminates and not is_main:
+            self._end_process(session)
+        session.event("terminated", {})
+        session.respond(request)
+        self._end_session(session)
+        if terminates and is_main:
+            self._outbox.add(StopRequested(None))
+
+    def _end_process(self, session: Session) -> None:
+        """End the one process that a session besides the main one sees."""
+        if session.debuggee is not None:
+            session.debuggee.terminate()
+
+    def _say_goodbye(self, session: Session) -> None:
+        """End a session because what it saw has ended."""
+        session.event("terminated", {})
+        self._end_session(session)
+
+    def _end_session(self, session: Session) -> None:
+        if self._sessions.pop(session.peer, None) is None:
+            return
+        self._outbox.close(session.peer)
+        if session is self._main:
+            self._roster.main = None
+            if session.is_configured:
+                self._outbox.log(f"{session.name} is detached")
+        self._roster.settle()

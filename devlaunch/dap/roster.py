@@ -1,0 +1,307 @@
+"""The debuggees of a run: who has connected, the child or one of its processes. Pure.
+
+A connection is believed when it knows the run's token; its pid says which process it is. The child
+belongs to the main session, every other process to an IDE session of its own, if the IDE opens one.
+A debugged process waits before its first line for its debugger, so one that no IDE attaches to is
+let go.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from devlaunch.dap.debuggee import Debuggee, Phase
+from devlaunch.dap.messages import Outbox, body_of, make_request
+from devlaunch.dap.session import Session
+from devlaunch.events import ConnectDebuggee, Message
+
+ADOPTION_TIMEOUT = 3.0
+"""Seconds an IDE has to attach to a process that it was told of, and that waits for it."""
+
+IDENTIFY_TIMEOUT = 10.0
+"""Seconds a process has to say who it is."""
+
+LAST_WORDS = 0.5
+"""Seconds for the output of a process that has ended to arrive."""
+
+LOST_AFTER = 1.0
+"""Seconds after which a child that lives on without its connection is worth a line."""
+
+MAX_STRANGERS = 16
+"""Connections that have not said yet who they are."""
+
+
+@dataclass(slots=True)
+class Child:
+    """The current generation."""
+
+    generation: int
+    pid: int
+    is_debugging: bool
+    """It has been told to connect."""
+    is_ready: bool = True
+    """Its threads are traced, or it runs nothing before its debugger is configured."""
+    debuggee: Debuggee | None = None
+    was_seen: bool = False
+
+
+class Roster:
+    """All debuggees. `main` is the session that sees the child, set by the keeper."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        token: str,
+        endpoint: tuple[str, int],
+        waits_for_client: bool,
+        end_session: Callable[[Session], None],
+    ) -> None:
+        self.main: Session | None = None
+        self.child: Child | None = None
+        self.waits_for_client = waits_for_client
+        """No IDE has attached yet, and the child waits for the first."""
+        self._outbox = outbox
+        self._token = token
+        self._endpoint = endpoint
+        self._end_session = end_session
+        self._debuggees: dict[int, Debuggee] = {}
+        self._lost_deadline: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` is due."""
+        deadlines = [debuggee.deadline for debuggee in self._debuggees.values()]
+        return min((d for d in [*deadlines, self._lost_deadline] if d is not None), default=None)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether any debuggee holds a thread."""
+        return any(debuggee.is_paused for debuggee in self._debuggees.values())
+
+    # --- the child's life ------------------------------------------------------------------------
+
+    def start_child(self, child: Child, now: float) -> None:
+        """A new generation has been started."""
+        self.end_child(now)
+        self.child = child
+        self.connect_child()
+
+    def end_child(self, now: float) -> None:
+        """The process of the current generation has ended, and its descendants with it."""
+        if self.child is None:
+            return
+        for debuggee in list(self._debuggees.values()):
+            if debuggee is self.child.debuggee:
+                debuggee.lose()
+                debuggee.deadline = now + LAST_WORDS
+            elif debuggee.generation == self.child.generation:
+                self._drop(debuggee)
+        self.child = None
+        self._lost_deadline = None
+
+    def connect_child(self) -> None:
+        """Have a child that runs without its debugger connect, when an IDE wants to see it."""
+        if self.main is not None and self.child is not None and not self.child.is_debugging:
+            self.child.is_debugging = True
+            # pydevd traces the running threads only a while after it has answered the replay.
+            self.child.is_ready = False
+            self._outbox.add(ConnectDebuggee(self.child.generation))
+
+    def child_ready(self, generation: int) -> None:
+        """The running child's debugger traces all threads; or it could not."""
+        if self.child is not None and self.child.generation == generation:
+            self.child.is_ready = True
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether the running child is not yet as the main session's IDE wants it."""
+        if self.child is None:
+            return False
+        debuggee = self.child.debuggee
+        return not self.child.is_ready or (debuggee is not None and debuggee.is_configuring)
+
+    def let_go(self) -> None:
+        """The child is about to be stopped: nothing may hold it or its processes."""
+        for debuggee in self._debuggees.values():
+            if debuggee.can_attach or debuggee.phase is Phase.ATTACHED:
+                debuggee.let_go()
+
+    def expire(self, now: float) -> None:
+        """Act on the deadlines that have passed."""
+        for debuggee in list(self._debuggees.values()):
+            if debuggee.deadline is None or debuggee.deadline > now:
+                continue
+            match debuggee.phase:
+                case Phase.ATTACHED:
+                    debuggee.end_step()
+                case Phase.WAITING:
+                    self._give_up(debuggee)
+                case _:
+                    self._forget(debuggee)
+        if self._lost_deadline is not None and self._lost_deadline <= now:
+            self._lost_deadline = None
+            self._outbox.log("the app has closed its connection to the debugger, and runs on")
+
+    def close(self) -> None:
+        """Close all connections."""
+        for debuggee in list(self._debuggees.values()):
+            self._forget(debuggee)
+
+    # --- connections -----------------------------------------------------------------------------
+
+    def connected(self, peer: int, now: float) -> None:
+        """Somebody has connected to the inner port."""
+        unknown = (Phase.AUTHORIZING, Phase.IDENTIFYING)
+        strangers = [d for d in self._debuggees.values() if d.phase in unknown]
+        if self.child is None or len(strangers) >= MAX_STRANGERS:
+            self._outbox.log("closed a debuggee's connection that nobody expects", verbose=True)
+            self._outbox.close(peer)
+            return
+        debuggee = Debuggee(peer, self.child.generation, self._outbox)
+        debuggee.deadline = now + IDENTIFY_TIMEOUT
+        self._debuggees[peer] = debuggee
+        # Our token is not in it: whoever connects here has yet to show that they know it.
+        self._outbox.send(peer, make_request("pydevdAuthorize", {}))
+
+    def received(self, peer: int, message: Message, now: float) -> None:
+        """A debuggee has sent a message."""
+        debuggee = self._debuggees.get(peer)
+        if debuggee is None:
+            return
+        match debuggee.phase, message["type"]:
+            case Phase.AUTHORIZING, "response":
+                self._authorize(debuggee, message)
+            case Phase.IDENTIFYING, "response":
+                self._identify(debuggee, message, now)
+            case ((Phase.AUTHORIZING | Phase.IDENTIFYING), _):
+                pass
+            case _:
+                debuggee.receive(message)
+
+    def closed(self, peer: int, reason: str, now: float) -> None:
+        """A debuggee's connection has ended."""
+        debuggee = self._debuggees.get(peer)
+        if debuggee is None:
+            return
+        if reason:
+            self._outbox.log(f"dropped a debuggee's connection: {reason}")
+        if self.child is not None and debuggee is self.child.debuggee:
+            self.child.debuggee = None
+            if not debuggee.has_terminated:
+                self._lost_deadline = now + LOST_AFTER
+        self._drop(debuggee)
+
+    def _authorize(self, debuggee: Debuggee, response: Message) -> None:
+        token = str(body_of(response).get("clientAccessToken"))
+        if not hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode()):
+            self._outbox.log("refused a debuggee that does not know the token of this run")
+            self._forget(debuggee)
+            return
+        deadline = debuggee.deadline
+        debuggee.advance("authorized")
+        debuggee.deadline = deadline
+        self._outbox.send(debuggee.peer, make_request("pydevdSystemInfo", {}))
+
+    def _identify(self, debuggee: Debuggee, response: Message, now: float) -> None:
+        process = body_of(response).get("process")
+        if self.child is None or not isinstance(process, dict):
+            self._forget(debuggee)
+            return
+        debuggee.advance("identified")
+        debuggee.pid = process.get("pid") or 0
+        # In a virtual environment on Windows, python.exe starts the real interpreter.
+        is_below_stub = not self.child.was_seen and process.get("ppid") == self.child.pid
+        if debuggee.pid == self.child.pid or is_below_stub:
+            debuggee.is_child = True
+            self.child.debuggee, self.child.was_seen = debuggee, True
+            self._lost_deadline = None
+        else:
+            debuggee.deadline = now + ADOPTION_TIMEOUT
+            self._announce(debuggee)
+        self._settle(debuggee)
+
+    def _drop(self, debuggee: Debuggee) -> None:
+        """Settle with the IDE that a process is out of reach, and forget it."""
+        session = debuggee.session
+        if debuggee.phase is not Phase.GONE:
+            debuggee.lose()
+        self._forget(debuggee)
+        if session is not None and not debuggee.is_child:
+            self._end_session(session)
+
+    def _forget(self, debuggee: Debuggee) -> None:
+        if self._debuggees.pop(debuggee.peer, None) is not None:
+            self._outbox.close(debuggee.peer)
+
+    # --- who sees whom ---------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """A session was configured or has ended: attach and detach accordingly."""
+        for debuggee in list(self._debuggees.values()):
+            if debuggee.phase is Phase.WAITING and self.main is None:
+                debuggee.deadline = None  # nobody is left who could attach to it
+            self._settle(debuggee)
+
+    def announce(self) -> None:
+        """Tell the IDE of the processes that it may attach to, besides the child."""
+        for debuggee in list(self._debuggees.values()):
+            if debuggee.can_attach and not debuggee.is_child and debuggee.session is None:
+                self._announce(debuggee)
+
+    def adopt(self, session: Session, pid: object) -> bool:
+        """Give the process `pid`, no child, to a session; False when there is none to be had."""
+        for debuggee in self._debuggees.values():
+            is_free = debuggee.session is None and debuggee.can_attach
+            if debuggee.pid == pid and is_free and not debuggee.is_child:
+                debuggee.session = session
+                debuggee.deadline = None
+                return True
+        return False
+
+    def _settle(self, debuggee: Debuggee) -> None:
+        session = self.main if debuggee.is_child else debuggee.session
+        if session is not None and session.is_open:
+            if session.is_configured and debuggee.can_attach:
+                debuggee.configure(session)
+            return
+        match debuggee.phase:
+            case Phase.ATTACHED:
+                debuggee.detach()
+            case Phase.WAITING if not self._is_kept_waiting(debuggee):
+                debuggee.detach()
+            case Phase.DETACHED:
+                debuggee.session = None
+
+    def _is_kept_waiting(self, debuggee: Debuggee) -> bool:
+        """Whether an IDE may still come for a process that waits for one."""
+        return self.waits_for_client if debuggee.is_child else debuggee.deadline is not None
+
+    def _announce(self, debuggee: Debuggee) -> None:
+        session = self.main
+        if session is None or session.attach_arguments.get("subProcess") is False:
+            debuggee.deadline = None
+        elif session.is_configured:
+            configuration = session.grandchild_configuration(debuggee.pid, self._endpoint)
+            if session.initialize_arguments.get("supportsStartDebuggingRequest"):
+                arguments = {"request": "attach", "configuration": configuration}
+                session.request("startDebugging", arguments, partial(self._announced, debuggee))
+            else:
+                session.event("debugpyAttach", {**configuration, "request": "attach"})
+
+    def _announced(self, debuggee: Debuggee, response: Message) -> None:
+        """The IDE has answered `startDebugging`."""
+        is_waiting = debuggee.phase is Phase.WAITING and debuggee.session is None
+        if is_waiting and not response.get("success"):
+            self._give_up(debuggee)
+
+    def _give_up(self, debuggee: Debuggee) -> None:
+        """No IDE comes for a process that waits for one."""
+        self._outbox.log(
+            f"process {debuggee.pid}, started by the app, runs without the debugger: "
+            "the IDE did not attach to it"
+        )
+        debuggee.detach()

@@ -1,0 +1,185 @@
+"""One connection of an IDE to the keeper, from its `initialize` to its `disconnect`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from devlaunch.dap.messages import (
+    Outbox,
+    arguments_of,
+    make_event,
+    make_failure,
+    make_request,
+    make_response,
+)
+from devlaunch.dap.recording import Recording, is_recorded
+from devlaunch.events import Message
+
+if TYPE_CHECKING:
+    from devlaunch.dap.debuggee import Debuggee
+
+
+class SessionPhase(Enum):
+    """How far the IDE has come with the handshake."""
+
+    CONNECTED = auto()
+    INITIALIZED = auto()
+    ATTACHING = auto()
+    """`initialized` has been sent; the attach is answered after `configurationDone`."""
+    CONFIGURED = auto()
+
+
+_HANDSHAKE = {
+    (SessionPhase.CONNECTED, "initialize"): SessionPhase.INITIALIZED,
+    (SessionPhase.INITIALIZED, "attach"): SessionPhase.ATTACHING,
+    (SessionPhase.ATTACHING, "configurationDone"): SessionPhase.CONFIGURED,
+}
+
+_BODIES_WITHOUT_DEBUGGEE: dict[str, Message] = {
+    "threads": {"threads": []},
+    "modules": {"modules": [], "totalModules": 0},
+    "continue": {"allThreadsContinued": True},
+}
+
+_NOT_INHERITED = {
+    *("connect", "host", "port", "listen", "processId"),
+    *("name", "request", "restart", "preLaunchTask", "postDebugTask"),
+    *("args", "processName", "pythonArgs"),
+}
+
+_UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """What one IDE connection has asked for, and the debuggee that it sees at present."""
+
+    peer: int
+    outbox: Outbox
+    phase: SessionPhase = SessionPhase.CONNECTED
+    initialize_arguments: Message = field(default_factory=dict)
+    attach_request: Message = field(default_factory=dict)
+    recording: Recording = field(default_factory=Recording)
+    debuggee: Debuggee | None = None
+    configuration_deadline: float | None = None
+    """When `configurationDone` is answered at the latest."""
+    _configuration_done: Message | None = None
+    """That request, while it waits for its answer."""
+    _requests: dict[int, Callable[[Message], None]] = field(default_factory=dict)
+    """What to do with the responses to requests that the IDE was sent."""
+
+    @property
+    def name(self) -> str:
+        """The IDE's name for itself, fit for a terminal."""
+        for key in ("clientName", "clientID"):
+            if value := self.initialize_arguments.get(key):
+                return "".join(filter(str.isprintable, str(value)))[:60]
+        return "a debug client"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the IDE is still there."""
+        return self.outbox.is_open(self.peer)
+
+    @property
+    def attach_arguments(self) -> Message:
+        """The arguments of its `attach`."""
+        return arguments_of(self.attach_request)
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the IDE has attached, configured or not."""
+        return self.phase in (SessionPhase.ATTACHING, SessionPhase.CONFIGURED)
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the IDE has sent its breakpoints and expects events."""
+        return self.phase is SessionPhase.CONFIGURED
+
+    def advance(self, command: str) -> bool:
+        """Take a step of the handshake; False when `command` is not what comes next."""
+        following = _HANDSHAKE.get((self.phase, command))
+        if following is None:
+            return False
+        self.phase = following
+        return True
+
+    def begin(self, attach_request: Message) -> None:
+        """Take the attach, and tell the IDE that it may configure."""
+        self.advance("attach")
+        self.attach_request = attach_request
+        self.event("initialized", {})
+
+    def hold_configuration(self, request: Message, until: float) -> None:
+        """Take `configurationDone`, to be answered when the app is as the IDE wants it."""
+        self._configuration_done, self.configuration_deadline = request, until
+
+    def answer_configuration(self) -> None:
+        """Answer `configurationDone` and `attach`, if they still wait for it."""
+        request, self._configuration_done = self._configuration_done, None
+        self.configuration_deadline = None
+        if request is not None:
+            self.respond(request)
+            self.respond(self.attach_request)
+
+    def respond(self, request: Message, body: Message | None = None) -> None:
+        """Answer a request of the IDE: success."""
+        self.send(make_response(request, body))
+
+    def fail(self, request: Message, text: str) -> None:
+        """Answer a request of the IDE: failure."""
+        self.send(make_failure(request, text))
+
+    def event(self, name: str, body: Message) -> None:
+        """Tell the IDE."""
+        self.send(make_event(name, body))
+
+    def request(
+        self, command: str, arguments: Message, on_response: Callable[[Message], None]
+    ) -> None:
+        """Ask the IDE (a reverse request, in the protocol's words)."""
+        self._requests[self.send(make_request(command, arguments))] = on_response
+
+    def on_response(self, response: Message) -> None:
+        """The IDE has answered."""
+        callback = self._requests.pop(response["request_seq"], None)
+        if callback is not None:
+            callback(response)
+
+    def send(self, message: Message) -> int:
+        """Send any message and return its seq; does nothing when the IDE has gone."""
+        return self.outbox.send(self.peer, message)
+
+    def answer_alone(self, request: Message, why: str) -> None:
+        """Answer what a debuggee would have to answer. `why` there is none is a sentence."""
+        command = request["command"]
+        if is_recorded(command):
+            self.respond(request, self.recording.pending(command, arguments_of(request)))
+        elif command in _BODIES_WITHOUT_DEBUGGEE:
+            self.respond(request, _BODIES_WITHOUT_DEBUGGEE[command])
+        else:
+            self.fail(request, why)
+
+    def grandchild_configuration(self, pid: int, endpoint: tuple[str, int]) -> Message:
+        """What the IDE is told, so that it opens a session for a process started by the app.
+
+        Its own configuration, made over as debugpy's adapter does it (`notify_of_subprocess` in
+        debugpy/adapter/clients.py). How the IDE reached us goes before our own idea of the address:
+        there may be a forwarded port in between.
+        """
+        attach = self.attach_arguments
+        connect = attach.get("connect")
+        host, port = endpoint
+        return {
+            **{name: value for name, value in attach.items() if name not in _NOT_INHERITED},
+            "name": f"Subprocess {pid}",
+            "subProcessId": pid,
+            "connect": {
+                "host": attach.get("host") or _UNSPECIFIED.get(host, host),
+                "port": attach.get("port") or port,
+                **(connect if isinstance(connect, dict) else {}),
+            },
+        }

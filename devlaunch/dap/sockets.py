@@ -1,0 +1,229 @@
+"""The bytes of all debug connections, in the loop's thread.
+
+`DapSockets` knows nothing of DAP but its framing. A connection that was opened by us, or one over
+stdin and stdout, would be added with `_add` like those that were accepted.
+
+Latency: each message leaves in one send on a socket with TCP_NODELAY. pydevd writes header and
+body separately without it (debugpy issue 2054), so its body waits for our acknowledgement of the
+header, which the kernel delays by 40 ms unless TCP_QUICKACK asks it not to. That option does not
+last (tcp(7)): it is set again after each read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from devlaunch.dap.framing import Decoder, encode
+from devlaunch.errors import ProtocolError
+from devlaunch.events import (
+    BackConnected,
+    ClosePeer,
+    FrontConnected,
+    MessageReceived,
+    PeerClosed,
+    SendMessage,
+)
+from devlaunch.loop import Loop
+
+MAX_UNREAD = 64 * 1024 * 1024
+"""Bytes that wait for a peer to read them; one that lets more pile up is dropped."""
+
+_READ_SIZE = 256 * 1024
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+# Windows' SO_REUSEADDR would let two processes listen on the port.
+_REUSE: int = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+
+
+@dataclass(slots=True, eq=False)
+class _Peer:
+    number: int
+    sock: socket.socket
+    decoder: Decoder = field(default_factory=Decoder)
+    unsent: bytearray = field(default_factory=bytearray)
+    is_blocked: bool = False
+    """The kernel has not taken all of `unsent`; we wait until it takes more."""
+    is_closing: bool = False
+    """Nothing more is read or accepted for sending; it is closed when `unsent` is empty."""
+    reason: str = ""
+    """Why we have given it up."""
+
+
+class DapSockets:
+    """Listening sockets and connections; every call and callback is made in the loop's thread.
+
+    `deliver` takes `FrontConnected`, `BackConnected`, `MessageReceived` and `PeerClosed`. It may
+    call `send` and `close_peer` at once.
+    """
+
+    def __init__(self, loop: Loop, deliver: Callable[[object], None]) -> None:
+        self._loop = loop
+        self._deliver = deliver
+        self._listeners: list[socket.socket] = []
+        self._peers: dict[int, _Peer] = {}
+        self._numbers = itertools.count(1)
+
+    def listen_front(self, host: str, port: int) -> tuple[str, int]:
+        """Listen for IDEs; port 0 is any free one. Returns the address; raises OSError."""
+        return self._listen(host, port, FrontConnected)
+
+    def adopt_front(self, listener: socket.socket) -> tuple[str, int]:
+        """Accept IDEs on a socket that listens already. Returns its address."""
+        return self._adopt(listener, FrontConnected)
+
+    def listen_back(self) -> tuple[str, int]:
+        """Listen for debuggees on this machine. Returns the address; raises OSError."""
+        return self._listen("127.0.0.1", 0, BackConnected)
+
+    def perform(self, action: SendMessage | ClosePeer) -> None:
+        """Carry out an action of the keeper."""
+        match action:
+            case SendMessage(peer, message):
+                self.send(peer, encode(message))
+            case ClosePeer(peer):
+                self.close_peer(peer)
+
+    def send(self, number: int, data: bytes) -> None:
+        """Send now what the kernel takes, the rest when it can; unknown peers are ignored."""
+        peer = self._peers.get(number)
+        if peer is None or peer.is_closing:
+            return
+        if len(peer.unsent) + len(data) > MAX_UNREAD:
+            # Not reported from here, as we may be called for an event that is not handled yet.
+            peer.reason = f"it has not read {MAX_UNREAD} bytes that were sent to it"
+            peer.unsent.clear()
+            with contextlib.suppress(OSError):
+                peer.sock.shutdown(socket.SHUT_RDWR)
+            return
+        peer.unsent += data
+        if not peer.is_blocked:
+            self._flush(peer)
+
+    def close_peer(self, number: int) -> None:
+        """Close once everything has been sent; no event follows. Unknown peers are ignored."""
+        peer = self._peers.get(number)
+        if peer is None:
+            return
+        peer.is_closing = True
+        if peer.unsent:
+            self._watch(peer)
+        else:
+            self._remove(peer)
+
+    def close(self) -> None:
+        """Close everything. What the kernel would not take at once is lost."""
+        for listener in self._listeners:
+            self._loop.unwatch(listener)
+            listener.close()
+        self._listeners.clear()
+        for peer in list(self._peers.values()):
+            self._remove(peer)
+
+    # --- accepting -------------------------------------------------------------------------------
+
+    def _listen(
+        self, host: str, port: int, connected: type[FrontConnected | BackConnected]
+    ) -> tuple[str, int]:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, _REUSE, 1)
+            listener.bind(address)
+            listener.listen(32)
+        except OSError:
+            listener.close()
+            raise
+        return self._adopt(listener, connected)
+
+    def _adopt(
+        self, listener: socket.socket, connected: type[FrontConnected | BackConnected]
+    ) -> tuple[str, int]:
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        self._loop.watch(listener, readable=partial(self._accept, listener, connected))
+        host, port = listener.getsockname()[:2]
+        return host, port
+
+    def _accept(
+        self, listener: socket.socket, connected: type[FrontConnected | BackConnected]
+    ) -> None:
+        try:
+            sock, _ = listener.accept()
+        except OSError:
+            return  # it has gone again, or there are no descriptors left for it
+        number = self._add(sock)
+        self._deliver(connected(number))
+
+    def _add(self, sock: socket.socket) -> int:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = _Peer(next(self._numbers), sock)
+        self._peers[peer.number] = peer
+        self._watch(peer)
+        return peer.number
+
+    # --- reading and writing ---------------------------------------------------------------------
+
+    def _watch(self, peer: _Peer) -> None:
+        self._loop.watch(
+            peer.sock,
+            readable=None if peer.is_closing else partial(self._read, peer),
+            writable=partial(self._flush, peer) if peer.is_blocked else None,
+        )
+
+    def _read(self, peer: _Peer) -> None:
+        try:
+            data = peer.sock.recv(_READ_SIZE)
+            if _QUICKACK is not None:
+                peer.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(peer, peer.reason)
+            return
+        try:
+            messages = peer.decoder.receive_data(data)
+        except ProtocolError as error:
+            self._drop(peer, str(error))
+            return
+        for message in messages:
+            if peer.is_closing:
+                return
+            self._deliver(MessageReceived(peer.number, message))
+
+    def _flush(self, peer: _Peer) -> None:
+        try:
+            sent = peer.sock.send(peer.unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            sent = len(peer.unsent)  # it has gone, as the next read will tell
+        del peer.unsent[:sent]
+        if peer.is_closing and not peer.unsent:
+            self._remove(peer)
+        elif peer.is_blocked != bool(peer.unsent):
+            peer.is_blocked = bool(peer.unsent)
+            self._watch(peer)
+
+    def _drop(self, peer: _Peer, reason: str) -> None:
+        """A connection that ends without the keeper having asked for it."""
+        self._remove(peer)
+        self._deliver(PeerClosed(peer.number, reason))
+
+    def _remove(self, peer: _Peer) -> None:
+        if self._peers.pop(peer.number, None) is None:
+            return
+        peer.is_closing = True
+        self._loop.unwatch(peer.sock)
+        with contextlib.suppress(OSError):
+            # Unread input would make the close a reset, which can overtake what we sent last.
+            peer.sock.recv(_READ_SIZE)
+        peer.sock.close()

@@ -1,0 +1,73 @@
+"""The listening keeper at work: its sockets, and where children connect their debuggers."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from devlaunch.config import Config
+from devlaunch.control import Message
+from devlaunch.dap.keeper import Keeper
+from devlaunch.dap.sockets import DapSockets
+from devlaunch.events import ChildSpawned, ClosePeer, DeadlineReached, LauncherEnded, SendMessage
+from devlaunch.generation import DebuggerAddress
+from devlaunch.listen import bind_debug, format_address
+from devlaunch.loop import Loop
+
+
+class Debugging:
+    """Carries the keeper's actions out; what it has for the launcher is posted to the loop.
+
+    Raises DevlaunchError when the debug address cannot be had.
+    """
+
+    def __init__(self, config: Config, loop: Loop, debugpy_dir: str | None) -> None:
+        self._loop = loop
+        self._sockets = DapSockets(loop, self.tell)
+        host, port = config.debug_address
+        listener = bind_debug(host, port, allow_remote=config.allow_remote_debug)
+        host, port = self._sockets.adopt_front(listener)
+        self.endpoint = format_address(host, port)
+        back_host, back_port = self._sockets.listen_back()
+        token = secrets.token_hex(32)
+        self.address = DebuggerAddress(back_host, back_port, token, debugpy_dir)
+        self._keeper = Keeper(
+            token=token, endpoint=(host, port), wait_for_client=config.wait_for_client
+        )
+        self._spawned_with_debugger = False
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `due`."""
+        return self._keeper.deadline
+
+    def due(self, now: float) -> None:
+        """Hand in the keeper's deadline if it has passed."""
+        deadline = self._keeper.deadline
+        if deadline is not None and deadline <= now:
+            self.tell(DeadlineReached())
+
+    def start_message(self) -> Message | None:
+        """What a child that is started now has to be told; None when no debugger is wanted."""
+        self._spawned_with_debugger = self._keeper.wants_debugger
+        if not self._spawned_with_debugger:
+            return None
+        return {**self.address.message(), "wait": True}
+
+    def spawned(self, generation: int, pid: int) -> None:
+        """The child that was given the last `start_message` has been started."""
+        self.tell(ChildSpawned(generation, pid, debugging=self._spawned_with_debugger))
+
+    def tell(self, event: object) -> None:
+        """Hand an event to the keeper and carry out what it decides."""
+        for action in self._keeper.handle(event, time.monotonic()):
+            match action:
+                case SendMessage() | ClosePeer():
+                    self._sockets.perform(action)
+                case _:
+                    self._loop.post(action)
+
+    def close(self, status: int) -> None:
+        """Tell the IDE that it is over (`status` as in Popen.returncode), and close everything."""
+        self.tell(LauncherEnded(status))
+        self._sockets.close()

@@ -1,0 +1,394 @@
+"""The launcher: changes and signals go in, the supervisor decides, processes and debuggers obey.
+
+`Launcher` wires the pure cores to the IO around them and lives in the loop's thread only:
+`_handle` takes what happened to the core that is concerned, `_perform` carries out what the
+supervisor decided. What an action brings about is posted to the loop, never handled in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from devlaunch import __version__, events, process
+from devlaunch.config import Config, Isolation, TargetKind
+from devlaunch.console import Console
+from devlaunch.control import Message
+from devlaunch.core.supervisor import Supervisor
+from devlaunch.debugging import Debugging
+from devlaunch.envfile import read_env_file
+from devlaunch.errors import DevlaunchError, UsageError
+from devlaunch.generation import Generation, to_event
+from devlaunch.guardian import Guardian
+from devlaunch.interpreter import Interpreter, choose_interpreter
+from devlaunch.listen import AppSocket, open_app_socket
+from devlaunch.loop import Loop
+from devlaunch.reloading import Changed, Reloading
+from devlaunch.terminal import Terminal
+
+ENDING_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+OTHER_SIGNALS = ("SIGCHLD", "SIGTSTP")
+
+
+def launch(config: Config) -> int:
+    """Run the target until it or the user ends it; returns the exit status for a shell.
+
+    Raises DevlaunchError when it cannot be started as asked for. Only in the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise UsageError(
+            "devlaunch has to run in the main thread, where signals arrive",
+            hint="call devlaunch.run() outside of any thread",
+        )
+    with contextlib.ExitStack() as stack:
+        return process.exit_code(Launcher(config, stack).run())
+
+
+class Launcher:
+    """One run of devlaunch. What has to be undone at its end is pushed on `stack`."""
+
+    def __init__(self, config: Config, stack: contextlib.ExitStack) -> None:
+        self._config = config
+        self._began = time.monotonic()
+        self._console = Console(verbosity=config.verbosity)
+        self._run_id = process.new_run_id()
+        self._status = 0
+        self._generation: Generation | None = None
+        self._failure: DevlaunchError | None = None
+        self._interface = ""
+        self._interpreter = self._choose_interpreter()
+        self._socket = self._open_socket(stack)
+        self._loop = stack.enter_context(Loop())
+        self._terminal = Terminal()
+        stack.callback(self._terminal.restore)
+        self._debugging = self._start_debugging(stack)
+        self._guardian = Guardian.start(self._run_id)
+        stack.callback(self._guardian.close)
+        stack.callback(process.sweep, self._run_id)
+        self._reloading = self._start_watching(stack)
+        self._supervisor = Supervisor(
+            grace=config.grace, while_paused=config.while_paused, reload=config.reload
+        )
+
+    def run(self) -> int:
+        """Run until the end; returns the status, -n for signal n."""
+        names = (*ENDING_SIGNALS, *OTHER_SIGNALS)
+        self._loop.catch_signals(getattr(signal, n) for n in names if hasattr(signal, n))
+        self._print_banner()
+        self._loop.post(events.Launched())
+        self._loop.run(self._handle, self._deadline)
+        if self._failure:
+            raise self._failure
+        return self._status
+
+    # --- setting up -----------------------------------------------------------------------------
+
+    def _choose_interpreter(self) -> Interpreter:
+        config = self._config
+        return choose_interpreter(config.python, config.app_dir, debugging=config.debug_attach)
+
+    def _open_socket(self, stack: contextlib.ExitStack) -> AppSocket | None:
+        if not self._config.target.serves:
+            return None
+        opened = open_app_socket(self._config)
+        stack.callback(opened.close)
+        return opened
+
+    def _start_debugging(self, stack: contextlib.ExitStack) -> Debugging | None:
+        if not self._config.debug_attach:
+            return None
+        debugging = Debugging(self._config, self._loop, self._interpreter.debugpy_dir)
+        stack.callback(lambda: debugging.close(self._status))
+        return debugging
+
+    def _start_watching(self, stack: contextlib.ExitStack) -> Reloading | None:
+        if not self._config.reload:
+            return None
+        reloading = Reloading(self._config, self._loop.post)
+        stack.callback(reloading.stop)
+        reloading.start()
+        return reloading
+
+    def _print_banner(self) -> None:
+        rows = [("app", str(self._config.target), self._interpreter.chosen_by)]
+        if self._socket:
+            rows.append(("url", self._socket.url, ""))
+        if self._debugging:
+            rows.append(("debug", self._debugging.endpoint, "attach a DAP client"))
+        if self._reloading:
+            watched = [self._config.app_dir, *self._config.watch]
+            rows.append(("watching", ", ".join(map(self._console.relative, watched)), ""))
+        self._console.banner(__version__, rows)
+
+    # --- what happened --------------------------------------------------------------------------
+
+    def _deadline(self) -> float | None:
+        owners = (self._supervisor, self._reloading, self._debugging)
+        due = [owner.deadline for owner in owners if owner and owner.deadline is not None]
+        return min(due, default=None)
+
+    def _handle(self, event: object) -> None:
+        now = time.monotonic()
+        match event:
+            case events.SignalReceived(signum):
+                self._signalled(signum)
+            case events.DeadlineReached():
+                self._deadline_reached(now)
+            case events.FilesTouched() if self._reloading:
+                self._reloading.touched(event, now)
+            case events.WatchReady(directories) if self._reloading:
+                self._console.note(f"watching {directories} directories", verbose=True)
+                self._report_changes(self._reloading.ready(event))
+            case events.WatchDegraded(reason):
+                self._console.warning(reason)
+            case events.ConnectDebuggee() if self._debugging and self._generation:
+                self._generation.connect_debugger(self._debugging.address)
+            case events.LogLine(text, verbose):
+                self._console.note(text, verbose=verbose)
+            case _:
+                self._supervise(event, now)
+
+    def _deadline_reached(self, now: float) -> None:
+        due = self._supervisor.deadline
+        if due is not None and due <= now:
+            self._supervise(events.DeadlineReached(), now)
+        if self._reloading:
+            self._report_changes(self._reloading.due(now))
+        if self._debugging:
+            self._debugging.due(now)
+
+    def _signalled(self, signum: int) -> None:
+        match signal.Signals(signum).name:
+            case "SIGCHLD":
+                self._child_changed()
+            case "SIGTSTP":
+                self._suspend()
+            case _:
+                self._loop.post(events.StopRequested(signum))
+
+    def _suspend(self) -> None:
+        self._terminal.suspend([self._generation] if self._generation else [])
+
+    def _child_changed(self) -> None:
+        self._guardian.ensure()
+        generation = self._generation
+        process.reap_orphans(
+            [pid for pid in (self._guardian.pid, generation and generation.pid) if pid]
+        )
+        if generation is None:
+            return
+        if generation.was_stopped():
+            self._suspend()
+        status = generation.poll()
+        if status is not None:
+            self._child_ended(generation, status)
+
+    def _child_ended(self, generation: Generation, status: int) -> None:
+        survivors = generation.finish()
+        if survivors:
+            self._console.warning(
+                f"could not end process {', '.join(map(str, sorted(survivors)))}",
+                hint="it belongs to another user, or hangs in the kernel",
+            )
+        self._generation = None
+        self._guardian.forget(generation.pid)
+        self._terminal.restore()
+        if self._debugging:
+            self._debugging.tell(events.ChildGone(generation.number))
+        if self._config.isolate is Isolation.GROUP and self._was_interrupted(generation, status):
+            # In the foreground group Ctrl-C reaches the child instead of us.
+            self._loop.post(events.StopRequested(signal.SIGINT))
+        self._loop.post(events.ChildExited(generation.number, status))
+
+    def _was_interrupted(self, generation: Generation, status: int) -> bool:
+        # A server that nobody told to stop ends well at a Ctrl-C only.
+        is_server = self._config.target.kind is TargetKind.APP
+        ended_well = is_server and status == 0 and not generation.was_told_to_stop
+        return status == -signal.SIGINT or ended_well
+
+    def _report_changes(self, changed: Changed) -> None:
+        if changed:
+            self._loop.post(events.FilesChanged(changed))
+
+    def _child_said(self, number: int, message: Message) -> None:
+        """A message on the control channel of generation `number`."""
+        match message:
+            case {"type": "modules", "files": [*files]} if self._reloading:
+                self._report_changes(self._reloading.imported(files, time.monotonic()))
+            case {"type": "open", "requests": [*requests]}:
+                self._console.cut_off([str(each) for each in requests], self._config.grace)
+            case {"type": "note", "text": text}:
+                self._console.note(str(text))
+            case {"type": "debugger", "error": error}:
+                if error:
+                    self._console.warning(f"the debugger could not connect: {error}")
+                if self._debugging:
+                    self._debugging.tell(events.DebuggerReady(number))
+            case _:
+                if message.get("type") == "serving":
+                    parts = (message.get("interface"), message.get("server"))
+                    self._interface = ", ".join(str(part) for part in parts if part)
+                event = to_event(number, message)
+                if event:
+                    self._loop.post(event)
+
+    # --- what to do about it --------------------------------------------------------------------
+
+    def _supervise(self, event: object, now: float) -> None:
+        for action in self._supervisor.handle(event, now):
+            self._perform(action, now)
+
+    def _perform(self, action: object, now: float) -> None:
+        generation = self._generation
+        match action:
+            case events.SpawnChild(number, changed):
+                self._spawn(number, changed, now)
+            case events.AskToStop(_, signum) if generation:
+                self._ask_to_stop(generation, signum)
+            case events.TerminateSession() if generation:
+                generation.terminate()
+            case events.KillSession() if generation:
+                generation.kill()
+            case events.ReleaseDebuggee() if self._debugging:
+                self._debugging.tell(events.ReleaseRequested())
+            case events.Report():
+                self._report(action)
+            case events.Exit(status):
+                self._status = status
+                self._loop.stop()
+
+    def _spawn(self, number: int, changed: tuple[str, ...], now: float) -> None:
+        if self._reloading:
+            self._reloading.generation_started(now)
+        try:
+            generation = Generation.start(
+                number,
+                loop=self._loop,
+                deliver=lambda message: self._child_said(number, message),
+                command=self._interpreter.command,
+                env=self._environment(),
+                run_id=self._run_id,
+                config=self._config,
+                message=self._start_message(changed),
+                socket_fd=self._socket.socket.fileno() if self._socket else None,
+            )
+        except DevlaunchError as error:
+            self._failure = error
+            self._loop.stop()
+            return
+        self._generation = generation
+        self._guardian.adopt(generation.pid)
+        if self._config.isolate is Isolation.GROUP:
+            self._terminal.lend_foreground(generation.pid)
+        if self._debugging:
+            self._debugging.spawned(number, generation.pid)
+
+    def _environment(self) -> dict[str, str]:
+        env_file = self._config.env_file
+        values = self._config.env
+        if env_file and self._supervisor.generation > 1:
+            try:
+                values = read_env_file(env_file)
+            except DevlaunchError as error:
+                self._console.error(error.message, error.hint or "the values from before are used")
+        # As docker compose and python-dotenv: what is set outside wins.
+        return {**values, **os.environ}
+
+    def _start_message(self, changed: tuple[str, ...]) -> Message:
+        config = self._config
+        target = config.target
+        return {
+            "target": {"kind": target.kind, "name": target.name, "args": list(target.args)},
+            "factory": config.factory,
+            "app_dir": config.app_dir,
+            "server": config.server,
+            "socket_fd": self._socket.socket.fileno() if self._socket else None,
+            "grace": config.grace,
+            "changed": list(changed),
+            "debug": self._debugging.start_message() if self._debugging else None,
+            "verbose": config.verbosity > 0,
+        }
+
+    def _ask_to_stop(self, generation: Generation, signum: int | None) -> None:
+        if signum is not None and self._terminal.keys_reach(self._config.isolate):
+            return
+        if signum is not None and signum != signal.SIGTERM:
+            # As from a terminal: to the whole foreground group.
+            generation.signal_session(signum)
+        elif signum is not None:
+            generation.signal(signum)
+        elif self._config.target.kind is TargetKind.APP:
+            generation.ask_to_stop(self._config.grace)
+        else:
+            generation.signal(signal.SIGTERM)
+
+    def _report(self, report: events.Report) -> None:
+        console, paths, elapsed = self._console, report.paths, report.elapsed or 0.0
+        match report.what:
+            case "ready":
+                self._served()
+                console.ready(time.monotonic() - self._began, self._interface)
+            case "reloading":
+                console.reloading(paths)
+            case "reloaded":
+                self._served()
+                console.reloaded(paths, elapsed)
+            case "broken" if report.failure:
+                console.broken(report.failure)
+                self._failed(report.failure)
+            case "exited":
+                console.exited(report.status or 0)
+                if report.status:
+                    self._failed(None)
+            case "waiting-while-paused":
+                console.paused(paths)
+                if self._debugging:
+                    text = f"{console.changed(paths)} changed: will reload on continue"
+                    self._debugging.tell(events.ConsoleNote(text))
+            case "stopping":
+                console.stopping(_asked_by(report.status))
+
+    def _served(self) -> None:
+        if self._reloading:
+            self._reloading.generation_served()
+
+    def _failed(self, failure: events.Failure | None) -> None:
+        if self._reloading:
+            self._report_changes(self._reloading.generation_failed(failure))
+
+
+def _asked_by(status: int | None) -> str:
+    """Who asked for the end, in words."""
+    if status is None:
+        return "the editor"
+    return "Ctrl-C" if status == -signal.SIGINT else signal.Signals(-status).name
+
+
+def run(target: str, *args: str, **options: Any) -> int:
+    """Run a target as the command `devlaunch` does, and return the exit status.
+
+    `options` are the command's, with underscores: `devlaunch.run("app:app", port=9000)`. An error
+    of the user's is printed as by the command. The module that calls this may hold the app itself
+    when the call stands under `if __name__ == "__main__":`. Only in the main thread.
+    """
+    from devlaunch.settings import resolve
+
+    try:
+        if "_devlaunch_child" in sys.modules:
+            raise UsageError(
+                "devlaunch.run() was called by the app that devlaunch runs",
+                hint='put the call under `if __name__ == "__main__":`',
+            )
+        return launch(
+            resolve(
+                {**{k.replace("_", "-"): v for k, v in options.items()}, "target": [target, *args]}
+            )
+        )
+    except DevlaunchError as error:
+        Console().error(error.message, error.hint)
+        return error.exit_status

@@ -1,0 +1,90 @@
+"""From what the OS reports to what has changed: watcher, debounce and contents put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from devlaunch.config import Config, TargetKind
+from devlaunch.contents import changed_at, digest, discard_bytecode, with_realpaths
+from devlaunch.core.changes import Changes
+from devlaunch.core.debounce import Debounce
+from devlaunch.core.filters import Filters
+from devlaunch.events import Failure, FilesTouched, WatchReady
+from devlaunch.watch import Watcher
+
+Changed = tuple[str, ...]
+"""Paths whose change restarts the app; empty for none."""
+
+
+class Reloading:
+    """Lives in the loop's thread; the watcher's threads only post `FilesTouched` to it."""
+
+    def __init__(self, config: Config, post: Callable[[object], None]) -> None:
+        watch = (*config.watch, *([config.env_file] if config.env_file else ()))
+        filters = Filters(os.path.realpath(config.app_dir), watch, config.ignore)
+        self._changes = Changes(filters)
+        self._debounce = Debounce()
+        script = [config.target.name] if config.target.kind is TargetKind.SCRIPT else []
+        self._watcher = Watcher(
+            post=post,
+            filters=filters,
+            extra=[os.path.realpath(path) for path in script],
+            poll=config.poll,
+        )
+
+    def start(self) -> None:
+        """Watch; before the first child is spawned, so that no save is lost."""
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._watcher.stop()
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `due`."""
+        return self._debounce.deadline
+
+    def ready(self, event: WatchReady) -> Changed:
+        """The first scan is done, and knows what the files of --watch held."""
+        return tuple(path for path, *rest in event.contents if self._changes.record(path, *rest))
+
+    def touched(self, event: FilesTouched, now: float) -> None:
+        """The OS reported paths."""
+        discard_bytecode(event.paths)
+        self._debounce.touch(filter(self._changes.interesting, event.paths), now)
+
+    def due(self, now: float) -> Changed:
+        """What has changed, once the files have been quiet for a moment."""
+        batch = self._debounce.take(now)
+        return self._changes.touched({path: digest(path) for path in batch}, now)
+
+    def imported(self, files: Sequence[str], now: float) -> Changed:
+        """The child has imported these files; some may have been saved since it read them."""
+        paths = with_realpaths(files)
+        self._watcher.add_directories({os.path.dirname(path) for path in paths})
+        report = self._changes.imported(paths, now)
+        late = (
+            path
+            for path in report.to_digest
+            if self._changes.record(path, digest(path), changed_at(path))
+        )
+        return (*report.changed, *late)
+
+    def generation_started(self, now: float) -> None:
+        """A child is about to be spawned."""
+        self._watcher.stop_watching_for_module()
+        self._changes.generation_started(now)
+
+    def generation_served(self) -> None:
+        """The app runs."""
+        self._changes.generation_served()
+
+    def generation_failed(self, failure: Failure | None) -> Changed:
+        """The app is broken; returns what changed while it started, which may be why."""
+        if failure is None or failure.missing_module is None:
+            return self._changes.generation_failed()
+        search_path = with_realpaths(failure.search_path)
+        self._watcher.watch_for_module(search_path, failure.missing_module)
+        return self._changes.generation_failed(failure.missing_module, search_path)

@@ -1,0 +1,283 @@
+"""Watch the app's files: directory by directory, never an ignored tree, by polling if need be.
+
+One thread owns the picture of the tree (`watching.tree.Tree`). Calls from the loop's thread and
+events of the OS are put in its inbox; what it finds goes out through `post`. It posts paths that
+were touched, whatever that means: `core.changes` decides.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from devlaunch.contents import changed_at, digest
+from devlaunch.core.debounce import LONGEST
+from devlaunch.core.filters import Filters
+from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
+from devlaunch.watching.backends import (
+    Backend,
+    Deliver,
+    NoEvents,
+    Signal,
+    hide_from_debuggers,
+    system_backend,
+)
+from devlaunch.watching.entries import read_gitignore
+from devlaunch.watching.mounts import MOUNTINFO, silent_mount
+from devlaunch.watching.tree import Tree
+
+DEFAULT_POLL = 0.5
+"""Seconds between two looks at the tree where the OS gives no events."""
+_POLL_SHARE = 4
+"""Between two polls at least this many times the duration of the last one passes."""
+_SETTLE = 0.1
+"""After a poll that found something the next one is so soon, to see whether more comes."""
+_RETRY = 0.5
+_SLICE = 0.02
+"""Seconds of scanning after which events and calls have their turn."""
+_BATCH = 1000
+_CLOCK_GRAIN_NS = 20_000_000
+"""The kernel stamps files with a clock that lags up to a tick behind."""
+_MOST_CONTENTS = 2000
+_MOST_BYTES = 1 << 20
+_LIMITS = {
+    errno.ENOSPC: "max_user_watches=524288",
+    errno.EMFILE: "max_user_instances=1024",
+    errno.ENFILE: "max_user_instances=1024",
+}
+
+
+class Watcher:
+    """Posts `FilesTouched`, once `WatchReady`, and at most one `WatchDegraded`.
+
+    `filters` say where to begin, what to enter and what to report, and are told what lies on the
+    disk. `extra` are more directories, or files, which are reported whatever their names. `poll` is
+    None for events of the OS, else seconds. `backend` and `mountinfo` are how the OS is reached.
+
+    Paths posted are real paths; where a symbolic link led there, the path through it as well.
+    """
+
+    def __init__(
+        self,
+        *,
+        post: Callable[[object], None],
+        filters: Filters,
+        extra: Iterable[str] = (),
+        poll: float | None = None,
+        backend: Callable[[Deliver], Backend] = system_backend,
+        mountinfo: Callable[[], str] | None = None,
+    ) -> None:
+        self._post = post
+        self._filters = filters
+        self._extra = tuple(extra)
+        self._interval = poll
+        self._make_backend = backend
+        self._mountinfo = mountinfo or _read_mountinfo
+        self._backend: Backend = NoEvents()
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._tree = Tree(filters, self._watch, self._unwatch, 0)
+        self._is_stopping = False
+        self._is_ready = False
+        self._next_poll: float | None = None
+        self._found = 0
+        self._burst_end = 0.0
+        self._thread = threading.Thread(target=self._run, name="devlaunch-watch", daemon=True)
+        hide_from_debuggers(self._thread)
+
+    def start(self) -> None:
+        """Begin; the root directory itself is watched on return, the rest a little later."""
+        self._tree = Tree(
+            self._filters, self._watch, self._unwatch, time.time_ns() - _CLOCK_GRAIN_NS
+        )
+        _learn_from_above(self._filters)
+        if self._interval is None:
+            mount = silent_mount(self._mountinfo(), self._filters)
+            if mount is not None:
+                self._degrade(f"{mount[0]} is a file system ({mount[1]}) that reports no changes")
+        if self._interval is None:
+            try:
+                self._backend = self._make_backend(partial(self._call, self._handle))
+            except OSError as error:
+                self._degrade(_limit_reason(error))
+        self._tree.add(self._filters.root, recursive=True)
+        self._thread.start()
+
+    def add_directories(self, directories: Iterable[str]) -> None:
+        """Watch these directories too, without their trees. Known ones cost nothing."""
+        self._call(self._add, tuple(directories), recursive=False)
+
+    def watch_for_module(self, search_path: Sequence[str], name: str) -> None:
+        """Report when something appears in these directories that may provide the module.
+
+        Ends with `stop_watching_for_module`, or with the next call.
+        """
+        self._call(self._tree.look_for, tuple(search_path), name.split("."))
+
+    def stop_watching_for_module(self) -> None:
+        """Leave the directories that are watched for a missing module only."""
+        self._call(self._tree.stop_looking)
+
+    def stop(self) -> None:
+        """End the threads and free the OS watches. Safe to call twice, or without `start`."""
+        self._is_stopping = True
+        self._call(lambda: None)
+        if self._thread.ident is not None:
+            self._thread.join()
+        else:
+            self._backend.close()
+
+    # --- the owner thread -----------------------------------------------------------------------
+
+    def _call(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """Have the owner thread call this. The one way in, from any thread."""
+        self._inbox.put(partial(function, *args, **kwargs))
+
+    def _run(self) -> None:
+        self._add((*self._filters.roots, *self._extra), recursive=True)
+        try:
+            while not self._is_stopping:
+                self._scan()
+                self._flush()
+                self._receive(self._timeout())
+        finally:
+            self._backend.close()
+
+    def _timeout(self) -> float | None:
+        """How long there is nothing to do but wait."""
+        if self._tree.busy:
+            return 0.0
+        now = time.monotonic()
+        if self._interval is not None:
+            return max(0.0, (self._next_poll or now) - now)
+        return _RETRY if self._tree.lost else None
+
+    def _receive(self, timeout: float | None) -> None:
+        """Make the calls in the inbox; wait for the first, or until it is time to look."""
+        try:
+            if timeout == 0.0:
+                self._inbox.get_nowait()()
+            else:
+                self._inbox.get(timeout=timeout)()
+            for _ in range(_BATCH):
+                self._inbox.get_nowait()()
+        except queue.Empty:
+            pass
+        if self._tree.lost and not self._tree.busy:
+            self._tree.retry()
+        if self._next_poll is not None and time.monotonic() >= self._next_poll:
+            self._next_poll = None
+            self._tree.refresh_all()
+
+    def _scan(self) -> None:
+        began = time.monotonic()
+        while self._tree.busy and time.monotonic() - began < _SLICE:
+            self._tree.step()
+        if self._tree.busy:
+            return
+        if self._interval is not None and self._next_poll is None:
+            now = time.monotonic()
+            pause = _SETTLE if self._is_burst(now) else self._interval
+            self._next_poll = now + max(pause, _POLL_SHARE * (now - began))
+        if not self._is_ready:
+            self._is_ready = True
+            self._post(WatchReady(len(self._tree.directories), self._contents()))
+
+    def _is_burst(self, now: float) -> bool:
+        """After a poll: whether more may be about to come, so that what was found is held back.
+
+        Else a checkout that takes longer than the interval would be many batches.
+        """
+        found = len(self._tree.touched)
+        if found and not self._found:
+            self._burst_end = now + LONGEST
+        self._found = found if found > self._found and now < self._burst_end else 0
+        return self._found > 0
+
+    def _flush(self) -> None:
+        if self._tree.touched and not self._found:
+            self._post(FilesTouched(frozenset(self._tree.touched)))
+            self._tree.touched.clear()
+
+    def _add(self, paths: Iterable[str], *, recursive: bool) -> None:
+        for path in paths:
+            self._tree.add(path, recursive=recursive)
+
+    def _handle(self, raw: Any) -> None:
+        match self._backend.read(raw):
+            case (Signal.EXAMINE, path):
+                self._tree.examine(path)
+            case (Signal.EXAMINE_NEW, path):
+                self._tree.examine(path, is_new=True)
+            case (Signal.RECHECK, path):
+                self._tree.recheck(path)
+            case (Signal.REFRESH_ALL, _):
+                self._tree.refresh_all(rewatch=True)
+
+    def _watch(self, path: str) -> str | None:
+        try:
+            return self._backend.watch(path)
+        except OSError as error:
+            if error.errno not in _LIMITS:
+                raise
+            self._degrade(_limit_reason(error))
+            return None
+
+    def _unwatch(self, path: str) -> None:
+        self._backend.unwatch(path)
+
+    def _degrade(self, why: str) -> None:
+        """Go on by polling. What changes while the backend ends is found by the first poll."""
+        self._backend.close()
+        self._backend = NoEvents()
+        self._interval = DEFAULT_POLL
+        self._next_poll = time.monotonic() + DEFAULT_POLL
+        self._post(WatchDegraded(f"files are looked at every {DEFAULT_POLL} s: {why}"))
+
+    def _contents(self) -> tuple[tuple[str, str | None, float | None], ...]:
+        """Read what --watch names, so that a save that changes nothing is known as such."""
+        contents = []
+        for directory in tuple(self._tree.directories.values()):
+            for name, known in directory.files.items():
+                path = os.path.join(directory.path, name)
+                if known.size <= _MOST_BYTES and self._filters.is_watched(path):
+                    contents.append((path, digest(path), changed_at(path)))
+                if len(contents) == _MOST_CONTENTS:
+                    return tuple(contents)
+        return tuple(contents)
+
+
+def _limit_reason(error: OSError) -> str:
+    what = "open files" if error.errno == errno.ENFILE else "watches"
+    setting = _LIMITS.get(error.errno or 0)
+    if setting is None:
+        return f"the system refuses file events ({error.strerror or error})"
+    return (
+        f"the system's limit of file {what} is reached;"
+        f" raise it with `sudo sysctl fs.inotify.{setting}`"
+    )
+
+
+def _read_mountinfo() -> str:
+    try:
+        with open(MOUNTINFO, errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _learn_from_above(filters: Filters) -> None:
+    """Tell what the .gitignore files between the root and the top of its repository say."""
+    above = [filters.root]
+    while not os.path.exists(os.path.join(above[-1], ".git")):
+        parent = os.path.dirname(above[-1])
+        if parent == above[-1]:
+            return  # in no repository, so nothing above is meant for us
+        above.append(parent)
+    for directory in above:
+        filters.learn_gitignore(directory, read_gitignore(directory))

@@ -1,0 +1,83 @@
+"""The CPythons of this machine, for the tests that should run on more than one."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STAMP = ".installed"
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+
+
+@functools.cache
+def interpreters() -> dict[str, str]:
+    """Version to executable: the running one, those on PATH, those of pyenv."""
+    found = {running(): sys.executable}
+    for version in VERSIONS:
+        for candidate in _candidates(version):
+            if version not in found and _is(candidate, version):
+                found[version] = candidate
+    return dict(sorted(found.items(), key=lambda item: int(item[0].partition(".")[2])))
+
+
+def _candidates(version: str) -> list[str]:
+    on_path = shutil.which(f"python{version}")
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    return [*([on_path] if on_path else []), *map(str, root.glob(f"{version}.*/bin/python"))]
+
+
+def _is(executable: str, version: str) -> bool:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run(
+            [executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.strip() == version
+
+
+def running() -> str:
+    """The version of this interpreter, as in `VERSIONS`."""
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def environment(version: str) -> Path:
+    """Where the virtual environment with devlaunch for another version is: `.venv-3.12`."""
+    prefix = Path(sys.prefix)
+    return prefix.with_name(f"{prefix.name}-{version}")
+
+
+def launchers() -> list[object]:
+    """The Pythons that can run devlaunch itself, as pytest parameters: this one, then others."""
+    others = [
+        pytest.param(str(environment(version) / "bin" / "python"), id=version)
+        for version in VERSIONS
+        if version != running() and (environment(version) / STAMP).exists()
+    ]
+    return [pytest.param(sys.executable, id=running()), *others]
+
+
+def prepare() -> None:
+    """Make an environment with devlaunch for each other supported version found here."""
+    project = Path(__file__).parents[2]
+    for version, base in interpreters().items():
+        directory = environment(version)
+        if version in ("3.10", running()) or (directory / STAMP).exists():
+            continue
+        print(f"setting up {directory.name}: devlaunch under Python {version}")
+        python = str(directory / "bin" / "python")
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([base, "-m", "venv", str(directory)], check=True)
+        subprocess.run([*pip, "--editable", str(project)], check=True)
+        (directory / STAMP).touch()
+
+
+if __name__ == "__main__":
+    prepare()

@@ -1,0 +1,176 @@
+"""Run the real devlaunch as a user would, and prove that nothing of it is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from support.marks import assert_nothing_left
+from support.wait import wait_until
+
+ASGI_APP = """\
+VERSION = {version!r}
+
+
+def handler():
+    result = VERSION
+    return result
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({{"type": message["type"] + ".complete"}})
+            if message["type"] == "lifespan.shutdown":
+                return
+    body = handler().encode()
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": body}})
+"""
+HANDLER_LINE = 5
+MODULE_LINE = 1
+
+
+def asgi_app(version: str) -> str:
+    """The source of a small app that answers with `version`."""
+    return ASGI_APP.format(version=version)
+
+
+def save(path: Path, text: str) -> None:
+    """Write as most editors do: a new file beside it, renamed over it."""
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}~")
+    beside.write_text(text)
+    beside.rename(path)
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """What users have: bytecode is written, no colour is forced, nothing of ours is set."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("DEVLAUNCH_", "PYTHON"))}
+    return env | {"PYTHONUNBUFFERED": "1"} | extra
+
+
+class Launch:
+    """A running `devlaunch`; `text` is all it has printed (stdout and stderr) so far."""
+
+    def __init__(
+        self,
+        *args: str,
+        cwd: Path,
+        python: str = sys.executable,
+        env: Mapping[str, str] = {},
+        command: tuple[str, ...] = ("-m", "devlaunch"),
+        pass_fds: tuple[int, ...] = (),
+    ) -> None:
+        self.run_id = f"test-{uuid.uuid4().hex}"
+        self.cwd = cwd
+        self.process = subprocess.Popen(
+            [python, *command, *args],
+            cwd=cwd,
+            env=environment(DEVLAUNCH_RUN=self.run_id, **env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=pass_fds,
+        )
+        self.text = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        while data := os.read(self.process.stdout.fileno(), 65536):
+            self.text += data.decode(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_for(self, pattern: str, *, timeout: float = 20.0, after: int = 0) -> re.Match[str]:
+        """The first match of the pattern in what was printed after the offset `after`."""
+        return wait_until(
+            lambda: re.compile(pattern, re.MULTILINE).search(self.text, after),
+            timeout,
+            lambda: f"{pattern!r} in:\n{self.text}",
+        )
+
+    @property
+    def url(self) -> str:
+        return self.wait_for(r"http://[^\s]+:\d+").group(0)
+
+    @property
+    def debug_port(self) -> int:
+        return int(self.wait_for(r"debug\S*\s+\S*?:(\d+)").group(1))
+
+    def get(self, path: str = "/", timeout: float = 20.0) -> str:
+        """The body of a GET; raises as urllib does."""
+        with urllib.request.urlopen(self.url + path, timeout=timeout) as response:
+            return response.read().decode()
+
+    def wait_served(self, body: str, timeout: float = 20.0) -> None:
+        """Until a GET is answered with `body`."""
+
+        def served() -> bool:
+            with contextlib.suppress(urllib.error.URLError, OSError):
+                return self.get(timeout=timeout) == body
+            return False
+
+        wait_until(served, timeout, lambda: f"{body!r} served; printed:\n{self.text}")
+
+    def save(self, text: str, name: str = "app.py") -> None:
+        save(self.cwd / name, text)
+
+    def wait_ended(self, timeout: float = 10.0) -> int:
+        """The exit status."""
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"did not end within {timeout} s:\n{self.text}") from None
+        self._reader.join(5)
+        return status
+
+    def close(self, sig: int = signal.SIGTERM) -> None:
+        """End it, and prove that nothing is left."""
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        try:
+            self.wait_ended()
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            assert_nothing_left(self.run_id)
+            self._reader.join(5)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+
+@contextlib.contextmanager
+def launched(*args: str, cwd: Path, **options: object) -> Iterator[Launch]:
+    """A Launch that is ended, and proven gone, at the end of the block."""
+    launch = Launch(*args, cwd=cwd, **options)  # type: ignore[arg-type]
+    try:
+        yield launch
+    except BaseException:
+        print(launch.text)
+        raise
+    finally:
+        launch.close()
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]

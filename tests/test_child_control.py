@@ -1,0 +1,163 @@
+"""The control channel: what is reported, the launcher's death, forks; and stale bytecode."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from support.child import Child
+from support.interpreters import interpreters
+from support.wait import wait_until
+
+PYTHONS = pytest.mark.parametrize("python", interpreters().values(), ids=interpreters())
+
+WSGI = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    __import__(environ["PATH_INFO"][1:])
+    return [b"ok"]
+"""
+
+
+@PYTHONS
+def test_modules_are_reported_as_they_come(tmp_path: Path, python: str) -> None:
+    (tmp_path / "app.py").write_text(f"import json, models\n{WSGI}")
+    (tmp_path / "models.py").write_text("")
+    (tmp_path / "late.py").write_text("")
+    start = {"server": "wsgiref", "python": python}
+    with Child(app="app:app", directory=tmp_path, **start) as child:
+        child.wait_for("serving")
+        before = {str(tmp_path / "app.py"), str(tmp_path / "models.py")}
+        assert child.files == before
+        assert child.messages[-1]["type"] == "serving"
+        child.get("/late")
+        wait_until(lambda: child.files == {*before, str(tmp_path / "late.py")}, what="late.py")
+
+
+def test_a_lazy_module_is_not_loaded_by_looking_at_it(tmp_path: Path) -> None:
+    (tmp_path / "lazy.py").write_text("print('loaded', flush=True)\n")
+    (tmp_path / "odd.py").write_text(
+        "def __getattr__(name): print('asked', name, flush=True); raise AttributeError"
+    )
+    (tmp_path / "job.py").write_text(
+        "import importlib.util as u, sys, time, odd\n"
+        "spec = u.find_spec('lazy'); spec.loader = u.LazyLoader(spec.loader)\n"
+        "module = u.module_from_spec(spec); sys.modules['lazy'] = module\n"
+        "spec.loader.exec_module(module)\n"
+        "class Odd:\n    def __getattr__(self, name): print('asked', name, flush=True)\n"
+        "sys.modules['other'] = Odd()\nsys.modules['none'] = None\n"
+        "time.sleep(60)\n"
+    )
+    with Child(script="job.py", directory=tmp_path) as child:
+        wait_until(lambda: str(tmp_path / "lazy.py") in child.files, what="lazy.py is reported")
+        assert child.stdout == ""
+        assert str(tmp_path / "odd.py") in child.files
+
+
+@PYTHONS
+@pytest.mark.parametrize("kind", ["app", "script", "stubborn"])
+def test_the_child_ends_when_the_launcher_is_gone(tmp_path: Path, python: str, kind: str) -> None:
+    (tmp_path / "app.py").write_text(WSGI)
+    ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    (tmp_path / "job.py").write_text(
+        f"{ignore if kind == 'stubborn' else ''}"
+        "import time\nprint('on', flush=True)\ntime.sleep(60)\n"
+    )
+    target = {"app": "app:app", "server": "wsgiref"} if kind == "app" else {"script": "job.py"}
+    with Child(**target, directory=tmp_path, python=python) as child:
+        child.wait_for("serving")
+        if kind != "app":
+            wait_until(lambda: "on" in child.stdout, what="running")
+        began = time.monotonic()
+        child.hang_up()
+        status = child.wait()
+        assert status == {"app": 0, "script": -signal.SIGTERM, "stubborn": 1}[kind]
+        assert time.monotonic() - began < 2.5
+    assert child.stderr == ""
+
+
+def test_a_stop_while_the_app_is_still_imported(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("import time\nprint('on', flush=True)\ntime.sleep(60)\n")
+    with Child(app="app:app", directory=tmp_path) as child:
+        wait_until(lambda: "on" in child.stdout, what="importing")
+        child.send("stop", grace=2.0)
+        assert child.wait(5) == -signal.SIGTERM
+
+
+@PYTHONS
+def test_forks_and_their_programs_do_not_hold_the_channel(tmp_path: Path, python: str) -> None:
+    (tmp_path / "job.py").write_text(
+        "import os, subprocess, sys\n"
+        'code = \'import os; print(sum(os.readlink(f"/proc/self/fd/{fd}").startswith("socket")\'\n'
+        "code += ' for fd in os.listdir(\"/proc/self/fd\")'\n"
+        "code += ' if os.path.exists(f\"/proc/self/fd/{fd}\")))'\n"
+        "subprocess.run([sys.executable, '-c', code], close_fds=False)\n"
+        "sys.stdout.flush()\n"
+        "pid = os.fork()\n"
+        "if pid == 0: raise ValueError('in the fork')\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("needs /proc")
+    with Child(script="job.py", directory=tmp_path, python=python) as child:
+        assert child.wait() == 0
+    assert child.stdout.split() == ["0", "1"]
+    assert child.stderr.count("ValueError: in the fork") == 1
+    assert not child.all("failed")
+
+
+@PYTHONS
+@pytest.mark.parametrize("options", [(), ("-O",)])
+def test_bytecode_of_changed_files_is_not_reused(
+    tmp_path: Path, python: str, options: tuple[str, ...]
+) -> None:
+    path = tmp_path / "value.py"
+    path.write_text("print('one')")
+    (tmp_path / "job.py").write_text("import value")
+    writes = {"PYTHONDONTWRITEBYTECODE": ""}
+    run = {"directory": tmp_path, "python": python, "options": options, "env": writes}
+    with Child(script="job.py", **run) as child:
+        assert child.wait() == 0
+    assert child.stdout == "one\n"
+    stamp = path.stat()
+    path.write_text("print('two')")
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    with Child(script="job.py", **run) as child:
+        child.wait()
+    assert child.stdout == "one\n", "no stale bytecode to avoid: this test shows nothing"
+    with Child(script="job.py", changed=[str(path), "/nowhere/x.py", "README"], **run) as child:
+        child.wait()
+    assert child.stdout == "two\n"
+
+
+@PYTHONS
+def test_nothing_of_ours_is_left_in_the_way(tmp_path: Path, python: str) -> None:
+    (tmp_path / "job.py").write_text(
+        "import sys\n"
+        "names = [n for n in sys.modules if 'devlaunch' in n]\n"
+        "print([n for n in names if not n.startswith('_devlaunch_child')])\n"
+        "print([p for p in sys.path if 'devlaunch' in p and p != sys.path[0]])\n"
+        "for name in ('control', 'modules', 'targets', 'requests', 'servers', 'devlaunch'):\n"
+        "    try: __import__(name); print(name)\n"
+        "    except ImportError: pass\n"
+        "import traceback; traceback.print_stack(file=sys.stdout)\n"
+    )
+    with Child(script="job.py", directory=tmp_path, python=python) as child:
+        assert child.wait() == 0
+    first, second, *rest = child.stdout.splitlines()
+    assert (first, second) == ("[]", "[]")
+    assert "requests" not in rest
+    assert not [line for line in rest if f"{os.sep}devlaunch{os.sep}child" in line]
+
+
+def test_every_module_hides_its_frames() -> None:
+    import devlaunch
+
+    package = Path(devlaunch.__file__).parent / "child"
+    files = [path for path in package.rglob("*.py") if path.name != "__main__.py"]
+    assert len(files) > 10
+    for path in files:
+        assert "\nhide(__name__)\n" in path.read_text(), f"{path} shows in debuggers"

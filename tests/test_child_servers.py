@@ -1,0 +1,289 @@
+"""App targets: every server with its real library, on the inherited socket."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.child import Child
+from support.interpreters import interpreters
+from support.wait import wait_until
+
+ASGI = """
+import asyncio
+from contextlib import asynccontextmanager
+from fastapi import FastAPI, WebSocket
+from fastapi.responses import StreamingResponse
+
+@asynccontextmanager
+async def lifespan(app):
+    print("up", flush=True)
+    yield
+    print("down", flush=True)
+
+app = FastAPI(lifespan=lifespan)
+
+@app.get("/")
+async def root():
+    return "hello"
+
+@app.get("/stream")
+async def stream():
+    async def ticks():
+        while True:
+            yield "tick"
+            await asyncio.sleep(0.02)
+    return StreamingResponse(ticks())
+
+@app.get("/slow")
+async def slow():
+    print("in slow", flush=True)
+    await asyncio.sleep(0.3)
+    return "done"
+
+@app.get("/broken")
+async def broken():
+    raise LookupError("in the handler")
+"""
+
+WSGI = """
+import time
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if path == "/stream":
+        return ticks()
+    if path == "/slow":
+        print("in slow", flush=True)
+        time.sleep(0.3)
+    return [f"{path} {environ['wsgi.multithread']}".encode()]
+
+def ticks():
+    while True:
+        yield b"tick"
+        time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "asgi.py").write_text(ASGI)
+    (tmp_path / "wsgi.py").write_text(WSGI)
+    (tmp_path / "flasky.py").write_text(
+        "from flask import Flask\napp = Flask(__name__)\n@app.get('/')\ndef root(): return 'flask'"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
+def test_serves_asgi_and_runs_its_hooks(project: Path, server: str) -> None:
+    with Child(app="asgi:app", directory=project, server=server) as child:
+        message = child.wait_for("serving")
+        assert (message["interface"], message["server"]) == ("asgi", server)
+        assert child.get("/").text == '"hello"'
+        began = time.monotonic()
+        child.send("stop", grace=5.0)
+        assert child.wait() == 0
+        assert time.monotonic() - began < 2
+    assert child.stdout.count("up\n") == child.stdout.count("down\n") == 1
+    assert child.files == {str(project / "asgi.py")}
+    assert child.stderr == ""
+    assert not child.all("open")
+
+
+@pytest.mark.parametrize(
+    ("app", "server", "used"),
+    [
+        ("wsgi:app", "wsgiref", "wsgiref"),
+        ("wsgi:app", "auto", "werkzeug"),
+        ("flasky:app", "auto", "werkzeug"),
+        ("wsgi:app", "hypercorn", "hypercorn"),
+        ("wsgi:app", "uvicorn", "uvicorn"),
+        ("asgi:app", "auto", "uvicorn"),
+    ],
+)
+def test_chooses_the_server(project: Path, app: str, server: str, used: str) -> None:
+    with Child(app=app, directory=project, server=server) as child:
+        assert child.wait_for("serving")["server"] == used
+        assert child.get("/").status == 200
+        child.send("stop", grace=5.0)
+        assert child.wait() == 0
+
+
+@pytest.mark.parametrize("server", ["wsgiref", "werkzeug", "uvicorn", "hypercorn"])
+def test_serves_on_a_unix_socket(project: Path, tmp_path: Path, server: str) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+    app = "wsgi:app" if server in ("wsgiref", "werkzeug") else "asgi:app"
+    with Child(app=app, directory=project, server=server, listener=listener) as child:
+        child.wait_for("serving")
+        assert child.get("/").status == 200
+        child.send("stop", grace=5.0)
+        assert child.wait() == 0
+    assert "Traceback" not in child.stderr
+
+
+SERVERS = [
+    ("asgi:app", "uvicorn"),
+    ("asgi:app", "hypercorn"),
+    ("wsgi:app", "werkzeug"),
+    ("wsgi:app", "wsgiref"),
+    ("wsgi:app", "uvicorn"),
+]
+
+
+@pytest.mark.parametrize(("app", "server"), SERVERS)
+def test_an_open_stream_is_cut_and_named(project: Path, app: str, server: str) -> None:
+    with Child(app=app, directory=project, server=server) as child:
+        child.wait_for("serving")
+        with child.stream("/stream"):
+            began = time.monotonic()
+            child.send("stop", grace=1.0)
+            if (app, server) == ("wsgi:app", "uvicorn"):  # its thread cannot be ended
+                assert child.wait_for("open")["requests"] == ["GET /stream"]
+                return
+            assert child.wait() == 0
+            assert 0.6 < time.monotonic() - began < 1.5
+    assert child.all("open") == [{"type": "open", "requests": ["GET /stream"]}]
+    assert "Traceback" not in child.stderr
+    assert app == "wsgi:app" or "down" in child.stdout
+
+
+@pytest.mark.parametrize(("app", "server"), SERVERS)
+def test_a_request_that_finishes_in_time_is_answered(project: Path, app: str, server: str) -> None:
+    with Child(app=app, directory=project, server=server) as child:
+        child.wait_for("serving")
+        assert child.listener is not None
+        with socket.create_connection(child.listener.getsockname()) as client:
+            client.settimeout(10)
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+            wait_until(lambda: "in slow" in child.stdout, what="the handler")
+            child.send("stop", grace=4.0)
+            answer = b""
+            while data := client.recv(4096):
+                answer += data
+            assert b" 200 " in answer.split(b"\n")[0]
+            assert b"done" in answer or b"/slow" in answer
+        assert child.wait() == 0
+    assert not child.all("open")
+
+
+def test_a_websocket_that_ignores_its_end_is_named(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import asyncio\n"
+        "async def app(scope, receive, send):\n"
+        "    assert scope['type'] == 'websocket'\n"
+        "    await send({'type': 'websocket.accept'})\n"
+        "    await asyncio.sleep(60)\n"
+    )
+    from websockets.sync.client import connect
+
+    with Child(app="app:app", directory=tmp_path) as child:
+        child.wait_for("serving")
+        assert child.listener is not None
+        host, port = child.listener.getsockname()
+        with connect(f"ws://{host}:{port}/ws"):
+            child.send("stop", grace=1.0)
+            assert child.wait_for("open")["requests"] == ["WebSocket /ws"]
+            assert child.wait() == 0
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -15)])
+def test_signals_act_as_in_uvicorn(project: Path, signum: int, status: int) -> None:
+    with Child(app="asgi:app", directory=project) as child:
+        child.wait_for("serving")
+        child.process.send_signal(signum)
+        assert child.wait() == status
+    assert "down" in child.stdout
+    assert child.stderr == ""
+
+
+def test_an_exception_in_a_handler_has_no_frame_of_ours(project: Path) -> None:
+    with Child(app="asgi:app", directory=project) as child:
+        child.wait_for("serving")
+        assert child.get("/broken").status == 500
+        child.send("stop", grace=2.0)
+        child.wait()
+    assert child.stderr.count("LookupError: in the handler") == 1
+    assert "_devlaunch_child" not in child.stderr
+    assert 'asgi.py", line 35, in broken' in child.stderr
+
+
+def test_an_app_of_the_two_step_asgi(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "class App:\n"
+        "    def __init__(self, scope): assert scope['type'] == 'http'\n"
+        "    async def __call__(self, receive, send):\n"
+        "        await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "        await send({'type': 'http.response.body', 'body': b'two'})\n"
+    )
+    with Child(app="app:App", directory=tmp_path) as child:
+        child.wait_for("serving")
+        assert child.get("/").text == "two"
+
+
+def test_a_factory(project: Path) -> None:
+    (project / "made.py").write_text("def create():\n    import wsgi\n    return wsgi.app\n")
+    with Child(app="made:create", directory=project, factory=True) as child:
+        assert child.wait_for("serving")["interface"] == "wsgi"
+    with Child(app="made:create", directory=project) as child:
+        failed = child.wait_for("failed")
+        assert child.wait() == 2
+    assert failed["is_usage"]
+    assert "--factory" in failed["hint"]
+
+
+def test_the_logging_that_the_app_sets_up_survives(project: Path) -> None:
+    (project / "logged.py").write_text(
+        "import logging\n"
+        "logging.basicConfig(filename='own.log', filemode='w', level='INFO')\n"
+        "logging.getLogger('uvicorn.access').setLevel('WARNING')\n"
+        "import asgi\n"
+        "@asgi.app.get('/log')\n"
+        "async def log(): logging.info('logged'); return 1\n"
+        "app = asgi.app\n"
+    )
+    with Child(app="logged:app", directory=project) as child:
+        child.wait_for("serving")
+        child.get("/log")
+        child.send("stop", grace=2.0)
+        child.wait()
+    assert "logged" in (project / "own.log").read_text()
+    assert "GET" not in child.stdout
+
+
+@pytest.mark.parametrize("python", interpreters().values(), ids=interpreters())
+def test_wsgiref_on_each_interpreter(project: Path, python: str) -> None:
+    with Child(app="wsgi:app", directory=project, server="wsgiref", python=python) as child:
+        child.wait_for("serving")
+        assert child.get("/x").text == "/x True"
+        child.send("stop", grace=2.0)
+        assert child.wait() == 0
+    assert child.stderr.count('"GET /x HTTP/1.1" 200') == 1
+
+
+@pytest.mark.parametrize("python", interpreters().values(), ids=interpreters())
+def test_a_server_that_is_not_installed(project: Path, python: str) -> None:
+    (project / "plain.py").write_text("async def app(scope, receive, send): pass")
+    if python == sys.executable:
+        pytest.skip("has uvicorn")
+    with Child(app="plain:app", directory=project, python=python) as child:
+        failed = child.wait_for("failed")
+        assert child.wait() == 2
+    assert "uvicorn is not installed" in failed["summary"]
+    assert failed["hint"].endswith("-m pip install uvicorn")
+    assert failed["is_usage"]
+
+
+def test_an_asgi_app_on_a_wsgi_server(project: Path) -> None:
+    with Child(app="asgi:app", directory=project, server="werkzeug") as child:
+        failed = child.wait_for("failed")
+        child.wait()
+    assert failed["is_usage"]
+    assert "ASGI" in failed["summary"]

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import pytest
+
+from devlaunch.core.filters import IGNORED_DIRECTORIES, Filters, is_dropping, is_source, split_glob
+
+
+@pytest.mark.parametrize("name", sorted(IGNORED_DIRECTORIES))
+@pytest.mark.parametrize("parent", ["/root", "/root/a/b"])
+def test_these_directories_are_never_entered(name, parent):
+    filters = Filters("/root")
+    assert filters.ignores(f"{parent}/{name}")
+    assert filters.ignores(f"{parent}/{name}/deep/below")
+    assert not filters.ignores(f"{parent}/x{name}")
+
+
+def test_names_above_the_root_do_not_matter():
+    filters = Filters("/home/u/.tox/venv/app")
+    assert not filters.ignores("/home/u/.tox/venv/app")
+    assert not filters.ignores("/home/u/.tox/venv/app/pkg")
+
+
+def test_an_environment_is_not_entered():
+    filters = Filters("/root")
+    assert not filters.ignores("/root/myenv/lib")
+    assert filters.learn_environment("/root/myenv", True)
+    assert not filters.learn_environment("/root/myenv", True)
+    assert filters.ignores("/root/myenv")
+    assert filters.ignores("/root/myenv/lib")
+    assert filters.learn_environment("/root/myenv", False)
+    assert not filters.ignores("/root/myenv/lib")
+
+
+@pytest.mark.parametrize(
+    ("gitignores", "ignored", "entered"),
+    [
+        ({"/root": "build/"}, ["/root/build", "/root/a/build/x"], ["/root/builder"]),
+        ({"/root": "/build"}, ["/root/build"], ["/root/a/build"]),
+        ({"/root": "# build\n\nout\r\n"}, ["/root/out"], ["/root/build"]),
+        ({"/root": "*\n!*/\n!*.py"}, [], ["/root/pkg", "/root/pkg/sub"]),
+        ({"/root": "data/*\n!data/keep/"}, ["/root/data/x"], ["/root/data", "/root/data/keep"]),
+        ({"/root": "gen/", "/root/a": "!gen/"}, ["/root/gen"], ["/root/a/gen"]),
+        ({"/root/a": "gen"}, ["/root/a/gen", "/root/a/b/gen"], ["/root/gen"]),
+        ({"/": "out"}, ["/root/out"], ["/root/x"]),
+        ({"/root": "docs/**/out"}, ["/root/docs/x/y/out"], ["/root/docs", "/root/out"]),
+        ({"/root": "\\\n[bad\nbuild"}, ["/root/build"], ["/root/bad"]),
+    ],
+)
+def test_what_gitignore_files_ignore(gitignores, ignored, entered):
+    filters = Filters("/root")
+    for directory, text in gitignores.items():
+        assert filters.learn_gitignore(directory, text)
+        assert not filters.learn_gitignore(directory, text)
+    assert [path for path in ignored if not filters.ignores(path)] == []
+    assert [path for path in entered if filters.ignores(path)] == []
+    for directory in gitignores:
+        assert filters.learn_gitignore(directory, None)
+    assert [path for path in ignored if filters.ignores(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "directory", "verdict"),
+    [
+        ("docs", "/root/docs", True),
+        ("docs", "/root/a/docs/b", True),
+        ("./docs", "/root/docs", True),
+        ("./docs", "/root/a/docs", False),
+        ("/root/docs", "/root/docs", True),
+        ("/root/docs/", "/root/a/docs", False),
+        ("a/migrations", "/root/a/migrations", True),
+        ("a/migrations", "/root/b/a/migrations", False),
+        ("!venv", "/root/venv", False),
+        ("docs", "/elsewhere/docs", True),
+        ("a/docs", "/elsewhere/a/docs", False),
+    ],
+)
+def test_ignore_patterns_name_directories(pattern, directory, verdict):
+    assert Filters("/root", ignore=[pattern]).ignores(directory) is verdict
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "verdict"),
+    [
+        ("*_pb2.py", "/root/a/x_pb2.py", True),
+        ("*_pb2.py", "/root/a/x.py", False),
+        ("a/x.py", "/root/a/x.py", True),
+        ("/root/a/x.py", "/root/a/x.py", True),
+        ("gen", "/root/gen/x.py", True),
+        ("*_pb2.py", "/elsewhere/x_pb2.py", True),
+    ],
+)
+def test_ignore_patterns_name_files(pattern, path, verdict):
+    filters = Filters("/root", ignore=[pattern])
+    assert filters.is_excluded(path) is verdict
+    assert filters.reports(path) is not verdict
+
+
+@pytest.mark.parametrize(
+    ("watch", "yes", "no"),
+    [
+        ("templates", ["/root/templates/a.html", "/root/templates/x/b"], ["/root/templates2/a"]),
+        ("conf.yaml", ["/root/conf.yaml"], ["/root/a/conf.yaml", "/root/conf.yaml2"]),
+        (".", ["/root/x.html", "/root/a/b.css"], ["/other/x", "/root/.git/index", "/root/a~"]),
+        ("*.yaml", ["/root/a.yaml", "/root/b/c/a.yaml"], ["/other/a.yaml", "/root/.venv/a.yaml"]),
+        ("a/*.yaml", ["/root/a/x.yaml"], ["/root/a/b/x.yaml", "/root/b/a/x.yaml"]),
+        ("a/**/*.html", ["/root/a/x.html", "/root/a/b/c/x.html"], ["/root/x.html"]),
+        ("../shared/*.json", ["/shared/x.json"], ["/root/x.json", "/shared/a/x.json"]),
+        ("/etc/app", ["/etc/app/x", "/etc/app"], ["/etc/apple"]),
+        ("/etc/*.conf", ["/etc/a.conf"], ["/root/etc/a.conf"]),
+        ("node_modules/x", ["/root/node_modules/x/a.js"], ["/root/node_modules/y/a.js"]),
+        ("build/**/*.js", ["/root/build/a.js"], ["/root/build/node_modules/a.js"]),
+        ("a[12].txt", ["/root/a1.txt", "/root/b/a2.txt"], ["/root/a3.txt"]),
+        ("/", ["/x", "/root/y"], []),
+    ],
+)
+def test_watch_names_files_directories_and_globs(watch, yes, no):
+    filters = Filters("/root", watch=[watch])
+    filters.learn_gitignore("/root", "build/")
+    assert [path for path in yes if not filters.is_watched(path)] == []
+    assert [path for path in no if filters.is_watched(path)] == []
+    assert [path for path in yes if not filters.reports(path)] == []
+
+
+def test_watch_names_a_dropping_or_an_ignored_file_exactly():
+    filters = Filters("/root", watch=["notes.tmp", "drop", "x.gen"], ignore=["*.gen"])
+    assert filters.is_watched("/root/notes.tmp")
+    assert not filters.is_watched("/root/drop/notes.tmp")
+    assert filters.is_watched("/root/x.gen")
+
+
+def test_scanning_begins_at_the_root_and_what_watch_names():
+    filters = Filters("/root", watch=["*.x", "../shared/**/y", "build/gen", "."])
+    assert filters.roots == ("/root", "/shared", "/root/build/gen")
+
+
+def test_a_followed_link_leads_to_a_tree_that_is_not_ignored():
+    filters = Filters("/root")
+    assert filters.ignores("/root/.venv/src/lib/pkg")
+    filters.follow("/root/.venv/src/lib")
+    assert not filters.ignores("/root/.venv/src/lib/pkg")
+    assert filters.ignores("/root/.venv/src/lib/__pycache__")
+    assert filters.ignores("/root/.venv/src/other")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "a.py~",
+            ".#a.py",
+            "#a.py#",
+            ".a.py.swp",
+            "4913",
+            "a.py.tmp",
+            "a.py.tmp.1.2",
+            ".a.py.swx",
+        ),
+        *(
+            "a.py___jb_tmp___",
+            ".goutputstream-AB12",
+            ".!123!a.py",
+            ".nfs0001",
+            "a.pyc",
+            "a.py.orig",
+        ),
+    ],
+)
+def test_what_editors_leave_is_a_dropping_and_no_source(name):
+    assert is_dropping(f"/root/{name}")
+    assert not is_source(f"/root/{name}")
+    assert not Filters("/root", watch=["."]).reports(f"/root/{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        *(("a.py", True), ("a.cpython-311-x86_64-linux-gnu.so", True), ("a.pyd", True)),
+        *(("a.pyi", False), ("a.txt", False), (".a.py", False), ("py", False), ("tmp.py", True)),
+    ],
+)
+def test_sources_are_what_can_be_imported(name, verdict):
+    assert is_source(f"/root/{name}") is verdict
+
+
+def test_a_script_may_have_no_suffix():
+    filters = Filters("/root")
+    assert filters.reports("/root/manage")
+    assert not filters.reports("/root/data.bin")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "parts"),
+    [("a/b", ("a/b", "")), ("*.x", ("", "*.x")), ("/a/*/b", ("/a", "*/b")), ("/*", ("/", "*"))],
+)
+def test_split_glob(pattern, parts):
+    assert split_glob(pattern) == parts

@@ -1,0 +1,955 @@
+"""The keeper as a pure state machine: messages in, messages and actions out, no time passes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+
+from devlaunch.dap.debuggee import STEP_TIMEOUT, Debuggee, Phase
+from devlaunch.dap.keeper import MAX_STRANGERS, Keeper
+from devlaunch.dap.messages import Outbox
+from devlaunch.dap.roster import ADOPTION_TIMEOUT, IDENTIFY_TIMEOUT, LOST_AFTER
+from devlaunch.errors import StateError
+from devlaunch.events import (
+    BackConnected,
+    ChildGone,
+    ChildSpawned,
+    ClosePeer,
+    ConnectDebuggee,
+    ConsoleNote,
+    DeadlineReached,
+    DebuggeePaused,
+    DebuggeeResumed,
+    FrontConnected,
+    LauncherEnded,
+    LogLine,
+    MessageReceived,
+    PeerClosed,
+    ReleaseRequested,
+    RestartRequested,
+    SendMessage,
+    StopRequested,
+)
+
+TOKEN = "secret"
+APP = {"path": "/app.py"}
+BREAKPOINTS = {"source": APP, "breakpoints": [{"line": 3}, {"line": 7}]}
+
+
+@dataclass
+class World:
+    """A keeper, its peers and the clock. `sent[peer]` is what the peer has not read yet."""
+
+    wait_for_client: bool = False
+    now: float = 100.0
+    sent: dict[int, list[dict]] = field(default_factory=dict)
+    actions: list[object] = field(default_factory=list)
+    closed: list[int] = field(default_factory=list)
+    seq: int = 0
+
+    def __post_init__(self):
+        self.keeper = Keeper(
+            token=TOKEN, endpoint=("127.0.0.1", 5678), wait_for_client=self.wait_for_client
+        )
+
+    def do(self, event):
+        for action in self.keeper.handle(event, self.now):
+            match action:
+                case SendMessage(peer, message):
+                    assert peer not in self.closed, f"sent to a closed peer: {message}"
+                    self.sent.setdefault(peer, []).append(message)
+                case ClosePeer(peer):
+                    self.closed.append(peer)
+                case _:
+                    self.actions.append(action)
+
+    def receive(self, peer, **message):
+        self.seq += 1
+        self.do(MessageReceived(peer, {"seq": self.seq, **message}))
+        return self.seq
+
+    def read(self, peer) -> list[dict]:
+        return self.sent.pop(peer, [])
+
+    def request(self, peer, command, **arguments) -> dict:
+        """Send a request; the response, which has to come at once. Other messages stay unread."""
+        seq = self.receive(peer, type="request", command=command, arguments=arguments)
+        (response,) = (m for m in self.sent.get(peer, []) if m.get("request_seq") == seq)
+        self.sent[peer].remove(response)
+        assert response["command"] == command
+        return response
+
+    def event(self, peer, name, **body):
+        self.receive(peer, type="event", event=name, body=body)
+
+    def respond(self, peer, request, body=None, success=True):
+        self.receive(
+            peer,
+            type="response",
+            request_seq=request["seq"],
+            command=request["command"],
+            success=success,
+            body=body or {},
+        )
+
+    def wait(self, seconds):
+        self.now += seconds
+        self.do(DeadlineReached())
+
+    # --- an IDE ----------------------------------------------------------------------------------
+
+    def connect_ide(self, peer=1, **initialize):
+        self.do(FrontConnected(peer))
+        assert self.request(peer, "initialize", **initialize)["success"]
+
+    def attach(self, peer=1, initialize=None, breakpoints=True, **arguments):
+        self.connect_ide(peer, **(initialize or {}))
+        self.receive(peer, type="request", command="attach", arguments=arguments)
+        assert [m["event"] for m in self.read(peer)] == ["initialized"]
+        if breakpoints:
+            self.request(peer, "setBreakpoints", **BREAKPOINTS)
+            self.request(peer, "setExceptionBreakpoints", filters=["uncaught"])
+        self.receive(peer, type="request", command="configurationDone")
+        done, attached, *self.sent[peer] = self.read(peer)
+        assert (done["command"], attached["command"]) == ("configurationDone", "attach")
+        assert done["success"]
+        assert attached["success"]
+
+    # --- a debuggee ------------------------------------------------------------------------------
+
+    def spawn(self, generation=1, pid=10, debugging=True):
+        self.do(ChildSpawned(generation, pid, debugging))
+
+    def connect_debuggee(self, peer=50, pid=10, ppid=1, token=TOKEN):
+        """Connect and say who it is. Returns the commands that follow."""
+        self.do(BackConnected(peer))
+        (authorize,) = self.read(peer)
+        assert authorize["command"] == "pydevdAuthorize"
+        assert TOKEN not in str(authorize)
+        self.respond(peer, authorize, {"clientAccessToken": token})
+        if peer in self.closed:
+            return []
+        (info,) = self.read(peer)
+        assert info["command"] == "pydevdSystemInfo"
+        self.respond(peer, info, {"process": {"pid": pid, "ppid": ppid}})
+        return self.commands(peer)
+
+    def commands(self, peer):
+        return [message["command"] for message in self.sent.get(peer, [])]
+
+    def answer_replay(self, peer=50, first_id=0):
+        """Answer everything as pydevd does."""
+        for message in self.read(peer):
+            body = {}
+            if "breakpoints" in message["arguments"]:
+                wanted = message["arguments"]["breakpoints"]
+                ids = range(first_id, first_id + len(wanted))
+                body["breakpoints"] = [
+                    {"id": identity, "verified": True, "line": item.get("line")}
+                    for identity, item in zip(ids, wanted, strict=True)
+                ]
+            self.respond(peer, message, body)
+
+
+REPLAY = ["initialize", "attach", "setBreakpoints", "setExceptionBreakpoints", "configurationDone"]
+LET_RUN = ["initialize", "attach", "configurationDone"]
+DETACH = ["setFunctionBreakpoints", "disconnect", "attach", "configurationDone"]
+
+
+def logs(world):
+    return [action.text for action in world.actions if isinstance(action, LogLine)]
+
+
+def running(**attach) -> World:
+    """An IDE (peer 1) and the child of generation 1 (peer 50), attached; nothing unread."""
+    world = World()
+    world.attach(**attach)
+    world.spawn()
+    world.connect_debuggee()
+    world.answer_replay()
+    world.read(1)
+    world.actions.clear()
+    return world
+
+
+# --- the handshake ------------------------------------------------------------------------------
+
+
+def test_without_a_debuggee_the_ide_gets_pending_breakpoints():
+    world = World()
+    world.connect_ide()
+    world.receive(1, type="request", command="attach", arguments={})
+    world.read(1)
+    breakpoints = world.request(1, "setBreakpoints", **BREAKPOINTS)["body"]["breakpoints"]
+    assert [(b["id"], b["line"], b["verified"]) for b in breakpoints] == [
+        (1, 3, False),
+        (2, 7, False),
+    ]
+    assert "not running" in breakpoints[0]["message"]
+    again = {"source": APP, "breakpoints": [{"line": 7}, {"line": 9}, {"line": 7}]}
+    ids = [b["id"] for b in world.request(1, "setBreakpoints", **again)["body"]["breakpoints"]]
+    assert ids == [2, 3, 4]
+
+
+BEFORE_ATTACH = [
+    ([], "attach", "after 'initialize'"),
+    ([], "configurationDone", "after 'attach'"),
+    (["initialize"], "configurationDone", "after 'attach'"),
+    (["initialize"], "initialize", "already"),
+    (["initialize"], "launch", "attach"),
+    (["initialize"], "evaluate", "before 'attach'"),
+    (["initialize"], "setBreakpoints", "before 'attach'"),
+    (["initialize"], "restart", "after 'attach'"),
+    (["initialize", "attach"], "attach", "once"),
+    (["initialize", "attach", "configurationDone"], "configurationDone", "after 'attach'"),
+    (["initialize", "attach", "configurationDone"], "readMemory", "does not support"),
+]
+
+
+@pytest.mark.parametrize(("before", "command", "text"), BEFORE_ATTACH)
+def test_requests_out_of_order_get_a_failure(before, command, text):
+    world = World()
+    world.do(FrontConnected(1))
+    for earlier in before:
+        world.receive(1, type="request", command=earlier, arguments={})
+    response = world.request(1, command)
+    assert not response["success"]
+    assert text in response["message"]
+    assert RestartRequested() not in world.actions
+
+
+WITHOUT_DEBUGGEE = [
+    ("threads", True, {"threads": []}),
+    ("modules", True, {"modules": [], "totalModules": 0}),
+    ("continue", True, {"allThreadsContinued": True}),
+    ("setExceptionBreakpoints", True, {}),
+    ("setDebuggerProperty", True, {}),
+    ("setFunctionBreakpoints", True, {"breakpoints": []}),
+    ("pause", False, None),
+    ("evaluate", False, None),
+    ("stackTrace", False, None),
+    ("somethingNew", False, None),
+]
+
+
+@pytest.mark.parametrize(("command", "success", "body"), WITHOUT_DEBUGGEE)
+def test_answers_without_a_debuggee(command, success, body):
+    world = World()
+    world.attach()
+    response = world.request(1, command)
+    assert response["success"] is success
+    assert response.get("body") == body
+    if not success:
+        assert "waits for a change" in response["message"]
+        world.spawn()
+        assert "starting" in world.request(1, command)["message"]
+
+
+def test_replay_gives_every_generation_the_same():
+    world = World()
+    world.attach(
+        initialize={"clientName": "x", "locale": "de"},
+        justMyCode=False,
+        connect={"port": 5678},
+        restart=True,
+    )
+    for generation in (1, 2, 3):
+        world.spawn(generation, 10 * generation)
+        peer = 50 + generation
+        assert world.connect_debuggee(peer, 10 * generation) == REPLAY
+        initialize, attach, breakpoints, *_ = world.sent[peer]
+        assert initialize["arguments"] == {"clientName": "x", "locale": "de"}
+        assert attach["arguments"] == {"justMyCode": False}
+        assert breakpoints["arguments"] == BREAKPOINTS
+        world.answer_replay(peer, first_id=100 * generation)
+        changes = [m["body"] for m in world.read(1)]
+        # The second generation is as the IDE knows it.
+        expected = [1, 2] if generation == 1 else []
+        assert [c["breakpoint"]["id"] for c in changes] == expected
+        world.event(peer, "stopped", threadId=1, hitBreakpointIds=[100 * generation + 1, 9999])
+        (stopped,) = world.read(1)
+        assert stopped["body"]["hitBreakpointIds"] == [2]
+        world.do(ChildGone(generation))
+        world.read(1)
+
+
+def test_breakpoint_events_are_translated_and_unknown_ones_dropped():
+    world = running()
+    world.event(50, "breakpoint", reason="changed", breakpoint={"id": 1, "line": 8})
+    world.event(50, "breakpoint", reason="changed", breakpoint={"id": 77, "line": 8})
+    (message,) = world.read(1)
+    assert message["body"] == {"reason": "changed", "breakpoint": {"id": 2, "line": 8}}
+
+
+def test_a_child_is_configured_only_after_the_ide_is():
+    world = World(wait_for_client=True)
+    world.spawn()
+    assert world.connect_debuggee() == []
+    world.attach()
+    assert world.commands(50) == REPLAY
+
+
+def test_a_child_without_debugger_is_asked_to_connect_once():
+    world = World()
+    world.spawn(debugging=False)
+    world.attach()
+    world.do(PeerClosed(1))
+    world.attach(2)
+    assert world.actions.count(ConnectDebuggee(1)) == 1
+    assert world.connect_debuggee() == REPLAY
+
+
+def test_a_child_spawned_without_debugger_while_the_ide_attached():
+    world = World()
+    world.attach()
+    world.spawn(debugging=False)
+    assert ConnectDebuggee(1) in world.actions
+
+
+@pytest.mark.parametrize("wait_for_client", [False, True])
+def test_wants_debugger(wait_for_client):
+    world = World(wait_for_client)
+    assert world.keeper.wants_debugger is wait_for_client
+    world.connect_ide()
+    world.receive(1, type="request", command="attach", arguments={})
+    assert world.keeper.wants_debugger
+    world.do(PeerClosed(1))
+    assert world.keeper.wants_debugger is wait_for_client
+    world.attach(2)
+    world.do(PeerClosed(2))
+    assert not world.keeper.wants_debugger
+
+
+def test_a_waiting_child_is_let_go_without_an_ide():
+    world = World()
+    world.spawn()
+    assert world.connect_debuggee() == LET_RUN
+
+
+def test_a_waiting_child_is_let_go_when_the_ide_leaves_during_its_handshake():
+    world = World()
+    world.connect_ide()
+    world.receive(1, type="request", command="attach", arguments={})
+    world.spawn()
+    assert world.connect_debuggee() == []
+    world.do(PeerClosed(1))
+    assert world.commands(50) == LET_RUN
+
+
+def test_detach_and_attach_again():
+    world = running()
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    assert world.request(1, "disconnect")["success"]
+    assert world.closed == [1]
+    assert world.commands(50) == DETACH
+    assert world.actions[0] == DebuggeePaused()
+    assert DebuggeeResumed() in world.actions
+    world.answer_replay()
+    world.event(50, "stopped", threadId=1)  # was on its way
+    assert world.commands(50) == ["continue"]
+    world.read(50)
+    world.attach(2)
+    assert world.commands(50) == REPLAY
+
+
+# --- requests and events in between -------------------------------------------------------------
+
+
+def test_requests_and_responses_are_passed_on_with_ids_mapped():
+    world = running()
+    seq = world.receive(
+        1, type="request", command="somethingNew", arguments={"x": {"y": 1}}, extra=True
+    )
+    (passed,) = world.read(50)
+    assert passed["arguments"] == {"x": {"y": 1}}
+    world.receive(
+        50,
+        type="response",
+        request_seq=passed["seq"],
+        command="somethingNew",
+        success=True,
+        body={"z": 2},
+        extra="kept",
+    )
+    (response,) = world.read(1)
+    assert response.pop("seq") > 0
+    assert response == {
+        "type": "response",
+        "request_seq": seq,
+        "command": "somethingNew",
+        "success": True,
+        "body": {"z": 2},
+        "extra": "kept",
+    }
+    world.event(50, "brandNew", value=1)
+    (event,) = world.read(1)
+    assert (event["event"], event["body"]) == ("brandNew", {"value": 1})
+
+
+def test_numbers_of_messages_count_up_from_one():
+    world = World()
+    world.do(FrontConnected(1))
+    world.receive(1, type="request", command="initialize", arguments={})
+    world.receive(1, type="request", command="attach", arguments={})
+    world.receive(1, type="request", command="configurationDone", arguments={})
+    assert [m["seq"] for m in world.read(1)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["initialized", "terminated", "exited"])
+def test_events_that_are_the_keepers_own(name):
+    world = running()
+    world.event(50, name)
+    assert world.read(1) == []
+
+
+@pytest.mark.parametrize("command", ["continue", "pause"])
+def test_threads_run_and_stop_together(command):
+    world = running()
+    world.receive(1, type="request", command=command, arguments={"threadId": 5, "other": 1})
+    assert world.read(50)[0]["arguments"] == {"threadId": "*", "other": 1}
+
+
+def test_requests_of_the_debuggee():
+    world = running()
+    world.receive(50, type="request", command="runInTerminal", arguments={"args": ["rm"]})
+    (refusal,) = world.read(50)
+    assert not refusal["success"]
+    assert world.read(1) == []
+    seq = world.receive(50, type="request", command="ask", arguments={"a": 1})
+    (asked,) = world.read(1)
+    assert (asked["command"], asked["arguments"]) == ("ask", {"a": 1})
+    world.respond(1, asked, {"b": 2})
+    (answer,) = world.read(50)
+    assert (answer["request_seq"], answer["body"]) == (seq, {"b": 2})
+
+
+def test_console_notes():
+    world = World()
+    world.do(ConsoleNote("nobody reads this"))
+    world.attach()
+    world.do(ConsoleNote("reloading"))
+    (note,) = world.read(1)
+    assert note["body"] == {"category": "console", "output": "reloading\n"}
+
+
+# --- pausing ------------------------------------------------------------------------------------
+
+
+def supervised(world):
+    """What the supervisor has been told since the last call."""
+    told = [a for a in world.actions if isinstance(a, DebuggeePaused | DebuggeeResumed)]
+    world.actions.clear()
+    return told
+
+
+def reply(world, command, body=None, **arguments):
+    """The IDE asks, the debuggee answers."""
+    world.receive(1, type="request", command=command, arguments=arguments)
+    (passed,) = world.read(50)
+    world.respond(50, passed, body)
+
+
+def test_continue_resumes():
+    world = running()
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    assert supervised(world) == [DebuggeePaused()]
+    assert world.keeper.paused
+    world.receive(1, type="request", command="continue", arguments={"threadId": 1})
+    (passed,) = world.read(50)
+    assert world.keeper.paused
+    world.event(50, "continued", threadId=1, allThreadsContinued=True)
+    assert supervised(world) == [DebuggeeResumed()]
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    world.respond(50, passed, {"allThreadsContinued": True})
+    assert supervised(world) == [DebuggeePaused()]
+
+
+def test_continue_ends_a_step():
+    world = running()
+    reply(world, "next", threadId=1)
+    assert world.keeper.paused
+    reply(world, "continue", threadId=1)
+    assert not world.keeper.paused
+    assert world.keeper.deadline is None
+
+
+def test_threads_that_stop_one_by_one():
+    world = running()
+    world.event(50, "stopped", threadId=1, allThreadsStopped=False)
+    world.event(50, "stopped", threadId=2, allThreadsStopped=False)
+    world.event(50, "continued", threadId=1, allThreadsContinued=False)
+    assert supervised(world) == [DebuggeePaused()]
+    world.event(50, "thread", threadId=2, reason="exited")
+    assert supervised(world) == [DebuggeeResumed()]
+
+
+@pytest.mark.parametrize("command", ["next", "stepIn", "stepOut", "goto"])
+def test_a_step_counts_as_paused_for_a_while(command):
+    world = running()
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    supervised(world)
+    reply(world, command, threadId=1)
+    world.event(50, "continued", threadId=1, allThreadsContinued=True)
+    assert supervised(world) == []
+    assert world.keeper.deadline == world.now + STEP_TIMEOUT
+    world.event(50, "stopped", threadId=1, reason="step", allThreadsStopped=True)
+    assert world.keeper.deadline is None
+    reply(world, command, threadId=1)
+    world.event(50, "continued", threadId=1, allThreadsContinued=True)
+    world.wait(STEP_TIMEOUT)
+    assert supervised(world) == [DebuggeeResumed()]
+    assert world.keeper.deadline is None
+
+
+@pytest.mark.parametrize("loss", [ChildGone(1), PeerClosed(50)])
+def test_loss_of_a_paused_child(loss):
+    world = running()
+    world.event(50, "thread", threadId=1, reason="started")
+    world.event(50, "thread", threadId=2, reason="started")
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    evaluate = world.receive(1, type="request", command="evaluate", arguments={})
+    go_on = world.receive(1, type="request", command="continue", arguments={})
+    setting = world.receive(1, type="request", command="setBreakpoints", arguments=BREAKPOINTS)
+    world.read(1)
+    supervised(world)
+    world.do(loss)
+    responses = {m["request_seq"]: m for m in world.sent[1] if m["type"] == "response"}
+    assert not responses.pop(evaluate)["success"]
+    assert responses.pop(go_on)["success"]
+    assert [b["id"] for b in responses.pop(setting)["body"]["breakpoints"]] == [1, 2]
+    assert not responses
+    events = [(m["event"], m["body"]) for m in world.read(1) if m["type"] == "event"]
+    assert events == [
+        ("continued", {"threadId": 1, "allThreadsContinued": True}),
+        ("thread", {"reason": "exited", "threadId": 1}),
+        ("thread", {"reason": "exited", "threadId": 2}),
+    ]
+    assert supervised(world) == [DebuggeeResumed()]
+    # What comes after it changes nothing.
+    world.do(PeerClosed(50))
+    world.do(ChildGone(1))
+    assert world.read(1) == []
+    assert supervised(world) == []
+
+
+def test_the_last_output_still_arrives():
+    world = running()
+    world.do(ChildGone(1))
+    world.event(50, "output", output="bye")
+    world.event(50, "stopped", threadId=1)
+    (output,) = world.read(1)
+    assert output["body"] == {"output": "bye"}
+    assert not world.keeper.paused
+    world.wait(1)
+    assert world.closed == [50]
+
+
+def test_release():
+    world = running()
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    world.read(1)
+    supervised(world)
+    world.do(ReleaseRequested())
+    assert world.commands(50) == DETACH
+    world.read(50)
+    assert [m["event"] for m in world.read(1)] == ["continued"]
+    assert supervised(world) == [DebuggeeResumed()]
+    world.event(50, "continued", threadId=1, allThreadsContinued=True)
+    world.event(50, "stopped", threadId=1)
+    assert world.commands(50) == ["continue"]
+    assert world.read(1) == []
+    assert not world.request(1, "evaluate")["success"]
+    world.do(ChildGone(1))
+    world.spawn(2, 20)
+    assert world.connect_debuggee(51, 20) == REPLAY
+
+
+def test_a_connection_lost_while_the_app_runs_on():
+    world = running()
+    world.do(PeerClosed(50))
+    assert logs(world) == []
+    world.wait(LOST_AFTER)
+    assert logs(world) == ["the app has closed its connection to the debugger, and runs on"]
+    assert world.keeper.deadline is None
+
+
+@pytest.mark.parametrize("end", [ChildGone(1), None])
+def test_an_orderly_end_is_not_worth_a_line(end):
+    world = running()
+    if end is None:
+        world.event(50, "terminated")
+    world.do(PeerClosed(50))
+    if end is not None:
+        world.do(end)
+    world.wait(LOST_AFTER)
+    assert logs(world) == []
+
+
+def test_a_child_that_replaces_itself_is_attached_again():
+    world = running()
+    world.do(PeerClosed(50))
+    assert world.connect_debuggee(51) == REPLAY
+    world.wait(LOST_AFTER)
+    assert logs(world) == []
+
+
+# --- grandchildren ------------------------------------------------------------------------------
+
+
+def with_grandchild(**attach) -> World:
+    world = running(**attach)
+    world.connect_debuggee(60, pid=11, ppid=10)
+    return world
+
+
+def test_announcement_as_debugpy_makes_it():
+    world = with_grandchild(
+        initialize={"supportsStartDebuggingRequest": True},
+        name="Attach",
+        type="python",
+        justMyCode=False,
+        preLaunchTask="x",
+        host="10.0.0.5",
+        port=9999,
+    )
+    (request,) = world.read(1)
+    assert request["command"] == "startDebugging"
+    assert request["arguments"] == {
+        "request": "attach",
+        "configuration": {
+            "name": "Subprocess 11",
+            "type": "python",
+            "justMyCode": False,
+            "subProcessId": 11,
+            "connect": {"host": "10.0.0.5", "port": 9999},
+        },
+    }
+    world.respond(1, request)
+    assert world.commands(60) == []
+    world.respond(1, request, success=False)  # answered twice: ignored
+    assert world.commands(60) == []
+
+
+def test_announcement_to_others_is_an_event_with_our_endpoint():
+    world = with_grandchild()
+    (event,) = world.read(1)
+    assert event["event"] == "debugpyAttach"
+    assert event["body"]["connect"] == {"host": "127.0.0.1", "port": 5678}
+    assert event["body"]["request"] == "attach"
+
+
+def test_adoption():
+    world = with_grandchild()
+    world.read(1)
+    world.attach(2, subProcessId=11)
+    assert world.commands(60) == REPLAY
+    world.answer_replay(60)
+    world.read(2)
+    world.wait(ADOPTION_TIMEOUT)
+    world.event(60, "stopped", threadId=1)
+    assert supervised(world) == [DebuggeePaused()]
+    assert [m["event"] for m in world.read(2)] == ["stopped"]
+    assert world.read(1) == []
+    world.do(PeerClosed(60))
+    assert [m["event"] for m in world.read(2)] == ["continued", "thread", "terminated"]
+    assert world.closed == [60, 2] or world.closed == [2]
+    assert supervised(world) == [DebuggeeResumed()]
+
+
+@pytest.mark.parametrize("how", ["time", "refusal", "ide leaves", "sub session leaves"])
+def test_a_grandchild_without_a_session_is_let_go(how):
+    world = with_grandchild(initialize={"supportsStartDebuggingRequest": True})
+    (request,) = world.read(1)
+    match how:
+        case "time":
+            assert world.keeper.deadline == world.now + ADOPTION_TIMEOUT
+            world.wait(ADOPTION_TIMEOUT)
+        case "refusal":
+            world.respond(1, request, success=False)
+        case "ide leaves":
+            world.do(PeerClosed(1))
+        case "sub session leaves":
+            world.connect_ide(2)
+            world.receive(2, type="request", command="attach", arguments={"subProcessId": 11})
+            world.do(PeerClosed(2))
+    assert world.commands(60) == LET_RUN
+    assert any("process 11" in line for line in logs(world)) is (how in ("time", "refusal"))
+    assert world.keeper.deadline is None
+
+
+def test_a_released_grandchild_is_announced_to_the_next_ide():
+    world = with_grandchild()
+    world.do(PeerClosed(1))
+    world.read(60)
+    world.attach(2)
+    assert "debugpyAttach" in [m.get("event") for m in world.read(2)]
+    world.attach(3, subProcessId=11)
+    assert world.commands(60) == REPLAY
+
+
+@pytest.mark.parametrize("pid", [12, 10, "11", None, [1]])
+def test_attach_to_a_process_that_is_not_to_be_had(pid):
+    world = with_grandchild()
+    world.connect_ide(2)
+    response = world.request(2, "attach", subProcessId=pid)
+    if pid is None:
+        assert not response["success"]  # a second IDE
+    else:
+        assert response["success"]
+        assert [m["event"] for m in world.read(2)] == ["terminated"]
+    assert world.closed == [2]
+
+
+def test_the_end_of_the_child_ends_the_sessions_of_its_processes():
+    world = with_grandchild()
+    world.attach(2, subProcessId=11)
+    world.read(2)
+    world.do(BackConnected(61))  # has not said who it is
+    world.do(ChildGone(1))
+    assert [m["event"] for m in world.read(2)] == ["terminated"]
+    assert set(world.closed) == {60, 61, 2}
+    assert 1 not in world.closed
+
+
+def test_terminate_of_a_grandchild_session_ends_only_that():
+    world = with_grandchild()
+    world.attach(2, subProcessId=11)
+    world.read(60)
+    assert world.request(2, "terminate")["success"]
+    assert world.read(60)[0]["arguments"] == {"terminateDebuggee": True}
+    assert world.request(2, "terminate")["success"]
+    assert StopRequested(None) not in world.actions
+
+
+# --- endings ------------------------------------------------------------------------------------
+
+
+def test_terminate_and_disconnect():
+    world = running()
+    assert world.request(1, "restart")["success"]
+    assert world.actions == [RestartRequested()]
+    assert world.request(1, "terminate")["success"]
+    assert world.actions[1:] == [StopRequested(None)]
+    world.do(LauncherEnded(0))
+    assert [m["event"] for m in world.read(1)] == ["exited", "terminated"]
+    assert set(world.closed) == {1, 50}
+
+
+def test_disconnect_with_terminate_stops_everything():
+    world = running()
+    assert world.request(1, "disconnect", terminateDebuggee=True)["success"]
+    assert world.actions[-1] == StopRequested(None)
+    assert world.closed == [1]
+
+
+@pytest.mark.parametrize(("status", "code"), [(0, 0), (3, 3), (-9, 137)])
+def test_exit_status(status, code):
+    world = running()
+    world.do(LauncherEnded(status))
+    exited = next(m for m in world.read(1) if m.get("event") == "exited")
+    assert exited["body"] == {"exitCode": code}
+    world.wait(10)
+    assert set(world.closed) == {1, 50}
+
+
+# --- strangers ----------------------------------------------------------------------------------
+
+
+def test_a_second_ide():
+    world = running(initialize={"clientName": "A\x1b[31m\n"})
+    world.connect_ide(2)
+    response = world.request(2, "attach")
+    assert "Another IDE is attached (A[31m)" in response["message"]
+    assert world.closed == [2]
+    assert len(logs(world)) == 1
+    world.request(1, "restart")
+
+
+def test_connections_that_never_attach_are_bounded():
+    world = World()
+    world.attach(1)
+    for peer in range(2, 3 * MAX_STRANGERS):
+        world.do(FrontConnected(peer))
+    assert len(world.closed) == 2 * MAX_STRANGERS - 2
+    assert 1 not in world.closed
+    world.spawn()
+    for peer in range(100, 100 + 3 * MAX_STRANGERS):
+        world.do(BackConnected(peer))
+    assert len([peer for peer in world.closed if peer >= 100]) == 2 * MAX_STRANGERS
+
+
+def test_a_debuggee_that_does_not_identify_itself_is_closed():
+    world = World()
+    world.spawn()
+    world.do(BackConnected(50))
+    world.wait(IDENTIFY_TIMEOUT)
+    assert world.closed == [50]
+
+
+@pytest.mark.parametrize("token", ["wrong", "", None, TOKEN + "x", ["secret"], "s\ud800"])
+def test_wrong_token(token):
+    world = World()
+    world.attach()
+    world.spawn()
+    world.connect_debuggee(50, token=token)
+    assert world.closed == [50]
+    assert any("token" in line for line in logs(world))
+    assert world.connect_debuggee(51) == REPLAY
+
+
+def test_a_debuggee_of_a_generation_that_is_gone_is_closed():
+    world = World()
+    world.do(BackConnected(50))
+    world.spawn()
+    world.do(BackConnected(51))
+    world.do(ChildGone(1))
+    assert set(world.closed) == {50, 51}
+
+
+def test_the_child_below_a_windows_stub():
+    world = World()
+    world.attach()
+    world.spawn(pid=10)
+    assert world.connect_debuggee(50, pid=11, ppid=10) == REPLAY
+    world.connect_debuggee(51, pid=12, ppid=10)
+    assert "debugpyAttach" in [m.get("event") for m in world.read(1)]
+
+
+def test_reasons_of_dropped_peers_are_logged():
+    world = running()
+    world.do(FrontConnected(2))
+    world.do(PeerClosed(2, "an HTTP request, not DAP"))
+    assert logs(world) == ["refused a connection to the debug port: an HTTP request, not DAP"]
+    assert world.request(1, "restart")["success"]
+
+
+def test_events_it_does_not_know_are_a_defect():
+    with pytest.raises(StateError, match="no use"):
+        World().do(object())
+
+
+def test_the_phases_of_a_debuggee_have_no_other_transitions():
+    debuggee = Debuggee(1, 1, Outbox())
+    with pytest.raises(StateError, match="configured in AUTHORIZING"):
+        debuggee.advance("configured")
+    debuggee.advance("lost")
+    assert debuggee.phase is Phase.GONE
+
+
+COMMANDS = [
+    *("initialize", "attach", "configurationDone") * 4,
+    *("launch", "disconnect", "terminate", "restart"),
+    *("setBreakpoints", "setFunctionBreakpoints", "setExceptionBreakpoints", "setDebuggerProperty"),
+    *("threads", "continue", "next", "evaluate", "stackTrace", "readMemory", "x", ""),
+]
+GRANDCHILD = 1000
+VALUES = [
+    None,
+    True,
+    0,
+    GRANDCHILD,
+    -1,
+    10,
+    11,
+    "",
+    "/a.py",
+    [],
+    [1, None, {}],
+    {},
+    {"path": 1},
+    {"line": []},
+]
+NAMES = ["source", "breakpoints", "subProcessId", "threadId", "terminateDebuggee", "connect", "id"]
+EVENTS = ["stopped", "continued", "thread", "breakpoint", "output", "terminated", "exited", "x"]
+
+
+@dataclass
+class Chaos:
+    """A world in which clients and children do anything that is DAP, at random."""
+
+    dice: random.Random
+    world: World = field(default_factory=World)
+    open_requests: set[tuple[int, int]] = field(default_factory=set)
+    fronts: list[int] = field(default_factory=list)
+    generation: int = 0
+
+    @property
+    def back(self):
+        return 50 + self.generation
+
+    def next_child(self):
+        self.world.do(ChildGone(self.generation))
+        self.world.closed.append(self.back)
+        self.generation += 1
+        self.world.spawn(self.generation, pid=10 + self.generation)
+        self.world.connect_debuggee(self.back, pid=10 + self.generation)
+        self.world.connect_debuggee(self.back + 5000, pid=GRANDCHILD)
+
+    def adopt(self):
+        peer = self.fronts[-1]
+        for command in ("initialize", "attach", "configurationDone"):
+            if peer not in self.world.closed:
+                arguments = {"subProcessId": GRANDCHILD}
+                seq = self.world.receive(peer, type="request", command=command, arguments=arguments)
+                self.open_requests.add((peer, seq))
+
+    def release(self):
+        self.world.do(ReleaseRequested())
+
+    def pass_time(self):
+        self.world.wait(self.dice.random() * 5)
+
+    def connect(self):
+        self.fronts.append(1000 + len(self.fronts))
+        self.world.do(FrontConnected(self.fronts[-1]))
+
+    def ask(self):
+        peer = self.dice.choice(self.fronts[-4:])
+        if peer in self.world.closed:
+            self.connect()
+            return
+        names = {name: self.dice.choice(VALUES) for name in NAMES}
+        arguments = self.dice.choice([names, None, [], "x", {}])
+        command = self.dice.choice(COMMANDS)
+        seq = self.world.receive(peer, type="request", command=command, arguments=arguments)
+        self.open_requests.add((peer, seq))
+
+    def answer(self):
+        for back in (self.back, self.back + 5000):
+            for message in self.world.read(back):
+                if message["type"] == "request" and self.dice.random() < 0.8:
+                    self.world.respond(back, message, success=self.dice.random() < 0.8)
+
+    def happen(self):
+        back = self.dice.choice([self.back, self.back + 5000])
+        self.world.event(back, self.dice.choice(EVENTS), threadId=self.dice.randint(1, 3))
+
+    def read(self):
+        for front in self.fronts:
+            for message in self.world.read(front):
+                if message["type"] == "response":
+                    # A KeyError here: answered twice.
+                    self.open_requests.remove((front, message["request_seq"]))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_anything_that_is_dap_is_answered_exactly_once(seed):
+    chaos = Chaos(random.Random(seed))
+    chaos.next_child()
+    chaos.connect()
+    chaos.connect()
+    actions = [chaos.ask, chaos.answer, chaos.happen, chaos.next_child]
+    rare = [chaos.adopt, chaos.release, chaos.pass_time, chaos.connect]
+    for action in chaos.dice.choices([*actions, *rare], [80, 10, 10, 2, 5, 1, 2, 1], k=400):
+        action()
+        chaos.read()
+    chaos.next_child()
+    chaos.read()
+    # What is left is an attach that waits for configurationDone, one for each client at most, and
+    # what clients that were closed will not hear.
+    assert any("is attached" in line for line in logs(chaos.world))
+    left = [peer for peer, _ in chaos.open_requests if peer not in chaos.world.closed]
+    assert len(left) == len(set(left))
+    assert not chaos.world.keeper.paused
