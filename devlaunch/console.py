@@ -86,7 +86,7 @@ class Console:
         word = "reloaded" if paths else "restarted"
         self._event(f"{word} in {duration(elapsed)}", self.changed(paths), "green")
 
-    def broken(self, failure: Failure) -> None:
+    def broken(self, failure: Failure, *, is_last: bool = False) -> None:
         """The app cannot run; the child has printed the traceback."""
         where = ""
         if failure.file:
@@ -94,12 +94,14 @@ class Console:
             where = self._style(f"{self.relative(failure.file)}{line}", "bold") + "  "
         summary = _plain(failure.summary.strip().partition("\n")[0])
         more = [_plain(line) for line in failure.hint.splitlines()]
-        self._event("broken", where + summary, "red", more=[*more, "waiting for a change"])
+        if not is_last:
+            more.append("waiting for a change")
+        self._event("broken", where + summary, "red", more=more)
 
-    def exited(self, status: int) -> None:
+    def exited(self, status: int, *, is_last: bool = False) -> None:
         """The app ended by itself (`status` as in Popen.returncode); the next change starts it."""
         self._event(
-            ending(status), "waiting for a change", "red" if status else "green",
+            ending(status), "" if is_last else "waiting for a change", "red" if status else "green",
             level=QUIET if status else NORMAL,
         )  # fmt: skip
 

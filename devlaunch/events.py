@@ -299,6 +299,8 @@ class Report:
     elapsed: float | None = None
     failure: Failure | None = None
     status: int | None = None
+    is_last: bool = False
+    """The launcher ends with this, and does not wait for a change."""
 
 
 @dataclass(frozen=True, slots=True)

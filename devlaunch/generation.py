@@ -93,7 +93,6 @@ class Generation:
 
     def ask_to_stop(self, grace: float) -> None:
         """Ask the server in the child to shut down within `grace` seconds."""
-        self.was_told_to_stop = True
         self._child.look()
         self._channel.send({"type": "stop", "grace": grace})
 

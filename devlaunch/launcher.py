@@ -315,6 +315,7 @@ class Launcher:
         }
 
     def _ask_to_stop(self, generation: Generation, signum: int | None) -> None:
+        generation.was_told_to_stop = True
         if signum is not None and self._terminal.keys_reach(self._config.isolate):
             return
         if signum is not None and signum != signal.SIGTERM:
@@ -339,10 +340,10 @@ class Launcher:
                 self._served()
                 console.reloaded(paths, elapsed)
             case "broken" if report.failure:
-                console.broken(report.failure)
+                console.broken(report.failure, is_last=report.is_last)
                 self._failed(report.failure)
             case "exited":
-                console.exited(report.status or 0)
+                console.exited(report.status or 0, is_last=report.is_last)
                 if report.status:
                     self._failed(None)
             case "waiting-while-paused":

@@ -12,6 +12,7 @@ import ipaddress
 import os
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -224,6 +225,8 @@ def bind_unix(path: str) -> socket.socket:
 
     Raises DevlaunchError when somebody answers there, UsageError when the path cannot be used.
     """
+    if sys.platform == "win32":
+        raise UsageError("--uds: Python has no Unix domain sockets here", hint="use --port")
     mode = _clear_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -263,6 +266,8 @@ def _clear_stale(path: str) -> int | None:
 
 
 def _answers(path: str) -> bool:
+    if sys.platform == "win32":
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:

@@ -48,7 +48,8 @@ class Reloading:
 
     def ready(self, event: WatchReady) -> Changed:
         """The first scan is done, and knows what the files of --watch held."""
-        return tuple(path for path, *rest in event.contents if self._changes.record(path, *rest))
+        known = self._changes
+        return tuple(path for path, data, when in event.contents if known.record(path, data, when))
 
     def touched(self, event: FilesTouched, now: float) -> None:
         """The OS reported paths."""

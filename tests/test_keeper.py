@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from devlaunch.dap.debuggee import STEP_TIMEOUT, Debuggee, Phase
-from devlaunch.dap.keeper import MAX_STRANGERS, Keeper
+from devlaunch.dap.keeper import MAX_STRANGERS, READY_TIMEOUT, Keeper
 from devlaunch.dap.messages import Outbox
 from devlaunch.dap.roster import ADOPTION_TIMEOUT, IDENTIFY_TIMEOUT, LOST_AFTER
 from devlaunch.errors import StateError
@@ -22,6 +22,7 @@ from devlaunch.events import (
     DeadlineReached,
     DebuggeePaused,
     DebuggeeResumed,
+    DebuggerReady,
     FrontConnected,
     LauncherEnded,
     LogLine,
@@ -112,7 +113,15 @@ class World:
             self.request(peer, "setBreakpoints", **BREAKPOINTS)
             self.request(peer, "setExceptionBreakpoints", filters=["uncaught"])
         self.receive(peer, type="request", command="configurationDone")
-        done, attached, *self.sent[peer] = self.read(peer)
+        if not self.sent.get(peer) or self.sent[peer][0]["type"] != "response":
+            return False
+        self.check_attached(peer)
+        return True
+
+    def check_attached(self, peer=1):
+        messages = self.read(peer)
+        done, attached = (m for m in messages if m["type"] == "response")
+        self.sent[peer] = [m for m in messages if m["type"] != "response"]
         assert (done["command"], attached["command"]) == ("configurationDone", "attach")
         assert done["success"]
         assert attached["success"]
@@ -287,8 +296,10 @@ def test_a_child_is_configured_only_after_the_ide_is():
     world = World(wait_for_client=True)
     world.spawn()
     assert world.connect_debuggee() == []
-    world.attach()
+    assert not world.attach()
     assert world.commands(50) == REPLAY
+    world.answer_replay()
+    world.check_attached()
 
 
 def test_a_child_without_debugger_is_asked_to_connect_once():
@@ -299,6 +310,48 @@ def test_a_child_without_debugger_is_asked_to_connect_once():
     world.attach(2)
     assert world.actions.count(ConnectDebuggee(1)) == 1
     assert world.connect_debuggee() == REPLAY
+
+
+def test_a_late_attach_is_answered_when_the_running_child_has_its_breakpoints():
+    world = World()
+    world.spawn(debugging=False)
+    assert not world.attach()
+    assert world.connect_debuggee() == REPLAY
+    world.answer_replay()
+    assert "response" not in [message["type"] for message in world.sent[1]]
+    world.do(DebuggerReady(1))
+    world.check_attached()
+
+
+@pytest.mark.parametrize(
+    "event", [DebuggerReady(1), ChildGone(1)], ids=["it could not connect", "it has ended"]
+)
+def test_a_late_attach_is_answered_when_the_debugger_does_not_come_up(event):
+    world = World()
+    world.spawn(debugging=False)
+    assert not world.attach()
+    world.do(event)
+    world.check_attached()
+
+
+def test_a_late_attach_to_a_busy_app_is_answered_after_a_while():
+    world = World()
+    world.spawn(debugging=False)
+    assert not world.attach()
+    assert world.keeper.deadline == world.now + READY_TIMEOUT
+    world.wait(READY_TIMEOUT)
+    world.check_attached()
+    assert world.connect_debuggee() == REPLAY
+
+
+def test_a_late_attach_is_answered_when_the_child_dies_during_the_replay():
+    world = World()
+    world.spawn(debugging=False)
+    assert not world.attach()
+    world.connect_debuggee()
+    world.do(PeerClosed(50))
+    world.do(ChildGone(1))
+    world.check_attached()
 
 
 def test_a_child_spawned_without_debugger_while_the_ide_attached():
@@ -350,8 +403,10 @@ def test_detach_and_attach_again():
     world.event(50, "stopped", threadId=1)  # was on its way
     assert world.commands(50) == ["continue"]
     world.read(50)
-    world.attach(2)
+    assert not world.attach(2)
     assert world.commands(50) == REPLAY
+    world.answer_replay()
+    world.check_attached(2)
 
 
 # --- requests and events in between -------------------------------------------------------------
@@ -683,7 +738,7 @@ def test_a_released_grandchild_is_announced_to_the_next_ide():
     world = with_grandchild()
     world.do(PeerClosed(1))
     world.read(60)
-    world.attach(2)
+    assert not world.attach(2)
     assert "debugpyAttach" in [m.get("event") for m in world.read(2)]
     world.attach(3, subProcessId=11)
     assert world.commands(60) == REPLAY

@@ -27,6 +27,7 @@ from devlaunch.events import (
     ConsoleNote,
     DebuggeePaused,
     DebuggeeResumed,
+    DebuggerReady,
     LauncherEnded,
     LogLine,
     ReleaseRequested,
@@ -49,6 +50,7 @@ def connect():
 def connect_later():
     if sys.stdin.readline():
         connect()
+        print("debugger ready", flush=True)
 
 if sys.argv[3] == "now":
     connect().wait_for_client()
@@ -124,6 +126,11 @@ class Rig:
                 if isinstance(action, ConnectDebuggee):
                     self.child.stdin.write(b"connect\n")
                     self.child.stdin.flush()
+                    threading.Thread(target=self._wait_ready, args=[action]).start()
+
+    def _wait_ready(self, action: ConnectDebuggee) -> None:
+        self.wait_text("debugger ready")
+        self.loop.post(DebuggerReady(action.generation))
 
     def spawn(self, debugging: bool | None = None) -> subprocess.Popen:
         debugging = self.keeper.wants_debugger if debugging is None else debugging

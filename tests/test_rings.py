@@ -120,7 +120,7 @@ def test_no_import_cycle() -> None:
 def test_modules_and_functions_stay_small() -> None:
     for module, path in modules().items():
         source = path.read_text()
-        assert source.count("\n") <= 420, f"{module} has {source.count(chr(10))} lines"
+        assert source.count("\n") <= 450, f"{module} has {source.count(chr(10))} lines"
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or 0) - node.lineno

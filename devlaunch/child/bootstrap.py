@@ -108,7 +108,10 @@ class Session:
         if program.is_users and os.path.isabs(file) and is_users(file):
             self._send_modules(file)
         self.serving(None, None, None)
-        targets.run(code)
+        try:
+            targets.run(code)
+        finally:
+            self._send_modules()  # a short program may be over before the next look
 
     def _run_app(self) -> None:
         target = self._start["target"]

@@ -210,16 +210,14 @@ class Supervisor:
     # --- the child ended by itself --------------------------------------------------------------
 
     def _crashed(self, state: Starting | Serving, event: ChildExited, now: float) -> State:
-        failure = state.failure
-        if failure:
-            self._do(Report("broken", failure=failure, status=event.status))
-        else:
-            self._do(Report("exited", status=event.status))
-        if failure and failure.is_usage and self.generation == 1:
-            return self._end(EX_USAGE)
-        if not self._reload:
-            return self._end(event.status)
-        return Broken(failed=event.status != 0)
+        failure, status = state.failure, event.status
+        is_usage = failure is not None and failure.is_usage and self.generation == 1
+        is_last = is_usage or not self._reload
+        what = "broken" if failure else "exited"
+        self._do(Report(what, failure=failure, status=status, is_last=is_last))
+        if is_last:
+            return self._end(EX_USAGE if is_usage else status)
+        return Broken(failed=status != 0)
 
     def _crashed_while_paused(self, state: Paused, event: ChildExited, now: float) -> State:
         after = self._crashed(state.before, event, now)

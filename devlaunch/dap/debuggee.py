@@ -137,7 +137,6 @@ class Debuggee:
         """Attach: replay what the session's IDE has asked for, and let the process run."""
         self.advance("configured")
         self.session = session
-        session.debuggee = self
         self._breakpoint_ids.clear()
         self.call("initialize", session.initialize_arguments)
         attach = session.attach_arguments.items()
@@ -152,9 +151,7 @@ class Debuggee:
         was_attached = self.phase is Phase.ATTACHED
         self.advance("detached")
         self._let_run(was_attached)
-        if self.session is not None:
-            self.session.debuggee = None
-            self.session = None
+        self.session = None
         self._run()
         self._threads.clear()
 
@@ -181,7 +178,6 @@ class Debuggee:
         if self.session is not None:
             for thread in self._threads:
                 self.session.event("thread", {"reason": "exited", "threadId": thread})
-            self.session.debuggee = None
         self._threads.clear()
 
     def forward(self, request: Message, now: float) -> None:

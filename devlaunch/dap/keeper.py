@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from devlaunch.dap.debuggee import UNSUPPORTED, Phase
+from devlaunch.dap.debuggee import UNSUPPORTED
 from devlaunch.dap.messages import CAPABILITIES, Outbox, arguments_of
 from devlaunch.dap.recording import is_recorded
 from devlaunch.dap.roster import Child, Roster
@@ -199,8 +199,7 @@ class Keeper:
         else:
             if is_recorded(command):
                 session.recording.record(command, arguments_of(request))
-            debuggee = session.debuggee
-            if debuggee is not None and debuggee.phase is Phase.ATTACHED:
+            if debuggee := self._roster.seen_by(session):
                 debuggee.forward(request, now)
             else:
                 session.answer_alone(request, CHANGING if self._roster.child else NOT_RUNNING)
@@ -294,8 +293,8 @@ class Keeper:
 
     def _end_process(self, session: Session) -> None:
         """End the one process that a session besides the main one sees."""
-        if session.debuggee is not None:
-            session.debuggee.terminate()
+        if debuggee := self._roster.seen_by(session):
+            debuggee.terminate()
 
     def _say_goodbye(self, session: Session) -> None:
         """End a session because what it saw has ended."""

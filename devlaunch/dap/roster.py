@@ -237,6 +237,17 @@ class Roster:
         if self._debuggees.pop(debuggee.peer, None) is not None:
             self._outbox.close(debuggee.peer)
 
+    def seen_by(self, session: Session) -> Debuggee | None:
+        """The process that an IDE session is attached to at present."""
+        return next(
+            (
+                debuggee
+                for debuggee in self._debuggees.values()
+                if debuggee.session is session and debuggee.phase is Phase.ATTACHED
+            ),
+            None,
+        )
+
     # --- who sees whom ---------------------------------------------------------------------------
 
     def settle(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING
 
 from devlaunch.dap.messages import (
     Outbox,
@@ -17,9 +16,6 @@ from devlaunch.dap.messages import (
 )
 from devlaunch.dap.recording import Recording, is_recorded
 from devlaunch.events import Message
-
-if TYPE_CHECKING:
-    from devlaunch.dap.debuggee import Debuggee
 
 
 class SessionPhase(Enum):
@@ -63,7 +59,6 @@ class Session:
     initialize_arguments: Message = field(default_factory=dict)
     attach_request: Message = field(default_factory=dict)
     recording: Recording = field(default_factory=Recording)
-    debuggee: Debuggee | None = None
     configuration_deadline: float | None = None
     """When `configurationDone` is answered at the latest."""
     _configuration_done: Message | None = None
