@@ -171,7 +171,8 @@ class Console:
             level = QUIET if style == "red" else NORMAL
         stamp = self._style(time.strftime("%H:%M:%S", self._clock()), "dim")
         # Padded before it is styled: escape sequences have no width.
-        line = f"{stamp}  {self._style(status.ljust(_STATUS_WIDTH), style)}  {text}".rstrip()
+        column = self._style(status.ljust(_STATUS_WIDTH) if text else status, style)
+        line = f"{stamp}  {column}  {text}".rstrip()
         self._print("\n".join([line, *(_INDENT + self._style(m, "dim") for m in more)]), level)
 
     def _trouble(self, kind: str, style: str, text: str, hint: str, level: int) -> None:

@@ -61,6 +61,7 @@ class Launcher:
         self._generation: Generation | None = None
         self._failure: DevlaunchError | None = None
         self._interface = ""
+        self._notes: set[object] = set()
         self._interpreter = self._choose_interpreter()
         self._socket = self._open_socket(stack)
         self._loop = stack.enter_context(Loop())
@@ -223,7 +224,9 @@ class Launcher:
             case {"type": "open", "requests": [*requests]}:
                 self._console.cut_off([str(each) for each in requests], self._config.grace)
             case {"type": "note", "text": text}:
-                self._console.note(str(text))
+                if text not in self._notes:  # each generation says the same
+                    self._notes.add(text)
+                    self._console.note(str(text))
             case {"type": "debugger", "error": error}:
                 if error:
                     self._console.warning(f"the debugger could not connect: {error}")

@@ -8,6 +8,7 @@ import pty
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 from support.wait import wait_until
@@ -74,6 +75,11 @@ GOLDEN: dict[str, tuple[Say, int, str]] = {
         "                              waiting for a change\n"),
     "exited": (lambda c: c.exited(3), QUIET,
                "12:00:09  exited (status 3)   waiting for a change\n"),
+    "broken, and over": (lambda c: c.broken(Failure("no app", hint="do this"), is_last=True), QUIET,
+                         "12:00:09  broken              no app\n"
+                         "                              do this\n"),
+    "exited, and over": (lambda c: c.exited(3, is_last=True), QUIET,
+                         "12:00:09  exited (status 3)\n"),
     "finished": (lambda c: c.exited(0), NORMAL,
                  "12:00:09  finished            waiting for a change\n"),
     "killed": (lambda c: c.exited(-9), QUIET,
@@ -101,6 +107,15 @@ GOLDEN: dict[str, tuple[Say, int, str]] = {
 def test_golden_texts_and_verbosity(say: Say, level: int, text: str) -> None:
     for verbosity in (QUIET, NORMAL, VERBOSE):
         assert said(say, verbosity) == (text if verbosity >= level else "")
+
+
+def test_a_file_and_the_link_to_it_are_one_change(tmp_path: Path) -> None:
+    (tmp_path / "real.py").touch()
+    (tmp_path / "link.py").symlink_to("real.py")
+    paths = [str(tmp_path / name) for name in ("link.py", "real.py")]
+    console = Console(directory=str(tmp_path))
+    assert console.changed(paths) == "link.py"
+    assert console.changed([*paths, str(tmp_path / "other.py")]) == "link.py and 1 more"
 
 
 def test_ascii_where_the_encoding_has_no_more() -> None:

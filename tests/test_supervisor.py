@@ -78,6 +78,7 @@ def asked(signal: int | None = None) -> AskToStop:
 
 reloading = Report("reloading", paths=("/p/app.py",))
 stopping = Report("stopping")
+stopping_by_ctrl_c = Report("stopping", status=-SIGINT)
 
 # (state, event, the state after, the actions)
 CASES = [
@@ -118,7 +119,7 @@ CASES = [
         STARTING,
         StopRequested(SIGINT),
         Stopping(Then.END, Cause((), NOW), NOW + GRACE, signal=SIGINT),
-        [stopping, asked(SIGINT)],
+        [stopping_by_ctrl_c, asked(SIGINT)],
     ),
     (STARTING, DebuggeePaused(), Paused(STARTING), []),
     (STARTING, DebuggeeResumed(), STARTING, []),
@@ -179,7 +180,7 @@ CASES = [
         PAUSED,
         StopRequested(SIGINT),
         Stopping(Then.END, Cause((), NOW), NOW + GRACE, signal=SIGINT),
-        [ReleaseDebuggee(), stopping, asked(SIGINT)],
+        [ReleaseDebuggee(), stopping_by_ctrl_c, asked(SIGINT)],
     ),
     (PAUSED, DebuggeePaused(), PAUSED, []),
     (PAUSED, DebuggeeResumed(), SERVING, []),
@@ -213,13 +214,13 @@ CASES = [
         RESTARTING,
         StopRequested(SIGINT),
         Stopping(Then.END, RESTARTING.cause, NOW + GRACE, signal=SIGINT),
-        [stopping, asked(SIGINT)],
+        [stopping_by_ctrl_c, asked(SIGINT)],
     ),
     (
         HELD,
         StopRequested(),
         Stopping(Then.END, HELD.cause, NOW + GRACE),
-        [stopping, ReleaseDebuggee(), asked()],
+        [ReleaseDebuggee(), stopping, asked()],
     ),
     (
         ENDING,
@@ -333,14 +334,17 @@ def test_files_changed_before_a_generation_served_stay_suspect_until_one_serves(
 
 def test_a_usage_failure_ends_the_first_generation_with_status_2() -> None:
     made = supervisor(Starting(FIRST, USAGE), generation=1)
-    assert made.handle(ChildExited(1, 1), NOW)[-1] == Exit(2)
+    assert made.handle(ChildExited(1, 1), NOW) == [
+        Report("broken", failure=USAGE, status=1, is_last=True),
+        Exit(2),
+    ]
 
 
 @pytest.mark.parametrize("status", [0, 3, -9])
 def test_without_reload_the_childs_end_is_the_end(status: int) -> None:
     made = supervisor(SERVING, reload=False)
     assert made.handle(ChildExited(3, status), NOW) == [
-        Report("exited", status=status),
+        Report("exited", status=status, is_last=True),
         Exit(status),
     ]
 

@@ -20,8 +20,12 @@ CUT = 0.7
 """The part of the grace after which open requests are named and ended; the servers' own limit is
 three quarters."""
 
+FIRST_WORD = 0.3
+"""Seconds after the launcher's end in which the guardian sees who belongs to this process: those in
+sessions of their own, without the mark, can no longer be found when it has ended by itself."""
+
 LAST_SECOND = 1.0
-"""How long a child may take to end politely after its launcher is gone."""
+"""How long a child may then take to end politely."""
 
 
 class Stoppable(Protocol):
@@ -55,6 +59,7 @@ class Session:
         self._start = start
         self._modules = Modules()
         self._server: Stoppable | None = None
+        self._stop_at: float | None = None
         self._cut_at: float | None = None
         self._exit_at: float | None = None
 
@@ -147,8 +152,8 @@ class Session:
 
     def _handle(self, message: Message | None) -> None:
         if message is None:
-            self._exit_at = monotonic() + LAST_SECOND
-            self._stop(LAST_SECOND)
+            self._stop_at = monotonic() + FIRST_WORD
+            self._exit_at = self._stop_at + LAST_SECOND
         elif message["type"] == "stop":
             self._stop(float(message["grace"]))
         elif message["type"] == "debug":
@@ -166,6 +171,9 @@ class Session:
         now = monotonic()
         if self._exit_at is not None and now >= self._exit_at:
             os._exit(1)
+        if self._stop_at is not None and now >= self._stop_at:
+            self._stop_at = None
+            self._stop(LAST_SECOND)
         if self._server is not None and self._cut_at is not None and now >= self._cut_at:
             self._cut_at = float("inf")
             requests = self._server.open_requests()
@@ -174,8 +182,8 @@ class Session:
                 self._server.cut()
 
     def _deadline(self) -> float | None:
-        times = [time for time in (self._cut_at, self._exit_at) if time is not None]
-        return min(times, default=None)
+        times = (self._stop_at, self._cut_at, self._exit_at)
+        return min((time for time in times if time is not None), default=None)
 
 
 def discard_bytecode(changed: list[str]) -> None:

@@ -88,21 +88,11 @@ class DapClient:
 
         Each call goes on after the event of that name that the call before returned.
         """
-        found: list[Body] = []
+        return self._wait_for("event", "event", name, "body", predicate, timeout)
 
-        def look() -> bool:
-            for index in range(self._seen.get(name, 0), len(self.messages)):
-                message = self.messages[index]
-                if message["type"] == "event" and message["event"] == name:
-                    body = message.get("body") or {}
-                    if predicate is None or predicate(body):
-                        self._seen[name] = index + 1
-                        found.append(body)
-                        return True
-            return False
-
-        self._read_until(look, timeout, f"event {name!r}")
-        return found[0]
+    def wait_request(self, command: str) -> Body:
+        """The arguments of the next request `command` from the adapter."""
+        return self._wait_for("request", "command", command, "arguments")
 
     def wait_closed(self, timeout: float | None = None) -> None:
         """Wait until the other side closes the connection."""
@@ -183,11 +173,47 @@ class DapClient:
         """Let all threads run on."""
         self.request("continue", threadId=thread)
 
+    def top_frame(self, stopped: Body) -> Body:
+        """The innermost frame of the thread that `stopped` names."""
+        frame: Body = self.request("stackTrace", threadId=stopped["threadId"])["stackFrames"][0]
+        return frame
+
+    def evaluate(self, stopped: Body, expression: str) -> str:
+        """The value in the innermost frame, as text."""
+        frame = self.top_frame(stopped)["id"]
+        result: str = self.request("evaluate", expression=expression, frameId=frame)["result"]
+        return result
+
     # --- the wire --------------------------------------------------------------------------------
 
     def _send(self, message: Body) -> None:
         body = json.dumps(message).encode()
         self.sock.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    def _wait_for(
+        self,
+        kind: str,
+        key: str,
+        name: str,
+        content: str,
+        predicate: Callable[[Body], object] | None = None,
+        timeout: float | None = None,
+    ) -> Body:
+        found: list[Body] = []
+
+        def look() -> bool:
+            for index in range(self._seen.get(name, 0), len(self.messages)):
+                message = self.messages[index]
+                if message["type"] == kind and message[key] == name:
+                    body = message.get(content) or {}
+                    if predicate is None or predicate(body):
+                        self._seen[name] = index + 1
+                        found.append(body)
+                        return True
+            return False
+
+        self._read_until(look, timeout, f"{kind} {name!r}")
+        return found[0]
 
     def _read_until(self, done: Callable[[], bool], timeout: float | None, what: str) -> None:
         limit = self.timeout if timeout is None else timeout
