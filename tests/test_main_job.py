@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -41,18 +42,19 @@ def pass_module_level(ide: DapClient) -> None:
 
 
 @pytest.mark.parametrize("python", launchers())
-def test_one_attach_serves_twenty_saves(app: Path, python: str) -> None:
+def test_one_attach_serves_every_save(app: Path, python: str) -> None:
+    saves = 20 if python == sys.executable else 5
     with launched(*DEBUG, "app:app", cwd=app.parent, python=python) as launch:
         launch.wait_for("ready in")
         with DapClient("127.0.0.1", launch.debug_port, timeout=20) as ide:
             lines = [MODULE_LINE, HANDLER_LINE]
             ide.attach(breakpoints={str(app): lines}, justMyCode=True)
             stop_in_handler(ide, launch, "v0")
-            for count in range(1, 21):
+            for count in range(1, saves + 1):
                 save(app, asgi_app(f"v{count}"))
                 pass_module_level(ide)
                 stop_in_handler(ide, launch, f"v{count}")
             assert len(ide.events("initialized")) == 1
             assert not ide.has_event("terminated")
         launch.close()
-    assert launch.text.count("reloaded in") == 20
+    assert launch.text.count("reloaded in") == saves

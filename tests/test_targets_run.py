@@ -266,7 +266,7 @@ def test_a_server_that_is_not_installed(tmp_path: Path, bare: Path) -> None:
 
 
 def test_the_environment_of_the_project_is_chosen(tmp_path: Path, bare: Path) -> None:
-    (tmp_path / "job.py").write_text("import sys; print('prefix', sys.prefix)\n")
+    (tmp_path / "job.py").write_text("import sys; print(f'prefix {sys.prefix}\\n', end='')\n")
     with launched("job.py", cwd=tmp_path) as launch:
         launch.wait_for(f"prefix {re.escape(str(bare.parents[1]))}\n")
         assert re.search(r"app +job\.py +\.venv\n", launch.text)

@@ -181,8 +181,8 @@ class DapClient:
     def evaluate(self, stopped: Body, expression: str) -> str:
         """The value in the innermost frame, as text."""
         frame = self.top_frame(stopped)["id"]
-        result: str = self.request("evaluate", expression=expression, frameId=frame)["result"]
-        return result
+        body = self.request("evaluate", expression=expression, frameId=frame, context="watch")
+        return str(body["result"])
 
     # --- the wire --------------------------------------------------------------------------------
 

@@ -37,6 +37,17 @@ def describe(pids: list[int]) -> str:
     return "\n".join(lines)
 
 
+def open_files(pid: int) -> list[str]:
+    """What the process has open: paths, and kinds without their numbers, sorted."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.append(os.readlink(entry).partition(":[")[0])
+        except FileNotFoundError:
+            continue
+    return sorted(found)
+
+
 def assert_nothing_left(run_id: str, within: float = 3.0) -> None:
     """Nothing of the run lives `within` seconds from now, and a moment later neither."""
     deadline = time.monotonic() + within

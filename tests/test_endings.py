@@ -1,0 +1,471 @@
+"""However devlaunch, its child or its guardian ends: nothing is left, and the status is right."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support.child import MAIN
+from support.dap import DapClient
+from support.launch import Launch, launched, save
+from support.marks import assert_nothing_left, describe, marked
+from support.terminal_launch import on_terminal
+from support.wait import wait_until
+
+from devlaunch import _posix_table
+
+HOOKED = """\
+import os, pathlib
+VERSION = {version!r}
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                pathlib.Path("hook").write_text(VERSION)
+            await send({{"type": message["type"] + ".complete"}})
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": str(os.getpid()).encode()}})
+"""
+
+# Each generation leaves one of every kind, all deaf: in its group, in a session and in a group of
+# its own, and a fork that has the listening socket. The file `family` lists them.
+FAMILY = """\
+import os, signal, subprocess, time
+VERSION = {version!r}
+DEAF = ["sh", "-c", "trap '' HUP INT TERM; exec sleep 600"]
+pids = [
+    subprocess.Popen(DEAF).pid,
+    subprocess.Popen(DEAF, start_new_session=True).pid,
+    subprocess.Popen(DEAF, process_group=0).pid,
+]
+{more}
+with open("family", "a") as file:
+    file.write("".join(f"{{VERSION}} {{pid}}\\n" for pid in [os.getpid(), *pids]))
+print("family of", VERSION, flush=True)
+"""
+
+FORK = """
+pids.append(os.fork())
+if pids[-1] == 0:
+    os.setsid()
+    for sig in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(sig, signal.SIG_IGN)
+    time.sleep(600)
+"""
+
+# Found only by whoever looked while its parent lived.
+UNMARKED = """
+pids.append(subprocess.Popen(["/bin/sleep", "600"], env={}, start_new_session=True).pid)
+"""
+
+WSGI = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [VERSION.encode()]
+"""
+
+SCRIPT = """
+print("runs", VERSION, flush=True)
+time.sleep(600)
+"""
+
+WSGIREF = ("--port", "0", "--server", "wsgiref")
+DEBUG = ("--debug-attach", "--debug-address", "127.0.0.1:0")
+KINDS = 5
+"""Processes of a generation of `family`."""
+
+
+def family(version: str, *, more: str = FORK) -> str:
+    return FAMILY.format(version=version, more=more)
+
+
+@pytest.fixture(autouse=True)
+def no_litter(tmp_path: Path) -> Iterator[None]:
+    """What a failed test has left is ended."""
+    yield
+    for pid in alive([pid for file in tmp_path.rglob("family") for pid in members_of(file.parent)]):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def members_of(directory: Path, version: str = "") -> list[int]:
+    """The pids in the list that the families wrote."""
+    with contextlib.suppress(FileNotFoundError):
+        lines = (directory / "family").read_text().splitlines()
+        return [int(pid) for name, _, pid in (line.partition(" ") for line in lines)
+                if version in ("", name) and pid]  # fmt: skip
+    return []
+
+
+def alive(pids: list[int]) -> list[int]:
+    return sorted(_posix_table.processes().keys() & set(pids))
+
+
+def wait_gone(pids: list[int], within: float = 3.0) -> None:
+    wait_until(lambda: not alive(pids), within, lambda: f"the end of:\n{describe(alive(pids))}")
+
+
+def children_of(pid: int) -> list[int]:
+    files = Path(f"/proc/{pid}/task").glob("*/children")
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return [int(child) for file in files for child in file.read_text().split()]
+    return []
+
+
+def guardians(launcher: int) -> list[int]:
+    """The guardian's pid, if it has been started."""
+    return [pid for pid in children_of(launcher) if "_posix_guardian" in describe([pid])]
+
+
+def the_child(launch: Launch) -> int:
+    """The one child that runs devlaunch's child package."""
+    found = [pid for pid in children_of(launch.pid) if "/child/__main__.py" in describe([pid])]
+    assert len(found) == 1, f"{found}\n{launch.text}"
+    return found[0]
+
+
+def assert_port_is_free(launch: Launch) -> None:
+    """The app's port, if it is known yet, can be bound and listened on."""
+    if "http://" in launch.text:
+        port = int(launch.url.rpartition(":")[2])
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+
+
+def kill_and_prove(launch: Launch) -> None:
+    """`kill -9` of the launcher; within 3 s all is gone, and the port is free."""
+    pids = [*guardians(launch.pid), *members_of(launch.cwd)]
+    os.kill(launch.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 3.0
+    launch.process.wait()
+    assert_nothing_left(launch.run_id, deadline - time.monotonic())
+    wait_gone([*pids, *members_of(launch.cwd)], deadline - time.monotonic())
+    assert_port_is_free(launch)
+
+
+# --- the exit status ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("isolate", ["session", "group", "none"])
+@pytest.mark.parametrize(
+    ("sig", "status", "hook"),
+    [(signal.SIGTERM, 143, True), (signal.SIGHUP, 129, False), (signal.SIGINT, 0, True)],
+)
+def test_a_signal_reaches_the_app_and_its_status_is_ours(
+    tmp_path: Path, sig: int, status: int, hook: bool, isolate: str
+) -> None:
+    """As under uvicorn alone: SIGHUP is none that it handles, SIGINT it takes for a good end."""
+    (tmp_path / "app.py").write_text(HOOKED.format(version="v0"))
+    with launched("--port", "0", "--isolate", isolate, "app:app", cwd=tmp_path) as launch:
+        launch.wait_for("ready in")
+        guardian = guardians(launch.pid)
+        assert guardian
+        launch.process.send_signal(sig)
+        assert launch.wait_ended() == status
+        assert (tmp_path / "hook").exists() == hook
+        assert not alive(marked(launch.run_id) + guardian), "all ended before the launcher did"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("raise SystemExit(3)", 3),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 137),
+        ("os.kill(os.getpid(), signal.SIGTERM)", 143),
+        ("os.abort()", 134),
+        ("1 / 0", 1),
+        ("pass", 0),
+    ],
+)
+def test_without_reload_the_status_is_the_childs(tmp_path: Path, code: str, status: int) -> None:
+    (tmp_path / "work.py").write_text(f"import os, signal\n{code}\n")
+    with launched("--no-reload", "work.py", cwd=tmp_path) as launch:
+        assert launch.wait_ended() == status
+
+
+def test_without_reload_an_app_killed_from_outside_ends_all(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(family("v0") + WSGI)
+    with launched("--no-reload", *WSGIREF, "app:app", cwd=tmp_path) as launch:
+        launch.wait_for("ready in")
+        os.kill(the_child(launch), signal.SIGKILL)
+        assert launch.wait_ended() == 137
+        assert "killed by SIGKILL" in launch.text
+        assert len(members_of(tmp_path)) == KINDS
+        assert not alive(members_of(tmp_path))
+
+
+def test_a_signal_while_nothing_runs_is_the_status(tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text("raise SystemExit(3)\n")
+    with launched("work.py", cwd=tmp_path) as launch:
+        launch.wait_for(r"exited \(status 3\)")
+        launch.process.send_signal(signal.SIGTERM)
+        assert launch.wait_ended() == 143
+
+
+def test_an_interrupt_before_the_users_code_shows_no_traceback(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        child = subprocess.Popen(
+            [sys.executable, str(MAIN), str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        ours.send(b"{")
+        unread = bytearray(4)
+        while fcntl.ioctl(ours, termios.TIOCOUTQ, unread) == 0 and any(unread):
+            time.sleep(0.005)  # it has started when it has read that
+        child.send_signal(signal.SIGINT)
+        assert child.communicate(timeout=10)[1] == ""
+        assert child.returncode == -signal.SIGINT
+
+
+# --- no process of an old generation ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("isolate", ["session", "group", "none"])
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+def test_no_process_of_an_old_generation_remains(
+    tmp_path: Path, isolate: str, terminal: bool
+) -> None:
+    (tmp_path / "app.py").write_text(family("v0") + WSGI)
+    start = on_terminal if terminal else launched
+    options = (*WSGIREF, "--isolate", isolate)
+    with start(*options, "app:app", cwd=tmp_path) as launch:  # type: ignore[operator]
+        launch.wait_for("ready in")
+        for count in range(1, 4):
+            at = len(launch.text)
+            launch.save(family(f"v{count}") + WSGI)
+            launch.wait_for("reloaded in", after=at)
+            old = members_of(tmp_path, f"v{count - 1}")
+            assert len(old) == KINDS
+            assert not alive(old), describe(alive(old))
+            new = members_of(tmp_path, f"v{count}")
+            assert len(alive(new)) == KINDS
+        assert launch.get() == "v3"
+        if terminal:
+            launch.press("\x03")
+        else:
+            launch.process.send_signal(signal.SIGTERM)
+        launch.wait_ended()
+        assert not alive(members_of(tmp_path))
+        assert not marked(launch.run_id)
+    assert_port_is_free(launch)
+
+
+def test_whoever_holds_the_socket_and_the_output_does_not_block_the_end(tmp_path: Path) -> None:
+    """A fork has them all, and the reader of our output sees its end."""
+    (tmp_path / "app.py").write_text(family("v0") + WSGI)
+    with launched(*WSGIREF, "app:app", cwd=tmp_path) as launch:
+        launch.wait_for("ready in")
+        fork = members_of(tmp_path)[-1]
+        child = the_child(launch)
+        held = {os.readlink(f"/proc/{child}/fd/{n}") for n in os.listdir(f"/proc/{child}/fd")}
+        forks = {os.readlink(f"/proc/{fork}/fd/{n}") for n in os.listdir(f"/proc/{fork}/fd")}
+        output = os.readlink(f"/proc/{fork}/fd/1")
+        assert output.startswith("pipe:")
+        assert any(name.startswith("socket:") for name in held & forks)
+        launch.process.send_signal(signal.SIGTERM)
+        launch.wait_ended()
+        launch._reader.join(3)
+        assert not launch._reader.is_alive(), "the pipe's end"
+        assert_port_is_free(launch)
+
+
+# --- killed from outside ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_child_killed_from_outside_waits_for_a_change(tmp_path: Path, sig: int) -> None:
+    (tmp_path / "app.py").write_text(family("v0") + WSGI)
+    with launched(*WSGIREF, "app:app", cwd=tmp_path) as launch:
+        launch.wait_for("ready in")
+        os.kill(the_child(launch), sig)
+        launch.wait_for(f"killed by {signal.Signals(sig).name} +waiting for a change")
+        wait_gone(members_of(tmp_path))
+        assert not [pid for pid in children_of(launch.pid) if pid not in guardians(launch.pid)]
+        launch.save(family("v1") + WSGI)
+        launch.wait_served("v1")
+        assert launch.text.count("killed by") == 1
+
+
+# --- the launcher is killed ---------------------------------------------------------------------
+
+SEED = random.randrange(1 << 30)
+
+
+class Saver(threading.Thread):
+    """Saves the file again and again, at random intervals of up to a third of a second."""
+
+    def __init__(self, path: Path, source: str, rng: random.Random) -> None:
+        super().__init__()
+        self._path = path
+        self._source = source
+        self._rng = rng
+        self._ending = threading.Event()
+
+    def __enter__(self) -> Saver:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self.join()
+
+    def run(self) -> None:
+        for count in itertools.count(1):
+            if self._ending.wait(self._rng.uniform(0.01, 0.33)):
+                return
+            save(self._path, self._source.replace("'v0'", repr(f"v{count}")))
+
+
+PROGRAMS = {
+    "app": ((*WSGIREF, "app:app"), family("v0") + WSGI),
+    "script": (("app.py",), family("v0") + SCRIPT),
+}
+
+
+@pytest.mark.parametrize("batch", range(11))
+def test_kill_at_a_random_moment_of_a_reload_loop(tmp_path: Path, batch: int) -> None:
+    """Four at a time, which also disturb each other."""
+    print(f"seed {SEED}")
+    moments = range(4 * batch, 4 * batch + 4)
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(kill_in_a_reload_loop, tmp_path / str(m), m) for m in moments]
+    for each in done:
+        each.result()
+
+
+def kill_in_a_reload_loop(directory: Path, moment: int) -> None:
+    rng = random.Random(SEED + moment)
+    options, source = PROGRAMS["script" if moment % 3 else "app"]
+    isolate = ("session", "group", "none")[moment % 3] if moment % 2 else "session"
+    directory.mkdir()
+    path = directory / "app.py"
+    path.write_text(source)
+    with contextlib.closing(Launch("--isolate", isolate, *options, cwd=directory)) as launch:
+        if moment % 4:  # the others: while it starts
+            launch.wait_for("ready in")
+        with Saver(path, source, rng):
+            time.sleep(rng.uniform(0.0, 1.0))  # the moment is the point of this test
+            kill_and_prove(launch)
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_kill_at_a_random_moment_of_a_debugged_reload_loop(tmp_path: Path, moment: int) -> None:
+    """Each generation stops at its first line, then in its last."""
+    rng = random.Random(SEED + moment)
+    delay = rng.uniform(0.0, 1.5)
+    print(f"seed {SEED}, delay {delay}")
+    source = family("v0", more="") + SCRIPT
+    path = tmp_path / "app.py"
+    path.write_text(source)
+    last = len(source.splitlines()) - 1
+    with contextlib.closing(Launch(*DEBUG, "app.py", cwd=tmp_path)) as launch:
+        launch.wait_for("runs v0")
+        with DapClient("127.0.0.1", launch.debug_port, timeout=20) as ide:
+            ide.attach(breakpoints={str(path): [2, last]})
+            save(path, source.replace("'v0'", "'v1'"))
+            stopped = ide.wait_event("stopped")
+            if moment % 2:
+                ide.continue_(stopped["threadId"])
+                ide.wait_event("stopped")
+                assert len(alive(members_of(tmp_path, "v1"))) == KINDS - 1
+            if moment % 3 == 0:  # not paused: in the middle of the next restart
+                ide.request("restart")
+            with Saver(path, source, rng):
+                time.sleep(delay)  # the moment is the point of this test
+                kill_and_prove(launch)
+
+
+@pytest.mark.parametrize("isolate", ["session", "group", "none"])
+@pytest.mark.parametrize("stop", [False, True], ids=["running", "stopped"])
+def test_the_hooks_run_when_the_launcher_is_killed(
+    tmp_path: Path, isolate: str, stop: bool
+) -> None:
+    (tmp_path / "app.py").write_text(HOOKED.format(version="v0"))
+    options = ("--isolate", isolate, "--port", "0")
+    with contextlib.closing(Launch(*options, "app:app", cwd=tmp_path)) as launch:
+        launch.wait_for("ready in")
+        if stop:
+            os.kill(the_child(launch), signal.SIGSTOP)
+        kill_and_prove(launch)
+        # A stopped group that becomes an orphan gets SIGHUP from the kernel first (_exit(2)).
+        assert (tmp_path / "hook").exists() or (stop and isolate == "group")
+
+
+def test_who_has_neither_mark_nor_session_of_ours_does_not_survive(tmp_path: Path) -> None:
+    """The child does not end by itself before the guardian has seen who descends from it."""
+    (tmp_path / "app.py").write_text(family("v0", more=UNMARKED) + WSGI)
+    with contextlib.closing(Launch(*WSGIREF, "app:app", cwd=tmp_path)) as launch:
+        launch.wait_for("ready in")
+        assert len(alive(members_of(tmp_path))) == KINDS
+        kill_and_prove(launch)
+
+
+def test_a_child_that_runs_no_bytecode_does_not_survive_the_launcher(tmp_path: Path) -> None:
+    """Its own threads cannot end it: the interpreter's lock is held for ever."""
+    code = "import re\nprint('spins', flush=True)\nre.match(r'(a+)+$', 'a' * 60 + 'b')\n"
+    (tmp_path / "spin.py").write_text(code)
+    with contextlib.closing(Launch("spin.py", cwd=tmp_path)) as launch:
+        launch.wait_for("spins")
+        kill_and_prove(launch)
+
+
+# --- the guardian -------------------------------------------------------------------------------
+
+
+def test_a_killed_guardian_is_replaced_and_the_next_one_cleans_up(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(family("v0") + WSGI)
+    with contextlib.closing(Launch(*WSGIREF, "app:app", cwd=tmp_path)) as launch:
+        launch.wait_for("ready in")
+        (first,) = guardians(launch.pid)
+        os.kill(first, signal.SIGKILL)
+        (second,) = wait_until(lambda: set(guardians(launch.pid)) - {first}, what="another one")
+        launch.save(family("v1") + WSGI)
+        launch.wait_served("v1")
+        assert guardians(launch.pid) == [second]
+        kill_and_prove(launch)
+        assert not alive([first, second])
+
+
+def test_guardian_and_launcher_killed_together_leave_no_child(tmp_path: Path) -> None:
+    """What the guardian cannot do any more the child does itself, when its channel ends."""
+    (tmp_path / "app.py").write_text(HOOKED.format(version="v0"))
+    with contextlib.closing(Launch("--port", "0", "app:app", cwd=tmp_path)) as launch:
+        launch.wait_for("ready in")
+        os.kill(launch.pid, signal.SIGSTOP)  # so that it starts no other guardian
+        os.kill(guardians(launch.pid)[0], signal.SIGKILL)
+        kill_and_prove(launch)
+        assert (tmp_path / "hook").read_text() == "v0"
+
+
+def test_an_orphan_of_the_shell_is_none_of_ours(tmp_path: Path) -> None:
+    """A process beside the launcher, in its process group, is not touched by any ending."""
+    (tmp_path / "work.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(600)\n")
+    bystander = subprocess.Popen(["sleep", "600"])
+    try:
+        with contextlib.closing(Launch("--isolate", "none", "work.py", cwd=tmp_path)) as launch:
+            launch.wait_for("^up")
+            assert os.getpgid(launch.pid) == os.getpgid(bystander.pid)
+            kill_and_prove(launch)
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
