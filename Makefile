@@ -19,7 +19,7 @@ demo: $(STAMP)  ## run the example app under devlaunch with the debug endpoint o
 
 test: $(STAMP)  ## run every test
 	$(BIN)/python tests/support/interpreters.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMP)  ## ruff, mypy strict on three platforms, the import rings, the docs
 	$(BIN)/ruff check .

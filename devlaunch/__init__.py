@@ -6,13 +6,13 @@ __all__ = ["__version__", "run"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from devlaunch.launcher import run
+    from devlaunch.api import run
 
 
 def __getattr__(name: str) -> object:
     # Lazy, and without `typing`: the guardian imports this package, and has to start at once.
     if name == "run":
-        from devlaunch.launcher import run
+        from devlaunch.api import run
 
         return run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

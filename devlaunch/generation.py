@@ -108,9 +108,9 @@ class Generation:
         """SIGTERM to the session, a stopped one included."""
         self._child.signal_session(signal.SIGTERM)
 
-    def kill(self) -> None:
-        """SIGKILL to the session and to whatever carries its mark."""
-        self._child.kill()
+    def kill(self) -> set[int]:
+        """SIGKILL to the session and to whatever carries its mark; returns who survived that."""
+        return self._child.kill()
 
     def was_stopped(self) -> bool:
         """Whether the terminal's Ctrl-Z has stopped it since this was asked last."""

@@ -23,6 +23,10 @@ _CODE = (
 )
 
 
+MOST_RESTARTS = 100
+"""One that cannot even start must not be started for ever."""
+
+
 class Guardian:
     """The launcher's side. Start it before the first child."""
 
@@ -30,6 +34,7 @@ class Guardian:
         self._run_id = run_id
         self._children: set[int] = set()
         self._lifeline = -1
+        self._restarts = 0
         self._popen: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -61,8 +66,9 @@ class Guardian:
 
     def ensure(self) -> bool:
         """At SIGCHLD: start another one if it was killed; returns whether that was so."""
-        if self._popen is None or self.alive:
+        if self._popen is None or self.alive or self._restarts >= MOST_RESTARTS:
             return False
+        self._restarts += 1
         os.close(self._lifeline)
         self._spawn()
         for pid in self._children:

@@ -145,6 +145,8 @@ def find_program(python: str, environ: Mapping[str, str]) -> str:
 
 def _project_python(app_dir: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """The project's interpreter and where it was found; empty when the launcher's own will do."""
+    if _is_projects_own(app_dir):
+        return "", ""
     active = [environ[name] for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if environ.get(name)]
     if any(_same_directory(prefix, sys.prefix) for prefix in active):
         return "", ""
@@ -152,12 +154,21 @@ def _project_python(app_dir: str, environ: Mapping[str, str]) -> tuple[str, str]
         if python := _python_in(prefix):
             return python, "VIRTUAL_ENV" if prefix == environ.get("VIRTUAL_ENV") else "CONDA_PREFIX"
     for directory in (app_dir, os.getcwd()):
-        prefix = os.path.join(directory, ".venv")
-        if _same_directory(prefix, sys.prefix):
-            return "", ""
-        if python := _python_in(prefix):
+        if python := _python_in(os.path.join(directory, ".venv")):
             return python, ".venv"
     return "", ""
+
+
+def _is_projects_own(app_dir: str) -> bool:
+    """Whether the launcher runs in a virtual environment that lies in a directory of the project.
+
+    Then it was meant, whatever else is active: conda's base is, in every shell.
+    """
+    if sys.prefix == sys.base_prefix:
+        return False
+    project = os.path.dirname(os.path.realpath(sys.prefix))
+    paths = (os.path.realpath(app_dir), os.path.realpath(os.getcwd()))
+    return any(os.path.commonpath((project, path)) == project for path in paths)
 
 
 def _python_in(prefix: str) -> str:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
-from typing import Any
 
 from devlaunch import __version__, events, process
 from devlaunch.config import Config, Isolation, TargetKind
@@ -31,8 +29,8 @@ from devlaunch.loop import Loop
 from devlaunch.reloading import Changed, Reloading
 from devlaunch.terminal import Terminal
 
-ENDING_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-OTHER_SIGNALS = ("SIGCHLD", "SIGTSTP")
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGTSTP", "SIGWINCH")
+"""Besides SIGCHLD. Which of them are ignored, as nohup(1) has it for SIGHUP, stay so."""
 
 
 def launch(config: Config) -> int:
@@ -60,6 +58,7 @@ class Launcher:
         self._status = 0
         self._generation: Generation | None = None
         self._failure: DevlaunchError | None = None
+        self._asked_to_stop = 0.0
         self._interface = ""
         self._notes: set[object] = set()
         self._interpreter = self._choose_interpreter()
@@ -78,8 +77,7 @@ class Launcher:
 
     def run(self) -> int:
         """Run until the end; returns the status, -n for signal n."""
-        names = (*ENDING_SIGNALS, *OTHER_SIGNALS)
-        self._loop.catch_signals(getattr(signal, n) for n in names if hasattr(signal, n))
+        self._loop.catch_signals(_signals_to_catch())
         self._print_banner()
         self._loop.post(events.Launched())
         self._loop.run(self._handle, self._deadline)
@@ -169,6 +167,9 @@ class Launcher:
                 self._child_changed()
             case "SIGTSTP":
                 self._suspend()
+            case "SIGWINCH":
+                if self._generation and not self._terminal.keys_reach(self._config.isolate):
+                    self._generation.signal_session(signum)
             case _:
                 self._loop.post(events.StopRequested(signum))
 
@@ -176,7 +177,10 @@ class Launcher:
         self._terminal.suspend([self._generation] if self._generation else [])
 
     def _child_changed(self) -> None:
-        self._guardian.ensure()
+        try:
+            self._guardian.ensure()
+        except OSError as error:
+            self._console.warning(f"there is no guardian process any more: {error.strerror}")
         generation = self._generation
         process.reap_orphans(
             [pid for pid in (self._guardian.pid, generation and generation.pid) if pid]
@@ -222,7 +226,8 @@ class Launcher:
             case {"type": "modules", "files": [*files]} if self._reloading:
                 self._report_changes(self._reloading.imported(files, time.monotonic()))
             case {"type": "open", "requests": [*requests]}:
-                self._console.cut_off([str(each) for each in requests], self._config.grace)
+                after = time.monotonic() - self._asked_to_stop
+                self._console.cut_off([str(each) for each in requests], after)
             case {"type": "note", "text": text}:
                 if text not in self._notes:  # each generation says the same
                     self._notes.add(text)
@@ -256,7 +261,7 @@ class Launcher:
             case events.TerminateSession() if generation:
                 generation.terminate()
             case events.KillSession() if generation:
-                generation.kill()
+                self._kill(generation)
             case events.ReleaseDebuggee() if self._debugging:
                 self._debugging.tell(events.ReleaseRequested())
             case events.Report():
@@ -281,8 +286,13 @@ class Launcher:
                 socket_fd=self._socket.socket.fileno() if self._socket else None,
             )
         except DevlaunchError as error:
-            self._failure = error
-            self._loop.stop()
+            if number == 1:
+                self._fail(error)
+                return
+            # The interpreter may be back in a moment, as when an environment is made anew.
+            failure = events.Failure(error.message, hint=error.hint)
+            self._loop.post(events.ChildFailed(number, failure))
+            self._loop.post(events.ChildExited(number, error.exit_status))
             return
         self._generation = generation
         self._guardian.adopt(generation.pid)
@@ -290,6 +300,16 @@ class Launcher:
             self._terminal.lend_foreground(generation.pid)
         if self._debugging:
             self._debugging.spawned(number, generation.pid)
+
+    def _kill(self, generation: Generation) -> None:
+        if generation.pid in generation.kill():
+            text = f"could not end the app (pid {generation.pid})"
+            hint = "it belongs to another user, or hangs in the kernel"
+            self._fail(DevlaunchError(text, hint=hint))
+
+    def _fail(self, error: DevlaunchError) -> None:
+        self._failure = error
+        self._loop.stop()
 
     def _environment(self) -> dict[str, str]:
         env_file = self._config.env_file
@@ -319,7 +339,8 @@ class Launcher:
 
     def _ask_to_stop(self, generation: Generation, signum: int | None) -> None:
         generation.was_told_to_stop = True
-        if signum is not None and self._terminal.keys_reach(self._config.isolate):
+        self._asked_to_stop = time.monotonic()
+        if signum == signal.SIGINT and self._terminal.keys_reach(self._config.isolate):
             return
         if signum is not None and signum != signal.SIGTERM:
             # As from a terminal: to the whole foreground group.
@@ -366,33 +387,14 @@ class Launcher:
             self._report_changes(self._reloading.generation_failed(failure))
 
 
+def _signals_to_catch() -> list[int]:
+    found = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    heard = [signum for signum in found if signal.getsignal(signum) is not signal.SIG_IGN]
+    return heard + ([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else [])
+
+
 def _asked_by(status: int | None) -> str:
     """Who asked for the end, in words."""
     if status is None:
         return "the editor"
     return "Ctrl-C" if status == -signal.SIGINT else signal.Signals(-status).name
-
-
-def run(target: str, *args: str, **options: Any) -> int:
-    """Run a target as the command `devlaunch` does, and return the exit status.
-
-    `options` are the command's, with underscores: `devlaunch.run("app:app", port=9000)`. An error
-    of the user's is printed as by the command. The module that calls this may hold the app itself
-    when the call stands under `if __name__ == "__main__":`. Only in the main thread.
-    """
-    from devlaunch.settings import resolve
-
-    try:
-        if "_devlaunch_child" in sys.modules:
-            raise UsageError(
-                "devlaunch.run() was called by the app that devlaunch runs",
-                hint='put the call under `if __name__ == "__main__":`',
-            )
-        return launch(
-            resolve(
-                {**{k.replace("_", "-"): v for k, v in options.items()}, "target": [target, *args]}
-            )
-        )
-    except DevlaunchError as error:
-        Console().error(error.message, error.hint)
-        return error.exit_status

@@ -44,6 +44,7 @@ class Loop:
         self._previous_handlers: dict[int, object] = {}
         self._previous_wakeup_fd: int | None = None
         self._running = False
+        self._wakeup_pending = False
         self.watch(self._wake_reader, readable=self._drain_wakeups)
 
     def __enter__(self) -> Self:
@@ -60,6 +61,10 @@ class Loop:
     def post(self, event: object) -> None:
         """Enqueue an event and wake the loop. Safe from any thread."""
         self._inbox.append(event)
+        # One byte is enough: with more, signals would find the socket full and be lost.
+        if self._wakeup_pending:
+            return
+        self._wakeup_pending = True
         try:
             self._wake_writer.send(b"\0")
         except (BlockingIOError, OSError):
@@ -113,8 +118,10 @@ class Loop:
         self._running = True
         while self._running:
             self._poll(deadline())
-            while self._inbox and self._running:
-                handle(self._inbox.popleft())
+            # What these bring about has to wait its turn, so that sockets and deadlines get theirs.
+            for _ in range(len(self._inbox)):
+                if self._running:
+                    handle(self._inbox.popleft())
             due = deadline()
             if self._running and due is not None and due <= time.monotonic():
                 handle(DeadlineReached())
@@ -137,7 +144,8 @@ class Loop:
     def _poll(self, due: float | None) -> None:
         timeout = 0.0 if self._inbox else None
         if due is not None and timeout is None:
-            timeout = max(0.0, due - time.monotonic())
+            # epoll_wait(2) takes at most 24 days.
+            timeout = min(max(0.0, due - time.monotonic()), 3600.0)
         for key, mask in self._selector.select(timeout):
             readable, writable = self._callbacks.get(key.fd, (None, None))
             if mask & selectors.EVENT_READ and readable:
@@ -147,6 +155,7 @@ class Loop:
                 writable()
 
     def _drain_wakeups(self) -> None:
+        self._wakeup_pending = False
         try:
             data = self._wake_reader.recv(4096)
         except BlockingIOError:

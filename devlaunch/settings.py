@@ -162,7 +162,7 @@ def read_pyproject(directory: str) -> Source:
         (
             p
             for d in (Path(directory), *Path(directory).parents)
-            if (p := d / "pyproject.toml").is_file()
+            if os.path.isfile(p := d / "pyproject.toml")
         ),
         None,
     )

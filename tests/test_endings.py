@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from support.child import MAIN
 from support.dap import DapClient
-from support.launch import Launch, launched, save
+from support.launch import Launch, asgi_app, launched, save
 from support.marks import assert_nothing_left, describe, marked
 from support.terminal_launch import on_terminal
 from support.wait import wait_until
@@ -469,3 +469,34 @@ def test_an_orphan_of_the_shell_is_none_of_ours(tmp_path: Path) -> None:
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_nohup_keeps_it_running(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(asgi_app("v0"))
+    command = (sys.executable, "-m", "devlaunch")
+    with launched("--port", "0", "app:app", cwd=tmp_path, python="nohup", command=command) as it:
+        it.wait_served("v0")
+        it.process.send_signal(signal.SIGHUP)
+        save(tmp_path / "app.py", asgi_app("v1"))
+        it.wait_served("v1")
+
+
+def test_a_process_manager_that_adds_its_own_signal_does_not_cut_the_shutdown(
+    tmp_path: Path,
+) -> None:
+    complete = '            await send({"type": message["type"] + ".complete"})\n'
+    hook = """\
+            if message["type"] == "lifespan.shutdown":
+                import asyncio
+                await asyncio.sleep(0.3)
+                print("closed", flush=True)
+"""
+    slow = asgi_app("v0").replace(complete, hook + complete)
+    assert hook in slow
+    (tmp_path / "app.py").write_text(slow)
+    with launched("--port", "0", "app:app", cwd=tmp_path) as it:
+        it.wait_served("v0")
+        it.process.send_signal(signal.SIGINT)
+        it.process.send_signal(signal.SIGTERM)
+        it.wait_ended()
+        assert "closed" in it.text

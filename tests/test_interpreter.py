@@ -231,3 +231,15 @@ def test_a_real_interpreter_takes_the_options() -> None:
         [sys.executable, *seen, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout == "1 True {'dev': True, 'frozen_modules': 'off'}\n"
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="not in a virtual environment")
+@pytest.mark.parametrize("below", ["", "src/app"])
+def test_the_environment_in_the_project_wins_over_an_active_one(tmp_path: Path, below: str) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    project = os.path.dirname(os.path.realpath(sys.prefix))
+    chosen = choose_interpreter(
+        None, os.path.join(project, below), environ={"CONDA_PREFIX": str(tmp_path)}
+    )
+    assert (chosen.executable, chosen.chosen_by) == (sys.executable, "")

@@ -123,3 +123,28 @@ def test_what_the_child_sent_before_its_end_is_delivered_on_close() -> None:
         theirs.close()
         channel.close()
         assert received == [{"type": "failed"}]
+
+
+def test_no_signal_is_lost_among_many_posts() -> None:
+    with Loop() as loop:
+        loop.catch_signals([signal.SIGUSR1])
+        for number in range(100_000):
+            loop.post(number)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert run(loop, SignalReceived(signal.SIGUSR1))[-1] == SignalReceived(signal.SIGUSR1)
+
+
+def test_events_that_bring_about_events_do_not_keep_sockets_waiting() -> None:
+    with Loop() as loop:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.send(b"x")
+            loop.watch(ours, readable=loop.stop)
+            loop.post("again")
+            loop.run(loop.post, lambda: None)
+
+
+def test_a_deadline_of_years_is_possible() -> None:
+    with Loop() as loop:
+        threading.Timer(0.05, loop.post, args=("end",)).start()
+        assert run(loop, "end", deadline=time.monotonic() + 1e9) == ["end"]

@@ -106,43 +106,43 @@ CASES = [
     (
         STARTING,
         SAVED,
-        Stopping(Then.RESTART, Cause(("/p/app.py",), 90.0), NOW + GRACE),
+        Stopping(Then.RESTART, Cause(("/p/app.py",), 90.0), NOW + GRACE, asked=NOW),
         [reloading, asked()],
     ),
     (
         STARTING,
         RestartRequested(),
-        Stopping(Then.RESTART, FIRST, NOW + GRACE),
+        Stopping(Then.RESTART, FIRST, NOW + GRACE, asked=NOW),
         [Report("reloading"), asked()],
     ),
     (
         STARTING,
         StopRequested(SIGINT),
-        Stopping(Then.END, Cause((), NOW), NOW + GRACE, signal=SIGINT),
+        Stopping(Then.END, Cause((), NOW), NOW + GRACE, asked=NOW, signal=SIGINT),
         [stopping_by_ctrl_c, asked(SIGINT)],
     ),
     (STARTING, DebuggeePaused(), Paused(STARTING), []),
     (STARTING, DebuggeeResumed(), STARTING, []),
     # serving
     (SERVING, ChildFailed(3, FAILURE), Serving(FAILURE), []),
-    (SERVING, ChildExited(3, 0), Broken(failed=False), [Report("exited", status=0)]),
+    (SERVING, ChildExited(3, 0), Broken(), [Report("exited", status=0)]),
     (
         Serving(FAILURE),
         ChildExited(3, 1),
         Broken(),
         [Report("broken", failure=FAILURE, status=1)],
     ),
-    (SERVING, SAVED, Stopping(Then.RESTART, CAUSE, NOW + GRACE), [reloading, asked()]),
+    (SERVING, SAVED, Stopping(Then.RESTART, CAUSE, NOW + GRACE, asked=NOW), [reloading, asked()]),
     (
         SERVING,
         RestartRequested(),
-        Stopping(Then.RESTART, Cause((), NOW), NOW + GRACE),
+        Stopping(Then.RESTART, Cause((), NOW), NOW + GRACE, asked=NOW),
         [Report("reloading"), asked()],
     ),
     (
         SERVING,
         StopRequested(),
-        Stopping(Then.END, Cause((), NOW), NOW + GRACE),
+        Stopping(Then.END, Cause((), NOW), NOW + GRACE, asked=NOW),
         [stopping, asked()],
     ),
     (SERVING, DebuggeePaused(), PAUSED, []),
@@ -173,13 +173,13 @@ CASES = [
     (
         PENDING,
         RestartRequested(),
-        Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE),
+        Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE, asked=NOW),
         [ReleaseDebuggee(), Report("reloading", paths=("/p/a.py",)), asked()],
     ),
     (
         PAUSED,
         StopRequested(SIGINT),
-        Stopping(Then.END, Cause((), NOW), NOW + GRACE, signal=SIGINT),
+        Stopping(Then.END, Cause((), NOW), NOW + GRACE, asked=NOW, signal=SIGINT),
         [ReleaseDebuggee(), stopping_by_ctrl_c, asked(SIGINT)],
     ),
     (PAUSED, DebuggeePaused(), PAUSED, []),
@@ -187,7 +187,7 @@ CASES = [
     (
         PENDING,
         DebuggeeResumed(),
-        Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE),
+        Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE, asked=NOW),
         [Report("reloading", paths=("/p/a.py",)), asked()],
     ),
     # stopping
@@ -211,15 +211,21 @@ CASES = [
     ),
     (RESTARTING, RestartRequested(), RESTARTING, []),
     (
+        HELD,
+        RestartRequested(),
+        replace(RESTARTING, deadline=NOW + GRACE),
+        [ReleaseDebuggee()],
+    ),
+    (
         RESTARTING,
         StopRequested(SIGINT),
-        Stopping(Then.END, RESTARTING.cause, NOW + GRACE, signal=SIGINT),
+        Stopping(Then.END, RESTARTING.cause, NOW + GRACE, asked=NOW, signal=SIGINT),
         [stopping_by_ctrl_c, asked(SIGINT)],
     ),
     (
         HELD,
         StopRequested(),
-        Stopping(Then.END, HELD.cause, NOW + GRACE),
+        Stopping(Then.END, HELD.cause, NOW + GRACE, asked=NOW),
         [ReleaseDebuggee(), stopping, asked()],
     ),
     (
@@ -255,17 +261,6 @@ CASES = [
     (Broken(), StopRequested(SIGINT), Ended(), [Exit(-SIGINT)]),
     (Broken(), DebuggeePaused(), Broken(), []),
     (Broken(), DebuggeeResumed(), Broken(), []),
-    # ended
-    *(
-        (Ended(), event, Ended(), [])
-        for event in (
-            SAVED,
-            RestartRequested(),
-            StopRequested(),
-            DebuggeePaused(),
-            DebuggeeResumed(),
-        )
-    ),
 ]
 
 
@@ -352,7 +347,7 @@ def test_without_reload_the_childs_end_is_the_end(status: int) -> None:
 def test_while_paused_restart_releases_and_restarts() -> None:
     made = supervisor(PAUSED, while_paused=WhilePaused.RESTART)
     assert made.handle(SAVED, NOW) == [ReleaseDebuggee(), reloading, asked()]
-    assert made.state == Stopping(Then.RESTART, CAUSE, NOW + GRACE)
+    assert made.state == Stopping(Then.RESTART, CAUSE, NOW + GRACE, asked=NOW)
 
 
 def test_the_deadline_is_that_of_stopping_only() -> None:
@@ -361,7 +356,26 @@ def test_the_deadline_is_that_of_stopping_only() -> None:
     assert supervisor(HELD).deadline is None
 
 
-def test_is_broken_tells_that_any_source_file_counts() -> None:
-    assert supervisor(Broken()).is_broken
-    assert not supervisor(Broken(failed=False)).is_broken
-    assert not supervisor(SERVING).is_broken
+def test_while_paused_restart_also_ends_a_pause_in_a_shutdown_hook() -> None:
+    made = supervisor(HELD, while_paused=WhilePaused.RESTART)
+    assert made.handle(SAVED, NOW) == [ReleaseDebuggee()]
+    assert made.deadline == NOW + GRACE
+
+
+@pytest.mark.parametrize(
+    ("signal", "later", "kills"),
+    [
+        (SIGINT, 0.01, False),  # timeout(1) signals the process, then its group
+        (SIGINT, 0.1, True),  # nobody presses Ctrl-C twice by mistake
+        (15, 0.1, False),  # a process manager adds its own signal to the terminal's
+        (15, 0.6, True),
+        (None, 0.6, True),
+    ],
+)
+def test_a_second_wish_to_end_is_immediate_unless_it_belongs_to_the_first(
+    signal: int | None, later: float, kills: bool
+) -> None:
+    made = supervisor(SERVING)
+    made.handle(StopRequested(SIGINT), NOW)
+    actions = made.handle(StopRequested(signal), NOW + later)
+    assert actions == ([KillSession(3)] if kills else [])

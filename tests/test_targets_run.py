@@ -444,3 +444,18 @@ def test_an_ipv6_address(tmp_path: Path) -> None:
     with launched("--host", "::1", "--port", "0", "app:app", cwd=tmp_path) as launch:
         launch.wait_for(r"http://\[::1\]:\d+")
         launch.wait_served(f"v0 {running()}")
+
+
+def test_an_interpreter_that_is_away_for_a_moment_is_waited_for(tmp_path: Path, bare: Path) -> None:
+    (tmp_path / "job.py").write_text("print('one', flush=True)\n")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{bare}" "$@"\n')
+    python.chmod(0o755)
+    with launched("--python", str(python), "job.py", cwd=tmp_path) as launch:
+        launch.wait_for("one")
+        python.rename(tmp_path / "away")
+        launch.save("print('two', flush=True)\n", "job.py")
+        launch.wait_for(r"broken +no such program: .*python")
+        (tmp_path / "away").rename(python)
+        launch.save("print('three', flush=True)\n", "job.py")
+        launch.wait_for("three")

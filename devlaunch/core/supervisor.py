@@ -43,6 +43,11 @@ from devlaunch.events import (
 TERM_WAIT = 0.3
 """Seconds between SIGTERM to the session and SIGKILL."""
 
+SAME_SIGNAL = 0.05
+OTHER_SIGNAL = 0.5
+"""Seconds in which another wish to end belongs to the first one: timeout(1) signals a process and
+then its group, process managers follow the terminal's Ctrl-C with a SIGTERM of their own."""
+
 Actions = list[object]
 
 
@@ -108,6 +113,8 @@ class Stopping:
     then: Then
     cause: Cause
     deadline: float | None
+    asked: float = 0.0
+    """When the stop was asked for; anew when it became the end of all."""
     rung: Rung = Rung.ASKED
     signal: int | None = None
 
@@ -116,13 +123,10 @@ class Stopping:
 class Broken:
     """No child: the last one could not run the app, crashed or ended. A change starts the next."""
 
-    failed: bool = True
-    """False for a program that came to its end with status 0."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The launcher is about to end; whatever still arrives is of no consequence."""
+    """The launcher ends; nothing is handled any more."""
 
 
 State = Idle | Starting | Serving | Paused | Stopping | Broken | Ended
@@ -149,11 +153,6 @@ class Supervisor:
     def deadline(self) -> float | None:
         """When `DeadlineReached` is due, in the time that `handle` is given; None for never."""
         return self.state.deadline if isinstance(self.state, Stopping) else None
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether any source file's change should start the app again."""
-        return isinstance(self.state, Broken) and self.state.failed
 
     def handle(self, event: object, now: float) -> Actions:
         """Take an event, return the actions to carry out in order. StateError for a defect."""
@@ -217,7 +216,7 @@ class Supervisor:
         self._do(Report(what, failure=failure, status=status, is_last=is_last))
         if is_last:
             return self._end(EX_USAGE if is_usage else status)
-        return Broken(failed=status != 0)
+        return Broken()
 
     def _crashed_while_paused(self, state: Paused, event: ChildExited, now: float) -> State:
         after = self._crashed(state.before, event, now)
@@ -259,13 +258,24 @@ class Supervisor:
         return self._restart(state.before, FilesChanged(state.pending.paths), now)
 
     def _changed_while_stopping(self, state: Stopping, event: FilesChanged, now: float) -> State:
-        return replace(state, cause=state.cause.plus(event.paths))
+        state = replace(state, cause=state.cause.plus(event.paths))
+        if self._while_paused is WhilePaused.RESTART:
+            return self._restart_stopping(state, event, now)
+        return state
+
+    def _restart_stopping(
+        self, state: Stopping, event: FilesChanged | RestartRequested, now: float
+    ) -> State:
+        if state.deadline is not None:
+            return state
+        self._do(ReleaseDebuggee())
+        return replace(state, deadline=now + self._grace)
 
     # --- stopping -------------------------------------------------------------------------------
 
     def _stop(self, then: Then, cause: Cause, now: float, signal: int | None = None) -> Stopping:
         self._do(AskToStop(self.generation, signal))
-        return Stopping(then, cause, deadline=now + self._grace, signal=signal)
+        return Stopping(then, cause, deadline=now + self._grace, asked=now, signal=signal)
 
     def _stop_for_good(self, cause: Cause, event: StopRequested, now: float) -> Stopping:
         self._do(Report("stopping", status=-event.signal if event.signal else None))
@@ -280,7 +290,8 @@ class Supervisor:
 
     def _finish_stopping(self, state: Stopping, event: StopRequested, now: float) -> State:
         if state.then is Then.END:
-            return self._kill(state, now)
+            repeat = SAME_SIGNAL if event.signal == state.signal else OTHER_SIGNAL
+            return self._kill(state, now) if now - state.asked >= repeat else state
         if state.deadline is None:
             self._do(ReleaseDebuggee())
         return self._stop_for_good(state.cause, event, now)
@@ -363,7 +374,7 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Stopping, ChildFailed): _S._stay,
     (Stopping, ChildExited): _S._gone,
     (Stopping, FilesChanged): _S._changed_while_stopping,
-    (Stopping, RestartRequested): _S._stay,
+    (Stopping, RestartRequested): _S._restart_stopping,
     (Stopping, StopRequested): _S._finish_stopping,
     (Stopping, DebuggeePaused): _S._paused_in_shutdown,
     (Stopping, DebuggeeResumed): _S._resumed_in_shutdown,
@@ -373,9 +384,4 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Broken, StopRequested): _S._finish_without_child,
     (Broken, DebuggeePaused): _S._stay,
     (Broken, DebuggeeResumed): _S._stay,
-    (Ended, FilesChanged): _S._stay,
-    (Ended, RestartRequested): _S._stay,
-    (Ended, StopRequested): _S._stay,
-    (Ended, DebuggeePaused): _S._stay,
-    (Ended, DebuggeeResumed): _S._stay,
 }
