@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from devlaunch.core.changes import GENERATED_AFTER, Changes, is_module_entry
+from devlaunch.core.changes import GENERATED_AFTER, STARTS_CHANGED, Changes, is_module_entry
 from devlaunch.core.filters import Filters
 
 A, B, C = "/root/a.py", "/root/b.py", "/root/c.py"
@@ -16,7 +16,7 @@ def make(**options) -> Changes:
     changes.generation_started(100.0)
     assert changes.imported([A], 100.5).to_digest == (A,)
     assert not changes.record(A, "a1", 50.0)
-    changes.generation_served()
+    changes.generation_served(101.0)
     return changes
 
 
@@ -173,12 +173,10 @@ def test_both_spellings_of_a_symlinked_file_count():
 def test_any_source_counts_while_broken():
     changes = make()
     changes.generation_started(200.0)
-    assert changes.generation_failed() == ()
-    assert changes.broken
+    assert changes.generation_failed(200.5) == ()
     assert changes.touched({B: "b1", "/root/new.py": "n"}, 210.0) == (B, "/root/new.py")
     assert changes.touched({B: "b1"}, 211.0) == ()
     changes.generation_started(212.0)
-    assert not changes.broken
     assert changes.touched({B: "b2"}, 213.0) == ()
 
 
@@ -187,7 +185,15 @@ def test_a_source_saved_while_a_start_failed_counts():
     changes.touched({B: "b1", C: "c1"}, 199.0)
     changes.generation_started(200.0)
     changes.touched({B: "b2"}, 200.4)
-    assert changes.generation_failed() == (B,)
+    assert changes.generation_failed(209.0) == (B,), "however long the start took"
+
+
+@pytest.mark.parametrize(("edited", "may_be_why"), [(102.0, False), (498.5, True)])
+def test_a_crash_is_not_followed_by_a_start_for_what_was_edited_long_before(edited, may_be_why):
+    changes = make()
+    assert changes.touched({B: "b1"}, edited) == ()
+    assert changes.generation_failed(500.0) == ((B,) if may_be_why else ())
+    assert changes.touched({B: "b2"}, 501.0) == (B,)
 
 
 def test_what_each_start_generates_alike_restarts_once():
@@ -197,20 +203,50 @@ def test_what_each_start_generates_alike_restarts_once():
         changes.generation_started(float(start))
         changed = changes.touched({B: "generated"}, start + 0.1)
         changed += changes.imported([B], start + 0.3).changed
-        changes.generation_served()
+        changes.generation_served(start + 0.4)
         restarts += bool(changed)
     assert restarts == 1
 
 
-def test_what_each_failing_start_writes_anew_does_not_restart_for_ever():
+@pytest.mark.parametrize("seen", [0.1, 0.5], ids=["before it failed", "after it failed"])
+@pytest.mark.parametrize("kind", ["app", "program"])
+def test_what_each_failing_start_writes_anew_does_not_restart_for_ever(seen, kind):
     changes = make()
     restarts = 0
-    for start in range(200, 200 + 2 * GENERATED_AFTER):
+
+    def fail(start: int) -> bool:
+        changes.generation_started(float(start))
+        if kind == "program":
+            changes.generation_served(start + 0.05)
+        digests, written = {B: f"at {start}"}, {B: start + 0.09}
+        changed = changes.touched(digests, start + seen, written) if seen < 0.3 else ()
+        changed += changes.generation_failed(start + 0.3)
+        return bool(changed or changes.touched(digests, start + seen, written))
+
+    restarts = sum(fail(start) for start in range(200, 200 + 3 * GENERATED_AFTER))
+    assert restarts == GENERATED_AFTER
+    # A save by a person is told by its time, and seen however often it comes.
+    for save in range(3 * GENERATED_AFTER):
+        assert changes.touched({B: f"by hand {save}"}, 300.0 + save) == (B,)
+    assert fail(400), "after a save by hand it is counted anew"
+
+
+def test_what_each_start_writes_anew_and_imports_does_not_restart_for_ever():
+    changes = make()
+    restarts = 0
+    for start in range(200, 200 + 2 * STARTS_CHANGED):
         changes.generation_started(float(start))
         changes.touched({B: f"at {start}"}, start + 0.1)
-        restarts += bool(changes.generation_failed())
-    assert restarts == GENERATED_AFTER
-    assert changes.touched({B: "by hand"}, 999.0) == (B,)
+        restarts += changes.imported([B], start + 0.3).changed == (B,)
+    assert restarts == STARTS_CHANGED
+
+
+def test_saves_during_one_long_start_all_count():
+    changes = make()
+    changes.generation_started(200.0)
+    changes.imported([B], 201.0)
+    for save in range(2 * STARTS_CHANGED):
+        assert changes.touched({B: f"{save}"}, 202.0 + save) == (B,)
 
 
 # --- a missing module -----------------------------------------------------------------------------
@@ -225,6 +261,7 @@ def test_what_each_failing_start_writes_anew_does_not_restart_for_ever():
             ("foo.cpython-311.so", True),
             ("foo-1.0.dist-info", True),
         ),
+        *(("foo.so", True), ("foo.log", False), ("foo.sqlite3", False), ("food", False)),
         *(("Foo_Bar-1.0.dist-info", True), ("__editable__.x.pth", True), ("x.egg-link", True)),
         *(("bar", False), ("xfoo.txt", False)),
     ],
@@ -232,7 +269,7 @@ def test_what_each_failing_start_writes_anew_does_not_restart_for_ever():
 def test_the_missing_module_appears(name, counts):
     changes = make()
     changes.generation_started(200.0)
-    changes.generation_failed("foo", [SITE])
+    changes.generation_failed(200.5, "foo", [SITE])
     path = f"{SITE}/{name}"
     assert changes.interesting(path) is counts
     assert changes.touched({path: "x"}, 201.0) == ((path,) if counts else ())
@@ -242,23 +279,24 @@ def test_the_missing_module_appears(name, counts):
 def test_the_missing_module_appears_while_the_next_start_fails_for_it():
     changes = make()
     changes.generation_started(200.0)
-    changes.generation_failed("foo", [SITE])
+    changes.generation_failed(200.5, "foo", [SITE])
     changes.generation_started(201.0)
     path = f"{SITE}/foo-1.0.dist-info"
     assert changes.interesting(path)
     assert changes.touched({path: "x"}, 201.1) == ()
-    assert changes.generation_failed("foo", [SITE]) == (path,)
+    assert changes.generation_failed(201.5, "foo", [SITE]) == (path,)
 
 
 def test_the_missing_module_is_forgotten_when_the_app_runs():
     changes = make()
     changes.generation_started(200.0)
-    changes.generation_failed("foo", [SITE])
+    changes.generation_failed(200.5, "foo", [SITE])
     changes.generation_started(201.0)
-    changes.generation_served()
+    changes.generation_served(201.5)
     assert not changes.interesting(f"{SITE}/foo-1.0.dist-info")
 
 
 def test_a_submodule_is_looked_for_by_its_last_name_too():
     assert is_module_entry("bar.py", ["foo", "bar"])
     assert not is_module_entry("baz.py", ["foo", "bar"])
+    assert not is_module_entry("bars.py", ["foo", "bar"])

@@ -145,3 +145,33 @@ def test_an_app_that_calls_exit_at_import(tmp_path: Path) -> None:
         assert child.wait() == 4
     assert failed["summary"] == "app:app called sys.exit(4)"
     assert failed["line"] == 2
+
+
+@PYTHONS
+def test_the_files_that_may_have_to_be_mended_are_reported(tmp_path: Path, python: str) -> None:
+    root, lib = tmp_path / "root", tmp_path / "lib"
+    root.mkdir()
+    lib.mkdir()
+    (root / "app.py").write_text("import first\n")
+    (lib / "first.py").write_text("try:\n    import cause\nexcept KeyError:\n    import last\n")
+    (lib / "cause.py").write_text("{}['key']\n")
+    (lib / "last.py").write_text("import syntax\n")
+    (lib / "syntax.py").write_text("def broken(:\n")
+    (lib / "other.py").write_text("")
+    with Child(app="app:app", directory=root, python=python, env={"PYTHONPATH": str(lib)}) as child:
+        failed = child.wait_for("failed")
+        child.wait()
+        names = ("first.py", "cause.py", "last.py", "syntax.py")
+        assert child.files == {str(root / "app.py"), *(str(lib / name) for name in names)}
+    assert [message["type"] for message in child.messages][-2:] == ["modules", "failed"]
+    assert "files" not in failed
+
+
+def test_the_files_of_a_startup_hook_and_of_an_exit_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("def fail(): raise SystemExit(3)\nfail()\n")
+    (tmp_path / "app.py").write_text("import helper\n")
+    for target in ({"app": "app:app"}, {"script": str(tmp_path / "app.py")}):
+        with Child(**target, directory=tmp_path) as child:
+            assert child.wait() == 3
+            if "app" in target:
+                assert child.files == {str(tmp_path / "app.py"), str(tmp_path / "helper.py")}

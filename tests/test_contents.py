@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
-from devlaunch.contents import discard_bytecode
+from devlaunch.contents import MOST_READ, digest, discard_bytecode
 
 
 def test_bytecode_of_changed_sources_is_removed_for_every_interpreter(tmp_path: Path) -> None:
@@ -17,3 +19,48 @@ def test_bytecode_of_changed_sources_is_removed_for_every_interpreter(tmp_path: 
     sources = ["a.py", "b.py", "c.html", "none/d.py"]
     discard_bytecode(str(tmp_path / name) for name in sources)
     assert sorted(path.name for path in cache.iterdir()) == sorted(kept)
+
+
+def test_bytecode_that_cannot_be_removed_does_not_save_the_rest(tmp_path: Path) -> None:
+    cache = tmp_path / "__pycache__"
+    for number in range(8):  # in whatever order they are listed
+        (cache / f"a.stuck-{number}.pyc").mkdir(parents=True)
+        (cache / f"a.cpython-3{number}.pyc").touch()
+    discard_bytecode([str(tmp_path / "a.py")])
+    assert [path for path in cache.iterdir() if path.is_file()] == []
+
+
+def test_the_digest_of_a_file_tells_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("x = 1\n")
+    first = digest(str(path))
+    os.utime(path, ns=(1, 1))
+    assert digest(str(path)) == first
+    path.write_text("x = 2\n")
+    assert digest(str(path)) not in (first, None)
+    path.unlink()
+    assert digest(str(path)) is None
+
+
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "data.bin"
+    with path.open("wb") as file:
+        file.truncate(16 << 30)
+    began = time.monotonic()
+    first = digest(str(path))
+    assert time.monotonic() - began < 1.0
+    assert first == digest(str(path))
+    os.utime(path, ns=(1, 1))
+    assert digest(str(path)) not in (first, None)
+    os.truncate(path, MOST_READ)
+    read = digest(str(path))
+    os.utime(path, ns=(2, 2))
+    assert digest(str(path)) == read
+
+
+def test_the_digest_of_a_directory_tells_its_names(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    first = digest(str(tmp_path))
+    with open(os.fsencode(tmp_path) + b"/\xff", "wb"):
+        pass
+    assert digest(str(tmp_path)) not in (first, None)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from devlaunch.core.filters import IGNORED_DIRECTORIES, Filters, is_dropping, is_source, split_glob
+from devlaunch.values import BadValue, to_pattern
 
 
 @pytest.mark.parametrize("name", sorted(IGNORED_DIRECTORIES))
@@ -92,7 +95,44 @@ def test_ignore_patterns_name_directories(pattern, directory, verdict):
 def test_ignore_patterns_name_files(pattern, path, verdict):
     filters = Filters("/root", ignore=[pattern])
     assert filters.is_excluded(path) is verdict
-    assert filters.reports(path) is not verdict
+    assert filters.reports(path), "its bytecode may be stale"
+
+
+@pytest.mark.parametrize("line", ["[z-a]", "x/[9-1].py", "\\", "!"])
+def test_what_is_no_pattern(line):
+    filters = Filters("/root", ignore=[line])
+    assert filters.learn_gitignore("/root", f"{line}\nbuild")
+    assert filters.ignores("/root/build")
+    with pytest.raises(BadValue, match="a path or a glob") as caught:
+        to_pattern(line)
+    assert "[a-z]" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["/", ".", "..", "./x", "!x", "a b", "[a-z]*.py", "**/x"])
+def test_what_is_a_pattern(text):
+    assert to_pattern(text) == text
+
+
+def test_directories_may_be_told_while_others_ask():
+    """Threads that tell and ask at once; none may fail, and the last word counts."""
+    filters, failed = Filters("/root"), []
+    done = threading.Event()
+
+    def ask() -> None:
+        try:
+            while not done.is_set():
+                filters.ignores("/root/a/b/c")
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    for turn in range(5000):
+        filters.learn_gitignore("/root/a", None if turn % 2 else "c")
+    done.set()
+    thread.join()
+    assert failed == []
+    assert not filters.ignores("/root/a/b/c")
 
 
 @pytest.mark.parametrize(
@@ -186,6 +226,7 @@ def test_a_script_may_have_no_suffix():
     filters = Filters("/root")
     assert filters.reports("/root/manage")
     assert not filters.reports("/root/data.bin")
+    assert not Filters("/root", ignore=["manage"]).reports("/root/manage")
 
 
 @pytest.mark.parametrize(

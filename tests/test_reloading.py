@@ -22,6 +22,8 @@ from support.interpreters import launchers
 from support.launch import Launch, launched, save
 from support.wait import wait_until
 
+from devlaunch.core.changes import GENERATED_AFTER, REPORT_LAG
+
 WSGIREF = ("--port", "0", "--server", "wsgiref", "app:app")
 
 WSGI = """\
@@ -297,6 +299,25 @@ def test_a_second_save_within_the_second_is_not_served_from_bytecode(project: Pr
                 write(path, value)
             launch.wait_served(f"({value}, {value})")
             assert {int(path.stat().st_mtime) for path in names} == {second}
+
+
+def test_bytecode_of_an_ignored_module(project: Project) -> None:
+    vendored, second = project.root / "vendored.py", int(time.time()) - 10
+
+    def write(value: int) -> None:
+        beside = vendored.with_suffix(".new")
+        beside.write_text(f"VALUE = {value}\n")
+        os.utime(beside, (second, second))
+        beside.rename(vendored)
+
+    write(1)
+    project.write("import vendored", "'a', vendored.VALUE")
+    with launched("--ignore", "vendored.py", *WSGIREF, cwd=project.root) as launch:
+        launch.wait_served("('a', 1)")
+        write(2)
+        project.write("import vendored", "'b', vendored.VALUE")
+        launch.wait_served("('b', 2)")
+        assert wait_reloads(launch, 1) == ["app.py"]
 
 
 def test_bytecode_of_a_module_that_is_imported_later(project: Project) -> None:
@@ -661,6 +682,62 @@ def test_a_first_start_that_fails_recovers_too(project: Project) -> None:
         save(project.root / "settings.py", "VALUE = 'mended'\n")
         launch.wait_served("mended")
     assert project.starts == 3
+
+
+GENERATING = "import time\nopen('gen.py', 'w').write(f'T = {time.time()}')\nraise ValueError\n"
+LOGGING = "import time\nopen('dbase.log', 'a').write(f'{time.time()}')\nimport dbase\n"
+STARTED = "import os\nopen({log!r}, 'a').write('start\\n')\n"
+
+
+@pytest.mark.parametrize("target", ["app:app", "app.py"])
+@pytest.mark.parametrize(
+    ("source", "again"), [(GENERATING, GENERATED_AFTER), (LOGGING, 0)], ids=["a module", "a log"]
+)
+def test_what_a_broken_app_writes_does_not_restart_it_for_ever(
+    project: Project, target: str, source: str, again: int
+) -> None:
+    root = project.root
+    started = STARTED.format(log=str(project.log))
+    save(root / "app.py", started + source)
+    with launched(*WSGIREF[:-1], target, cwd=root) as launch:
+        wait_until(lambda: len(failures(launch)) == 1 + again, 20, lambda: launch.text)
+        for edit in range(1, 4):
+            save(root / "app.py", f"{started}# {edit}\n{source}")
+            wait_until(lambda n=edit: len(failures(launch)) >= 1 + again + n, 20)
+        save(root / "app.py", f"{started}print('mend' + 'ed')\napp = print\n")
+        launch.wait_for("mended")
+    assert project.starts == 1 + again + 3 + 1, launch.text
+
+
+@pytest.mark.parametrize("broken", ["1 / 0\n", "def broken(:\n"], ids=["raises", "syntax"])
+@pytest.mark.parametrize("place", ["outside", "ignored"])
+def test_a_broken_file_outside_the_watched_tree_is_mended(
+    project: Project, place: str, broken: str
+) -> None:
+    directory = project.root.parent / place if place == "outside" else project.root / place
+    directory.mkdir()
+    (project.root / ".git").mkdir()
+    (project.root / ".gitignore").write_text("ignored/\n")
+    (directory / "mylib.py").write_text(broken)
+    project.write("import mylib", "mylib.VALUE")
+    with launched(*WSGIREF, cwd=project.root, env={"PYTHONPATH": str(directory)}) as launch:
+        launch.wait_for(r"broken +\S*mylib\.py:1")
+        save(directory / "mylib.py", "VALUE = 'mended'\n")
+        launch.wait_served("mended")
+    assert project.starts == 2
+
+
+def test_a_crash_long_after_an_edit_of_something_else(project: Project) -> None:
+    project.write("import settings", "settings.VALUE", settings="VALUE = 0\n")
+    with launched(*WSGIREF, cwd=project.root) as launch:
+        launch.wait_served("0")
+        save(project.root / "unused.py", "VALUE = 1\n")
+        time.sleep(REPORT_LAG + 0.5)  # what is tested is that time passes
+        os.kill(int(project.log.read_text()), 9)
+        launch.wait_for(r"killed by SIGKILL +waiting for a change")
+        save(project.root / "settings.py", "VALUE = 1\n")
+        launch.wait_served("1")
+    assert project.starts == 2
 
 
 def test_an_app_that_is_killed_is_reported_and_waits(project: Project) -> None:

@@ -192,12 +192,22 @@ def test_links_made_in_place_of_a_save(watch, mode, tmp_path):
 
 def test_only_what_can_matter_is_posted(watch, mode, tmp_path):
     root = tmp_path / "app"
-    watched = watch(**mode, watch=["*.html"], ignore=["*_pb2.py"])
-    names = ("a.txt", "a.py~", ".a.py.swp", "x_pb2.py", "4913")
+    watched = watch(**mode, watch=["*.html"], ignore=["*_pb2"])
+    names = ("a.txt", "a.py~", ".a.py.swp", "x_pb2", "4913")
     noise = [write(root / name) for name in names]
     page, script = write(root / "t" / "a.html"), write(root / "manage")
     watched.sees(page, script)
     watched.never_saw(*noise)
+
+
+def test_a_line_of_gitignore_that_is_no_pattern(watch, mode, tmp_path):
+    root = tmp_path / "app"
+    (root / "pkg").mkdir()
+    (root / ".gitignore").write_text("[z-a]\n")
+    watched = watch(**mode)
+    (root / ".gitignore").write_text("build\n[9-1]\n")
+    watched.sees(write(root / "pkg" / "a.py"))
+    assert watched.posted.of(WatchDegraded) == []
 
 
 def test_an_extra_file_is_reported_whatever_its_name(watch, mode, tmp_path):
@@ -590,6 +600,40 @@ def test_the_limit_of_watches_later(watch, tmp_path):
 
 
 @linux_only
+def test_a_failure_that_nobody_thought_of(watch, tmp_path):
+    class Failing(Inotify):
+        def read(self, raw):
+            super().read(raw)
+            raise RuntimeError("no idea")
+
+    path = write(tmp_path / "app" / "pkg" / "a.py")
+    watched = watch(backend=Failing)
+    path.write_text("new")
+    watched.sees(path)
+    [degraded] = watched.posted.of(WatchDegraded)
+    assert "every 0.5 s: watching failed (RuntimeError: no idea)" in degraded.reason
+    watched.sees(write(tmp_path / "app" / "later" / "b.py"))
+
+
+def test_a_failure_that_comes_again_and_again(watch, tmp_path):
+    class Failing(Filters):
+        def learn_gitignore(self, directory, text):
+            if directory.endswith("bad"):
+                raise RuntimeError(directory)
+            return super().learn_gitignore(directory, text)
+
+    write(tmp_path / "app" / "bad" / "a.py")
+    path = write(tmp_path / "app" / "good" / "a.py")
+    watched = watch(start=False)
+    watched.watcher = Watcher(post=watched.posted, filters=Failing(str(tmp_path / "app")))
+    watched.start().ready()
+    for text in ("one", "two"):
+        path.write_text(text)
+        watched.sees(path)
+    assert len(watched.posted.of(WatchDegraded)) == 1
+
+
+@linux_only
 def test_the_limit_of_the_real_kernel(tmp_path):
     """In a user namespace of its own, whose limit is its own too."""
     for n in range(10):
@@ -788,6 +832,16 @@ def test_stop_is_safe_at_any_time(watch, tmp_path):
     watched.watcher.stop()
     if fds:
         assert len(os.listdir("/proc/self/fd")) == fds
+
+
+def test_stop_does_not_wait_for_a_thread_that_hangs(watch, tmp_path):
+    watched = watch()
+    watched.posted.free.clear()
+    write(tmp_path / "app" / "a.py")
+    wait_until(lambda: watched.posted.is_held, what="the thread hangs")
+    began = time.monotonic()
+    watched.watcher.stop()
+    assert time.monotonic() - began < 5.0
 
 
 @linux_only
