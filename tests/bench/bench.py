@@ -177,7 +177,8 @@ def round_trips(runs: int) -> tuple[dict[str, list[float]], dict[str, list[float
         for name, command in commands.items():
             stack.enter_context(running(command, path.parent))
             clients[name] = ide = stack.enter_context(connect(ports[name]))
-            ide.attach(breakpoints={str(path): [LOOP_LINE]})
+            # debugpy takes no attach without arguments.
+            ide.attach(breakpoints={str(path): [LOOP_LINE]}, justMyCode=True)
             ide.wait_event("stopped")
             ide.set_breakpoints(str(path), [])
             threads[name], steps[name] = [], []
