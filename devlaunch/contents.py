@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -9,19 +10,28 @@ import stat
 import time
 from collections.abc import Iterable
 
+MOST_READ = 4 << 20
+"""Bytes of a file that may be read in the loop's thread, which has Ctrl-C to answer as well."""
+
 
 def digest(path: str) -> str | None:
-    """A digest of a file's content, or of the names in a directory; None for what has neither."""
+    """A digest of a file's content, or of the names in a directory; None for what has neither.
+
+    Of a large file it is one of its status: rewritten alike it counts as changed.
+    """
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            return hashlib.blake2b("\0".join(sorted(os.listdir(path))).encode()).hexdigest()
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            names = sorted(map(os.fsencode, os.listdir(path)))
+            return hashlib.blake2b(b"\0".join(names)).hexdigest()
         # A FIFO of that name would block the launcher for ever.
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(status.st_mode):
             return None
+        if status.st_size > MOST_READ:
+            return f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_ctime_ns}"
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "blake2b").hexdigest()
-    except (OSError, UnicodeError):
+    except OSError:
         return None
 
 
@@ -53,8 +63,10 @@ def discard_bytecode(paths: Iterable[str]) -> None:
             stems.setdefault(directory, set()).add(stem)
     for directory, changed in stems.items():
         try:
-            for name in os.listdir(directory):
-                if name.endswith(".pyc") and name.partition(".")[0] in changed:
-                    os.unlink(os.path.join(directory, name))
+            cached = os.listdir(directory)
         except OSError:
-            pass  # nothing is cached, or not for us to change
+            continue
+        for name in cached:
+            if name.endswith(".pyc") and name.partition(".")[0] in changed:
+                with contextlib.suppress(OSError):  # gone by now, or not for us to change
+                    os.unlink(os.path.join(directory, name))

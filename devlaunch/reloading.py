@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 
 from devlaunch.config import Config, TargetKind
@@ -59,7 +60,10 @@ class Reloading:
     def due(self, now: float) -> Changed:
         """What has changed, once the files have been quiet for a moment."""
         batch = self._debounce.take(now)
-        return self._changes.touched({path: digest(path) for path in batch}, now)
+        # What is gone was removed when its directory was written.
+        times = {p: changed_at(p) or changed_at(os.path.dirname(p)) for p in batch}
+        written = {path: when for path, when in times.items() if when is not None}
+        return self._changes.touched({path: digest(path) for path in batch}, now, written)
 
     def imported(self, files: Sequence[str], now: float) -> Changed:
         """The child has imported these files; some may have been saved since it read them."""
@@ -80,12 +84,13 @@ class Reloading:
 
     def generation_served(self) -> None:
         """The app runs."""
-        self._changes.generation_served()
+        self._changes.generation_served(time.monotonic())
 
     def generation_failed(self, failure: Failure | None) -> Changed:
         """The app is broken; returns what changed while it started, which may be why."""
+        now = time.monotonic()
         if failure is None or failure.missing_module is None:
-            return self._changes.generation_failed()
+            return self._changes.generation_failed(now)
         search_path = with_realpaths(failure.search_path)
         self._watcher.watch_for_module(search_path, failure.missing_module)
-        return self._changes.generation_failed(failure.missing_module, search_path)
+        return self._changes.generation_failed(now, failure.missing_module, search_path)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any
 
+from devlaunch.core.filters import is_pattern
+
 Convert = Callable[[object], Any]
 
 DEFAULT_POLL = 0.5
@@ -138,11 +140,16 @@ def to_choice(kind: type[StrEnum]) -> Convert:
 
 
 def to_pattern(value: object) -> str:
-    """A glob, with its brackets closed."""
+    """A glob, with its brackets closed and its ranges in order."""
     text = to_text(value)
     if re.search(r"(?<!\\)\[(?![!^]?\]?[^\]/]+\])", text):
         raise BadValue(
             "a path or a glob", hint="the [ is never closed; write \\[ for the character"
+        )
+    if not is_pattern(text):
+        raise BadValue(
+            "a path or a glob",
+            hint="a range goes upwards, as in [a-z], and a final \\ or a sole ! means nothing",
         )
     return text
 

@@ -20,6 +20,7 @@ from devlaunch.contents import changed_at, digest
 from devlaunch.core.debounce import LONGEST
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
+from devlaunch.values import DEFAULT_POLL
 from devlaunch.watching.backends import (
     Backend,
     Deliver,
@@ -32,8 +33,6 @@ from devlaunch.watching.entries import read_gitignore
 from devlaunch.watching.mounts import MOUNTINFO, silent_mount
 from devlaunch.watching.tree import Tree
 
-DEFAULT_POLL = 0.5
-"""Seconds between two looks at the tree where the OS gives no events."""
 _POLL_SHARE = 4
 """Between two polls at least this many times the duration of the last one passes."""
 _SETTLE = 0.1
@@ -42,6 +41,8 @@ _RETRY = 0.5
 _SLICE = 0.02
 """Seconds of scanning after which events and calls have their turn."""
 _BATCH = 1000
+_JOIN = 1.0
+"""Seconds that the end of everything waits for a thread that may hang in the file system."""
 _CLOCK_GRAIN_NS = 20_000_000
 """The kernel stamps files with a clock that lags up to a tick behind."""
 _MOST_CONTENTS = 2000
@@ -54,7 +55,7 @@ _LIMITS = {
 
 
 class Watcher:
-    """Posts `FilesTouched`, once `WatchReady`, and at most one `WatchDegraded`.
+    """Posts `FilesTouched`, once `WatchReady`, and `WatchDegraded` when it has to poll.
 
     `filters` say where to begin, what to enter and what to report, and are told what lies on the
     disk. `extra` are more directories, or files, which are reported whatever their names. `poll` is
@@ -84,6 +85,7 @@ class Watcher:
         self._tree = Tree(filters, self._watch, self._unwatch, 0)
         self._is_stopping = False
         self._is_ready = False
+        self._has_failed = False
         self._next_poll: float | None = None
         self._found = 0
         self._burst_end = 0.0
@@ -128,7 +130,7 @@ class Watcher:
         self._is_stopping = True
         self._call(lambda: None)
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(_JOIN)
         else:
             self._backend.close()
 
@@ -139,14 +141,29 @@ class Watcher:
         self._inbox.put(partial(function, *args, **kwargs))
 
     def _run(self) -> None:
-        self._add((*self._filters.roots, *self._extra), recursive=True)
         try:
+            self._attempt(self._add, (*self._filters.roots, *self._extra), recursive=True)
             while not self._is_stopping:
-                self._scan()
-                self._flush()
-                self._receive(self._timeout())
+                self._attempt(self._turn)
         finally:
             self._backend.close()
+
+    def _turn(self) -> None:
+        self._scan()
+        self._flush()
+        self._receive(self._timeout())
+
+    def _attempt(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """Call this; should it fail for a reason unknown, say so and go on by polling."""
+        try:
+            function(*args, **kwargs)
+        except Exception as error:
+            if self._has_failed:
+                time.sleep(_RETRY)  # the same again, most likely
+                return
+            self._has_failed = True
+            self._degrade(f"watching failed ({type(error).__name__}: {error})")
+            self._tree.refresh_all()
 
     def _timeout(self) -> float | None:
         """How long there is nothing to do but wait."""
@@ -233,11 +250,11 @@ class Watcher:
 
     def _degrade(self, why: str) -> None:
         """Go on by polling. What changes while the backend ends is found by the first poll."""
-        self._backend.close()
-        self._backend = NoEvents()
+        backend, self._backend = self._backend, NoEvents()
         self._interval = DEFAULT_POLL
         self._next_poll = time.monotonic() + DEFAULT_POLL
         self._post(WatchDegraded(f"files are looked at every {DEFAULT_POLL} s: {why}"))
+        backend.close()
 
     def _contents(self) -> tuple[tuple[str, str | None, float | None], ...]:
         """Read what --watch names, so that a save that changes nothing is known as such."""

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from devlaunch.core.filters import IGNORED_DIRECTORIES, Filters, is_dropping, is_source, split_glob
@@ -111,28 +109,6 @@ def test_what_is_no_pattern(line):
 @pytest.mark.parametrize("text", ["/", ".", "..", "./x", "!x", "a b", "[a-z]*.py", "**/x"])
 def test_what_is_a_pattern(text):
     assert to_pattern(text) == text
-
-
-def test_directories_may_be_told_while_others_ask():
-    """Threads that tell and ask at once; none may fail, and the last word counts."""
-    filters, failed = Filters("/root"), []
-    done = threading.Event()
-
-    def ask() -> None:
-        try:
-            while not done.is_set():
-                filters.ignores("/root/a/b/c")
-        except Exception as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    for turn in range(5000):
-        filters.learn_gitignore("/root/a", None if turn % 2 else "c")
-    done.set()
-    thread.join()
-    assert failed == []
-    assert not filters.ignores("/root/a/b/c")
 
 
 @pytest.mark.parametrize(

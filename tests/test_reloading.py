@@ -22,7 +22,7 @@ from support.interpreters import launchers
 from support.launch import Launch, launched, save
 from support.wait import wait_until
 
-from devlaunch.core.changes import GENERATED_AFTER, REPORT_LAG
+from devlaunch.core.changes import GENERATED_AFTER
 
 WSGIREF = ("--port", "0", "--server", "wsgiref", "app:app")
 
@@ -575,7 +575,7 @@ def test_an_open_stream_and_websocket_delay_a_reload_by_the_grace_at_most(
             while b"tick" not in received:
                 received += stream.recv(4096)
             save(project.root / "settings.py", "VALUE = 'two'\n")
-            line = launch.wait_for(r"closed +2 open requests after 1\.00 s: (.*)")
+            line = launch.wait_for(r"closed +2 open requests after \S+ m?s: (.*)")
             assert sorted(line[1].split(", ")) == ["GET /stream", "WebSocket /ws"]
             launch.wait_served("two")
         assert launch.text.count("hook: down one") == 1
@@ -684,29 +684,45 @@ def test_a_first_start_that_fails_recovers_too(project: Project) -> None:
     assert project.starts == 3
 
 
+def wait_quiet(launch: Launch) -> None:
+    """Until it has failed, and then printed nothing for as long as several restarts take."""
+    launch.wait_for("waiting for a change")
+    last, since = "", time.monotonic()
+
+    def is_quiet() -> bool:
+        nonlocal last, since
+        if launch.text != last:
+            last, since = launch.text, time.monotonic()
+        return time.monotonic() - since > 0.6
+
+    wait_until(is_quiet, 20, lambda: launch.text)
+
+
 GENERATING = "import time\nopen('gen.py', 'w').write(f'T = {time.time()}')\nraise ValueError\n"
 LOGGING = "import time\nopen('dbase.log', 'a').write(f'{time.time()}')\nimport dbase\n"
 STARTED = "import os\nopen({log!r}, 'a').write('start\\n')\n"
 
 
-@pytest.mark.parametrize("target", ["app:app", "app.py"])
+@pytest.mark.parametrize("target", [WSGIREF, ("app.py",)], ids=["app", "script"])
 @pytest.mark.parametrize(
     ("source", "again"), [(GENERATING, GENERATED_AFTER), (LOGGING, 0)], ids=["a module", "a log"]
 )
 def test_what_a_broken_app_writes_does_not_restart_it_for_ever(
-    project: Project, target: str, source: str, again: int
+    project: Project, target: tuple[str, ...], source: str, again: int
 ) -> None:
     root = project.root
     started = STARTED.format(log=str(project.log))
     save(root / "app.py", started + source)
-    with launched(*WSGIREF[:-1], target, cwd=root) as launch:
-        wait_until(lambda: len(failures(launch)) == 1 + again, 20, lambda: launch.text)
-        for edit in range(1, 4):
+    with launched(*target, cwd=root) as launch:
+        wait_quiet(launch)
+        assert len(failures(launch)) == 1 + again
+        for edit in (1, 2):
             save(root / "app.py", f"{started}# {edit}\n{source}")
-            wait_until(lambda n=edit: len(failures(launch)) >= 1 + again + n, 20)
+            wait_until(lambda n=edit: len(failures(launch)) == 1 + again + n, 20)
+            wait_quiet(launch)
         save(root / "app.py", f"{started}print('mend' + 'ed')\napp = print\n")
         launch.wait_for("mended")
-    assert project.starts == 1 + again + 3 + 1, launch.text
+    assert project.starts == 1 + again + 2 + 1, launch.text
 
 
 @pytest.mark.parametrize("broken", ["1 / 0\n", "def broken(:\n"], ids=["raises", "syntax"])
@@ -724,19 +740,6 @@ def test_a_broken_file_outside_the_watched_tree_is_mended(
         launch.wait_for(r"broken +\S*mylib\.py:1")
         save(directory / "mylib.py", "VALUE = 'mended'\n")
         launch.wait_served("mended")
-    assert project.starts == 2
-
-
-def test_a_crash_long_after_an_edit_of_something_else(project: Project) -> None:
-    project.write("import settings", "settings.VALUE", settings="VALUE = 0\n")
-    with launched(*WSGIREF, cwd=project.root) as launch:
-        launch.wait_served("0")
-        save(project.root / "unused.py", "VALUE = 1\n")
-        time.sleep(REPORT_LAG + 0.5)  # what is tested is that time passes
-        os.kill(int(project.log.read_text()), 9)
-        launch.wait_for(r"killed by SIGKILL +waiting for a change")
-        save(project.root / "settings.py", "VALUE = 1\n")
-        launch.wait_served("1")
     assert project.starts == 2
 
 

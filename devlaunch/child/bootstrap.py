@@ -90,8 +90,8 @@ class Session:
         self._control.send("serving", interface=interface, server=name)
 
     def fail(self, fields: dict[str, Any]) -> None:
-        """Tell the launcher why the app cannot run."""
-        self._send_modules()
+        """Tell the launcher why the app cannot run, and first which files may have to be mended."""
+        self._send_modules(*fields.pop("files", ()))
         self._control.send("failed", **fields)
 
     def note(self, text: str) -> None:

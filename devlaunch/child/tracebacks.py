@@ -35,7 +35,10 @@ def trimmed(tb: TracebackType | None) -> TracebackType | None:
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """The fields of the `failed` message for an exception of the user's code."""
+    """The fields of the `failed` message for an exception of the user's code.
+
+    `files` is for a `modules` message: a module that fails is in `sys.modules` no more.
+    """
     file, line = _place(error)
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     return {
@@ -46,6 +49,7 @@ def describe(error: BaseException) -> dict[str, Any]:
         "missing_module": missing,
         "search_path": search_path(missing) if missing else [],
         "is_usage": False,
+        "files": _files(error),
     }
 
 
@@ -101,6 +105,26 @@ def _summary(error: BaseException) -> str:
         text = ""
     first = text.strip().split("\n", 1)[0]
     return f"{name}: {first}" if first else name
+
+
+def _files(error: BaseException) -> list[str]:
+    """The user's files that an exception came through, and those that it came from."""
+    found: dict[str, None] = {}
+    errors: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while errors:
+        each = errors.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        errors += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+        names = [each.filename] if isinstance(each, SyntaxError) and each.filename else []
+        tb = each.__traceback__
+        while tb is not None:
+            names.append(tb.tb_frame.f_code.co_filename)
+            tb = tb.tb_next
+        found.update(dict.fromkeys(os.path.abspath(name) for name in names if is_users(name)))
+    return [path for path in found if os.path.isfile(path)]
 
 
 def _place(error: BaseException) -> tuple[str | None, int | None]:

@@ -17,17 +17,19 @@ from __future__ import annotations
 
 import math
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from devlaunch.core.filters import Filters, is_dropping, is_source
+from devlaunch.core.filters import SOURCE_SUFFIXES, Filters, is_dropping, is_source
 
 REPORT_DELAY = 0.5
 """The longest that a report of the child may be under way before it is handled here."""
 REPORT_LAG = 2.0
 """The longest that an import of a serving app may go unreported (it looks every 0.25 s)."""
-GENERATED_AFTER = 30
+GENERATED_AFTER = 3
 """A file that changes in so many failing starts in a row is written by the app itself each time."""
+STARTS_CHANGED = 30
+"""The same for starts that a change of an imported file ends: most of them are people's."""
 
 Digest = str | None
 
@@ -50,6 +52,30 @@ class Imported:
     """Files that changed when the app may just have read the content from before."""
 
 
+class _Repeats:
+    """In how many starts in a row each file was changed.
+
+    What the app itself writes at each start must not restart it for ever.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._starts: dict[str, tuple[int, float]] = {}
+
+    def allow(self, path: str, start: float) -> bool:
+        count, last = self._starts.get(path, (0, -math.inf))
+        if start != last:
+            count += 1
+            self._starts[path] = (count, start)
+        return count <= self._limit
+
+    def forget(self, path: str) -> None:
+        self._starts.pop(path, None)
+
+    def clear(self) -> None:
+        self._starts.clear()
+
+
 class Changes:
     """The contents known, and which of them the running generation imported."""
 
@@ -58,16 +84,13 @@ class Changes:
         self._known: dict[str, _Known] = {}
         self._imported: set[str] = set()
         self._started = self._reported = math.inf
+        self._start_ended = math.inf
         self._cutoffs: dict[str, float] = {}
         self._starting = False
         self._broken = False
         self._missing: tuple[frozenset[str], frozenset[str]] | None = None
-        self._failures_with: dict[str, int] = {}
-
-    @property
-    def broken(self) -> bool:
-        """Whether the last generation could not run the app: any source file counts now."""
-        return self._broken
+        self._failing = _Repeats(GENERATED_AFTER)
+        self._restarted = _Repeats(STARTS_CHANGED)
 
     def interesting(self, path: str) -> bool:
         """Whether it is worth digesting a touched file."""
@@ -79,8 +102,13 @@ class Changes:
             return True
         return is_source(path) and not is_dropping(path) and not self._filters.is_excluded(path)
 
-    def touched(self, digests: Mapping[str, Digest], now: float) -> tuple[str, ...]:
-        """Take in the contents of touched files; returns those whose change counts, sorted."""
+    def touched(
+        self, digests: Mapping[str, Digest], now: float, written: Mapping[str, float] = {}
+    ) -> tuple[str, ...]:
+        """Take in the contents of touched files; returns those whose change counts, sorted.
+
+        `written` says when (their ctime), where that is known.
+        """
         changed = []
         for path, digest in sorted(digests.items()):
             known = self._known.get(path)
@@ -90,7 +118,7 @@ class Changes:
             if known is None and digest is None and not counts:
                 continue
             self._known[path] = _Known(digest, now)
-            if counts:
+            if counts and self._restarts(path, written.get(path, now)):
                 changed.append(path)
         return tuple(changed)
 
@@ -106,7 +134,7 @@ class Changes:
             if known is None:
                 unknown.append(path)
                 self._cutoffs[path] = cutoff
-            elif known.since > cutoff:
+            elif known.since > cutoff and self._restarts(path, known.since):
                 changed.append(path)
         self._reported = now
         return Imported(tuple(unknown), tuple(changed))
@@ -122,49 +150,60 @@ class Changes:
             return False
         since = -math.inf if changed_at is None else changed_at
         self._known[path] = _Known(digest, since)
-        return since > cutoff and self._counts(path)
+        return since > cutoff and self._counts(path) and self._restarts(path, since)
 
     def generation_started(self, now: float) -> None:
         """A child is about to be spawned: nothing is imported, everything before now is read."""
         self._imported.clear()
         self._cutoffs.clear()
         self._started = self._reported = now
+        self._start_ended = math.inf
         self._starting = True
         self._broken = False
 
-    def generation_served(self) -> None:
-        """The app runs."""
+    def generation_served(self, now: float) -> None:
+        """The app runs, or a program is about to."""
+        self._start_ended = now
         self._starting = False
         self._missing = None
-        self._failures_with.clear()
+        # Not those of failing starts: a program "serves" before it does anything.
+        self._restarted.clear()
 
     def generation_failed(
-        self, missing_module: str | None = None, search_path: Iterable[str] = ()
+        self, now: float, missing_module: str | None = None, search_path: Iterable[str] = ()
     ) -> tuple[str, ...]:
         """The app cannot run: from now on any source file counts, and so does the missing module.
 
-        Returns the sources that changed while the child started, which may be why.
+        Returns the sources that changed while the child started, or shortly before it ended, which
+        may be why.
         """
+        cutoff = self._started if self._starting else max(self._started, now - REPORT_LAG)
+        self._start_ended = now
         self._missing = None
         if missing_module:
             names = frozenset(missing_module.split("."))
             self._missing = (names, frozenset(search_path))
         self._broken = True
         self._starting = False
-        changed = [
+        return tuple(
             path
             for path, known in sorted(self._known.items())
-            if known.since > self._started and self._counts(path)
-        ]
-        failures = self._failures_with
-        self._failures_with = {path: failures.get(path, 0) + 1 for path in changed}
-        # What the app itself writes at each start must not restart it for ever.
-        return tuple(p for p in changed if self._failures_with[p] <= GENERATED_AFTER)
+            if known.since > cutoff and self._counts(path) and self._restarts(path, known.since)
+        )
 
     def _counts(self, path: str) -> bool:
         if path in self._imported or self._filters.is_watched(path):
             return True
         return self._broken and (is_source(path) or self._is_missing_module(path))
+
+    def _restarts(self, path: str, written: float) -> bool:
+        """Whether a change that counts restarts the app: not for ever what it may write itself."""
+        if self._started <= written <= self._start_ended:
+            repeats = self._failing if self._broken else self._restarted
+            return repeats.allow(path, self._started)
+        self._failing.forget(path)
+        self._restarted.forget(path)
+        return True
 
     def _is_missing_module(self, path: str) -> bool:
         if self._missing is None:
@@ -182,10 +221,13 @@ class Changes:
         return max(since, self._started)
 
 
-def is_module_entry(name: str, modules: Iterable[str]) -> bool:
+def is_module_entry(name: str, modules: Collection[str]) -> bool:
     """Whether a directory entry of this name may make one of the modules importable.
 
     Besides the module's own file or directory these are what installers write: `.dist-info`, `.pth`
     and `.egg-link` entries (a distribution is often not called like its modules).
     """
-    return name.startswith(tuple(modules)) or name.endswith((".pth", ".egg-link", ".dist-info"))
+    if name.endswith((".pth", ".egg-link", ".dist-info")):
+        return True
+    stem, _, suffix = name.partition(".")
+    return stem in modules and (not suffix or name.endswith(SOURCE_SUFFIXES))

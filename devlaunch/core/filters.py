@@ -38,13 +38,20 @@ _MAGIC = frozenset("*?[")
 
 def _spec(lines: Iterable[str]) -> PathSpec[GitIgnoreBasicPattern]:
     """Compile gitignore lines; as in git, a line that is no pattern matches nothing."""
-    patterns = []
-    for line in lines:
-        try:
-            patterns.append(GitIgnoreBasicPattern(line))
-        except GitIgnorePatternError:
-            continue
-    return PathSpec(patterns)
+    patterns = (_compile(line) for line in lines)
+    return PathSpec([pattern for pattern in patterns if pattern is not None])
+
+
+def _compile(line: str) -> GitIgnoreBasicPattern | None:
+    try:
+        return GitIgnoreBasicPattern(line)
+    except (GitIgnorePatternError, re.error):  # the latter for ranges such as [z-a]
+        return None
+
+
+def is_pattern(text: str) -> bool:
+    """Whether the text can be a gitignore pattern."""
+    return _compile(text) is not None
 
 
 def is_glob(pattern: str) -> bool:
@@ -105,7 +112,7 @@ class Filters:
 
     `root` is the app's directory; `watch` and `ignore` hold the options' values. Tell it about each
     directory with `learn_…` before its entries are asked for. One thread may tell while others ask:
-    what is asked works on values that are replaced, never changed.
+    what is told replaces values and never changes them, the verdicts made of the old ones included.
     """
 
     def __init__(self, root: str, watch: Iterable[str] = (), ignore: Iterable[str] = ()) -> None:
@@ -133,10 +140,9 @@ class Filters:
         known = self._gitignores.get(directory)
         if text == (known[0] if known else None):
             return False
-        if text is None:
-            del self._gitignores[directory]
-        else:
-            self._gitignores[directory] = (text, _spec(text.splitlines()))
+        others = {path: value for path, value in self._gitignores.items() if path != directory}
+        told = {} if text is None else {directory: (text, _spec(text.splitlines()))}
+        self._gitignores = others | told
         self._verdicts = {}
         return True
 
@@ -187,10 +193,13 @@ class Filters:
     def reports(self, path: str) -> bool:
         """Whether an event of this file is worth passing on.
 
-        A file without a suffix is: a script may have any name.
+        A source is, also one that never counts: its cached bytecode is stale. So is a file without
+        a suffix: a script may have any name.
         """
-        if is_source(path) or "." not in posixpath.basename(path):
-            return (not self.is_excluded(path) and not is_dropping(path)) or self.is_watched(path)
+        if is_source(path):
+            return True
+        if "." not in posixpath.basename(path) and not is_dropping(path):
+            return not self.is_excluded(path) or self.is_watched(path)
         return self.is_watched(path)
 
     def _is_in_ignored(self, directory: str) -> bool:
@@ -216,10 +225,11 @@ class Filters:
 
     def _check_gitignores(self, directory: str) -> bool | None:
         """What the nearest .gitignore with a matching pattern says, as in gitignore(5)."""
+        gitignores = self._gitignores
         parent = posixpath.dirname(directory)
         while True:
-            if parent in self._gitignores:
-                _, spec = self._gitignores[parent]
+            if parent in gitignores:
+                _, spec = gitignores[parent]
                 relative = directory[len(parent.rstrip("/")) + 1 :]
                 verdict = spec.check_file(relative + "/").include
                 if verdict is not None:

@@ -70,6 +70,14 @@ def kind_of(entry: os.DirEntry[str] | os.stat_result) -> tuple[bool, bool]:
         return False, False
 
 
+def mode_of(path: str) -> int | None:
+    """The `st_mode` of a real path; None when there is nothing."""
+    try:
+        return os.lstat(path).st_mode
+    except OSError:
+        return None
+
+
 def stamp_of(path: str) -> Stamp | None:
     """The stamp of what the path leads to; None when it leads nowhere."""
     try:

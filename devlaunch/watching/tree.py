@@ -22,6 +22,7 @@ from devlaunch.watching.entries import (
     Directory,
     Stamp,
     kind_of,
+    mode_of,
     nearest_directory,
     read_gitignore,
     stamp_of,
@@ -322,9 +323,11 @@ class Tree:
         path = os.path.join(directory.path, name)
         is_directory, is_link = kind_of(entry)
         leads_to = os.path.realpath(path) if is_link else path
+        # Looked at once: it may come into being meanwhile.
+        mode = mode_of(leads_to) if is_link else None
         wanted = self._is_module_entry(directory.path, name)
         child = None
-        if is_directory or (is_link and os.path.isdir(leads_to)):
+        if is_directory or (mode is not None and stat.S_ISDIR(mode)):
             if directory.recursive and self._enters(path, leads_to):
                 child = Child(leads_to, recursive=True)
                 if is_link:
@@ -336,7 +339,7 @@ class Tree:
             if wanted and is_link:
                 child = Child(os.path.dirname(leads_to), recursive=False)
         self._dangling.pop(path, None)
-        if is_link and directory.recursive and not os.path.lexists(leads_to):
+        if is_link and directory.recursive and mode is None:
             self._dangling[path] = leads_to
             child = Child(nearest_directory(leads_to), recursive=False)
         if child and is_link:
@@ -384,7 +387,9 @@ class Tree:
             return
         directory.children[name] = child
         is_known = child.path in self.directories
-        self._enter(child, path, since_ns)
+        is_entered = self._enter(child, path, since_ns)
+        if directory.recursive and not is_entered and not os.path.isdir(child.path):
+            self._pending.append((directory.path, 0))  # gone just now: a link leads elsewhere
         if is_known and is_event:
             self._pending.append((child.path, 0))
         if is_known and child != old_child and child.recursive and not since_ns:
