@@ -167,8 +167,7 @@ def _is_projects_own(app_dir: str) -> bool:
     if sys.prefix == sys.base_prefix:
         return False
     project = os.path.dirname(os.path.realpath(sys.prefix))
-    paths = (os.path.realpath(app_dir), os.path.realpath(os.getcwd()))
-    return any(os.path.commonpath((project, path)) == project for path in paths)
+    return os.path.commonpath((project, os.path.realpath(app_dir))) == project
 
 
 def _python_in(prefix: str) -> str:

@@ -391,6 +391,14 @@ def test_a_waiting_child_is_let_go_when_the_ide_leaves_during_its_handshake():
     assert world.commands(50) == LET_RUN
 
 
+def test_what_stops_before_a_disconnect_is_worked_off_gets_no_late_continue():
+    world = running()
+    assert world.request(1, "disconnect")["success"]
+    assert world.commands(50) == DETACH
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    assert world.commands(50) == DETACH
+
+
 def test_detach_and_attach_again():
     world = running()
     world.event(50, "stopped", threadId=1, allThreadsStopped=True)
@@ -608,7 +616,7 @@ def test_release():
     supervised(world)
     world.do(ReleaseRequested())
     assert world.commands(50) == DETACH
-    world.read(50)
+    world.answer_replay()
     assert [m["event"] for m in world.read(1)] == ["continued"]
     assert supervised(world) == [DebuggeeResumed()]
     world.event(50, "continued", threadId=1, allThreadsContinued=True)

@@ -365,7 +365,7 @@ def test_while_paused_restart_also_ends_a_pause_in_a_shutdown_hook() -> None:
 @pytest.mark.parametrize(
     ("signal", "later", "kills"),
     [
-        (SIGINT, 0.01, False),  # timeout(1) signals the process, then its group
+        (SIGINT, 0.001, False),  # timeout(1) signals the process, then its group
         (SIGINT, 0.1, True),  # nobody presses Ctrl-C twice by mistake
         (15, 0.1, False),  # a process manager adds its own signal to the terminal's
         (15, 0.6, True),

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from _thread import get_ident
 from typing import Any
 
 from . import hide, modules
@@ -36,15 +37,27 @@ def connect(request: dict[str, Any]) -> str | None:
     return None
 
 
+class _MessagesSent:
+    """In place of pydevd's event "all its threads have ended": its last message is sent."""
+
+    def __init__(self, pydb: Any) -> None:
+        self._pydb = pydb
+
+    def wait(self, timeout: float) -> None:
+        writer = self._pydb.writer
+        if writer is not None and writer.ident != get_ident():
+            writer.join(timeout)
+
+
 def _end_at_once() -> None:
     """Have pydevd's threads not wait for each other, in a circle, for 0.5 s of every ending.
 
-    `PyDB.dispose_and_kill_all_pydevd_threads` still waits until all messages are sent.
+    That is what `PyDB.dispose_and_kill_all_pydevd_threads` comes to.
     """
     pydb = sys.modules["pydevd"].get_global_debugger()
     if hasattr(pydb, "_wait_for_threads_to_finish_called"):  # else it has changed, and is slower
+        pydb._wait_for_threads_to_finish_called_event = _MessagesSent(pydb)  # noqa: SLF001
         pydb._wait_for_threads_to_finish_called = True  # noqa: SLF001
-        pydb._wait_for_threads_to_finish_called_event.set()  # noqa: SLF001
 
 
 def _load(directory: str | None) -> Any:

@@ -43,7 +43,7 @@ from devlaunch.events import (
 TERM_WAIT = 0.3
 """Seconds between SIGTERM to the session and SIGKILL."""
 
-SAME_SIGNAL = 0.05
+SAME_SIGNAL = 0.005
 OTHER_SIGNAL = 0.5
 """Seconds in which another wish to end belongs to the first one: timeout(1) signals a process and
 then its group, process managers follow the terminal's Ctrl-C with a SIGTERM of their own."""

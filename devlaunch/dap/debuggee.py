@@ -237,8 +237,10 @@ class Debuggee:
         if name == "terminated":
             self.has_terminated = True
         elif name == "stopped" and self.phase in (Phase.DETACHED, Phase.STOPPING):
-            # A breakpoint that was hit just before, or `breakpoint()` in the code.
-            self.call("continue", {"threadId": "*"})
+            # `breakpoint()` in the code. What stopped before `disconnect` was worked off is let go
+            # by that; a `continue` of ours might come so late that it hits the next session's stop.
+            if all(call.command != "disconnect" for call in self._calls.values()):
+                self.call("continue", {"threadId": "*"})
         elif self._is_for_the_ide(name):
             self._note_event(name, body)
             if (translated := self._translate(name, body)) is not None:
