@@ -154,7 +154,10 @@ def _project_python(app_dir: str, environ: Mapping[str, str]) -> tuple[str, str]
         if python := _python_in(prefix):
             return python, "VIRTUAL_ENV" if prefix == environ.get("VIRTUAL_ENV") else "CONDA_PREFIX"
     for directory in (app_dir, os.getcwd()):
-        if python := _python_in(os.path.join(directory, ".venv")):
+        prefix = os.path.join(directory, ".venv")
+        if _same_directory(prefix, sys.prefix):
+            return "", ""
+        if python := _python_in(prefix):
             return python, ".venv"
     return "", ""
 

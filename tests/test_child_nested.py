@@ -32,6 +32,7 @@ def run(directory: Path, name: str, port: int, **target: object) -> None:
     with Child(directory=directory, **target) as child:
         answer = wait_until(lambda: fetch(port), what=lambda: f"answer\n{child.stderr}")
         assert answer == str(child.process.pid)
+        wait_until(lambda: child.all("note"), what="the note, which another thread reads")
         assert [m["text"] for m in child.all("note")] == [
             f"the reloader of {name} is switched off: devlaunch restarts the program"
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
 import signal
@@ -42,7 +43,8 @@ def fetch(port: int) -> str:
 
 def wait_fetched(port: int, wanted: str, launch: object) -> None:
     def fetched() -> bool:
-        with contextlib.suppress(OSError):
+        # The program's own server may be ended by SIGTERM in the middle of an answer.
+        with contextlib.suppress(OSError, http.client.HTTPException):
             return fetch(port) == wanted
         return False
 
