@@ -589,7 +589,8 @@ def test_the_output_of_ps_is_read() -> None:
 def test_the_helper_finds_what_it_shall_find(spawn: Spawn, run_id: str) -> None:
     assert marked(run_id) == []
     child = spawn(["sleep", "600"])
-    assert marked(run_id) == [child.pid]
+    # Between fork and exec it has its parent's environment.
+    wait_until(lambda: marked(run_id) == [child.pid], what="the mark")
     assert "sleep 600" in describe(marked(run_id))
     with pytest.raises(AssertionError, match="sleep 600"):
         assert_nothing_left(run_id, within=0.05)
