@@ -61,7 +61,8 @@ def output(*words: str, cwd: Path, python: str = sys.executable, **env: str) -> 
 
 
 def test_a_script_runs_ends_and_runs_again(tmp_path: Path) -> None:
-    source = "import sys, other\nprint(__name__, sys.argv, other.VALUE)\n"
+    # One write: print() makes one of each word, and a line of ours may come in between.
+    source = "import sys, other\nsys.stdout.write(f'{__name__} {sys.argv} {other.VALUE}\\n')\n"
     (tmp_path / "other.py").write_text("VALUE = 1\n")
     (tmp_path / "job.py").write_text(source)
     with launched("job.py", "--queue", "mail", "-v", "x:y", cwd=tmp_path) as launch:
