@@ -145,12 +145,18 @@ class Launcher:
                 self._report_changes(self._reloading.ready(event))
             case events.WatchDegraded(reason):
                 self._console.warning(reason)
-            case events.ConnectDebuggee() if self._debugging and self._generation:
-                self._generation.connect_debugger(self._debugging.address)
+            case events.ConnectDebuggee(number):
+                self._connect_debugger(number)
             case events.LogLine(text, verbose):
                 self._console.note(text, verbose=verbose)
             case _:
                 self._supervise(event, now)
+
+    def _connect_debugger(self, number: int) -> None:
+        # The child may have ended since the keeper asked for it.
+        generation = self._generation
+        if self._debugging and generation and generation.number == number:
+            generation.connect_debugger(self._debugging.address)
 
     def _deadline_reached(self, now: float) -> None:
         due = self._supervisor.deadline
