@@ -15,6 +15,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from support.marks import assert_nothing_left
 from support.wait import wait_until
@@ -156,10 +157,20 @@ class Launch:
             self.process.stdout.close()
 
 
+class Closable(Protocol):
+    """A Launch, or a TerminalLaunch."""
+
+    text: str
+
+    def close(self) -> None: ...
+
+
+L = TypeVar("L", bound=Closable)
+
+
 @contextlib.contextmanager
-def launched(*args: str, cwd: Path, **options: object) -> Iterator[Launch]:
-    """A Launch that is ended, and proven gone, at the end of the block."""
-    launch = Launch(*args, cwd=cwd, **options)  # type: ignore[arg-type]
+def ending(launch: L) -> Iterator[L]:
+    """End the launch, and prove that it is gone, at the end of the block."""
     try:
         yield launch
     except BaseException:
@@ -167,6 +178,11 @@ def launched(*args: str, cwd: Path, **options: object) -> Iterator[Launch]:
         raise
     finally:
         launch.close()
+
+
+def launched(*args: str, cwd: Path, **options: object) -> contextlib.AbstractContextManager[Launch]:
+    """A Launch that is ended, and proven gone, at the end of the block."""
+    return ending(Launch(*args, cwd=cwd, **options))  # type: ignore[arg-type]
 
 
 def free_port() -> int:

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import termios
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from support.launch import Launch, environment
+from support.launch import Launch, ending, environment
 from support.marks import assert_nothing_left, marked
 from support.pty import Pty
 
@@ -83,14 +83,8 @@ class TerminalLaunch(Launch):
             assert_nothing_left(self.run_id)
 
 
-@contextlib.contextmanager
-def on_terminal(*args: str, cwd: Path, **options: object) -> Iterator[TerminalLaunch]:
+def on_terminal(
+    *args: str, cwd: Path, **options: object
+) -> contextlib.AbstractContextManager[TerminalLaunch]:
     """A TerminalLaunch that is ended, and proven gone, at the end of the block."""
-    launch = TerminalLaunch(*args, cwd=cwd, **options)  # type: ignore[arg-type]
-    try:
-        yield launch
-    except BaseException:
-        print(launch.text)
-        raise
-    finally:
-        launch.close()
+    return ending(TerminalLaunch(*args, cwd=cwd, **options))  # type: ignore[arg-type]
