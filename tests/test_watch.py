@@ -470,6 +470,32 @@ def test_a_link_whose_target_goes_while_it_is_followed(tmp_path):
     assert str(tmp_path) in tree.directories
 
 
+def test_a_root_that_comes_and_goes_is_never_taken_for_a_file(tmp_path):
+    root = tmp_path / "root"
+    tree = Tree(Filters(str(root)), lambda _: None, lambda _: None, 0)
+    done = threading.Event()
+
+    def come_and_go() -> None:
+        while not done.is_set():
+            root.mkdir()
+            root.rmdir()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(20_000):
+            tree.add(str(root), recursive=True)
+            while tree.busy:
+                tree.step()
+    finally:
+        done.set()
+        thread.join()
+    root.mkdir()
+    tree.retry()
+    assert set(tree.directories) == {str(root)}
+
+
+
 @pytest.mark.parametrize("recursive", [True, False])
 def test_links_that_lead_nowhere_are_no_work(tmp_path, recursive):
     for name in ("src", "a.py"):

@@ -160,7 +160,9 @@ class Tree:
 
     def _add(self, path: str, recursive: bool, since_ns: int) -> None:
         real = os.path.realpath(path)
-        if not os.path.isdir(real) and os.path.exists(real):
+        # Looked at once: a directory may come into being meanwhile.
+        mode = mode_of(real)
+        if mode is not None and not stat.S_ISDIR(mode):
             self._files |= {path, real}
             if path != real:
                 self._add(os.path.dirname(real), recursive=False, since_ns=since_ns)
