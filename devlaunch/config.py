@@ -70,7 +70,8 @@ class Config:
 
     target: Target
     factory: bool = False
-    debug_attach: bool = False
+    debug_attach: bool | None = None
+    """None: as the debugger that devlaunch runs under has it."""
     debug_address: tuple[str, int] = ("127.0.0.1", 5678)
     allow_remote_debug: bool = False
     wait_for_client: bool = False

@@ -237,6 +237,14 @@ class ConnectDebuggee:
 
 
 @dataclass(frozen=True, slots=True)
+class TellChild:
+    """Send this on the generation's control channel, if it still is the current one."""
+
+    generation: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
 class LogLine:
     """One line for the terminal; `verbose` lines are shown with -v only."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from devlaunch import process
@@ -15,28 +14,6 @@ from devlaunch.events import ChildFailed, ChildServing, Failure
 from devlaunch.loop import Loop
 
 CHILD_MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
-
-
-@dataclass(frozen=True, slots=True)
-class DebuggerAddress:
-    """Where a child's debugger connects to, and what it needs for that.
-
-    The token goes over the control channel only: arguments and environments can be read by others.
-    """
-
-    host: str
-    port: int
-    token: str
-    debugpy_dir: str | None
-
-    def message(self) -> Message:
-        """As the child's runtime takes it."""
-        return {
-            "host": self.host,
-            "port": self.port,
-            "token": self.token,
-            "debugpy": self.debugpy_dir,
-        }
 
 
 class Generation:
@@ -87,9 +64,9 @@ class Generation:
         """The process id of the child."""
         return self._child.pid
 
-    def connect_debugger(self, address: DebuggerAddress) -> None:
-        """Have the running child connect its debugger."""
-        self._channel.send({"type": "debug", **address.message()})
+    def send(self, message: Message) -> None:
+        """Send a message on the control channel."""
+        self._channel.send(message)
 
     def ask_to_stop(self, grace: float) -> None:
         """Ask the server in the child to shut down within `grace` seconds."""

@@ -18,7 +18,7 @@ from devlaunch.config import Config, Isolation, TargetKind
 from devlaunch.console import Console
 from devlaunch.control import Message
 from devlaunch.core.supervisor import Supervisor
-from devlaunch.debugging import Debugging
+from devlaunch.debuggers import Debugging, choose
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import DevlaunchError, UsageError
 from devlaunch.generation import Generation, to_event
@@ -89,7 +89,9 @@ class Launcher:
 
     def _choose_interpreter(self) -> Interpreter:
         config = self._config
-        return choose_interpreter(config.python, config.app_dir, debugging=config.debug_attach)
+        return choose_interpreter(
+            config.python, config.app_dir, debugging=bool(config.debug_attach)
+        )
 
     def _open_socket(self, stack: contextlib.ExitStack) -> AppSocket | None:
         if not self._config.target.serves:
@@ -99,10 +101,9 @@ class Launcher:
         return opened
 
     def _start_debugging(self, stack: contextlib.ExitStack) -> Debugging | None:
-        if not self._config.debug_attach:
-            return None
-        debugging = Debugging(self._config, self._loop, self._interpreter.debugpy_dir)
-        stack.callback(lambda: debugging.close(self._status))
+        debugging = choose(self._config, self._loop, self._interpreter.debugpy_dir)
+        if debugging:
+            stack.callback(lambda: debugging.close(self._status))
         return debugging
 
     def _start_watching(self, stack: contextlib.ExitStack) -> Reloading | None:
@@ -118,7 +119,7 @@ class Launcher:
         if self._socket:
             rows.append(("url", self._socket.url, ""))
         if self._debugging:
-            rows.append(("debug", self._debugging.endpoint, "attach a DAP client"))
+            rows += self._debugging.rows
         if self._reloading:
             watched = [self._config.app_dir, *self._config.watch]
             rows.append(("watching", ", ".join(map(self._console.relative, watched)), ""))
@@ -145,18 +146,14 @@ class Launcher:
                 self._report_changes(self._reloading.ready(event))
             case events.WatchDegraded(reason):
                 self._console.warning(reason)
-            case events.ConnectDebuggee(number):
-                self._connect_debugger(number)
+            case events.TellChild(number, message):
+                # The child may have ended meanwhile.
+                if self._generation and self._generation.number == number:
+                    self._generation.send(message)
             case events.LogLine(text, verbose):
                 self._console.note(text, verbose=verbose)
             case _:
                 self._supervise(event, now)
-
-    def _connect_debugger(self, number: int) -> None:
-        # The child may have ended since the keeper asked for it.
-        generation = self._generation
-        if self._debugging and generation and generation.number == number:
-            generation.connect_debugger(self._debugging.address)
 
     def _deadline_reached(self, now: float) -> None:
         due = self._supervisor.deadline

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from devlaunch.config import Config, Target, TargetKind
-from devlaunch.events import ConnectDebuggee
+from devlaunch.events import TellChild
 from devlaunch.launcher import Launcher
 
 
@@ -23,4 +23,4 @@ def test_an_attach_in_the_moment_in_which_the_app_has_ended(tmp_path: Path) -> N
     with contextlib.ExitStack() as stack:
         launcher = Launcher(config, stack)
         # The keeper asked while the child lived; its end was handled first.
-        launcher._handle(ConnectDebuggee(1))
+        launcher._handle(TellChild(1, {"type": "debug"}))

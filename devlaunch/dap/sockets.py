@@ -1,7 +1,6 @@
 """The bytes of all debug connections, in the loop's thread.
 
-`DapSockets` knows nothing of DAP but its framing. A connection that was opened by us, or one over
-stdin and stdout, would be added with `_add` like those that were accepted.
+`DapSockets` knows nothing of DAP but its framing.
 
 Latency: each message leaves in one send on a socket with TCP_NODELAY. pydevd writes header and
 body separately without it (debugpy issue 2054), so its body waits for our acknowledgement of the
@@ -78,6 +77,12 @@ class DapSockets:
     def listen_back(self) -> tuple[str, int]:
         """Listen for debuggees on this machine. Returns the address; raises OSError."""
         return self._listen("127.0.0.1", 0, BackConnected)
+
+    def add_front(self, sock: socket.socket) -> int:
+        """Take a connected socket for one of an IDE. Returns its number, as in events."""
+        number = self._add(sock)
+        self._deliver(FrontConnected(number))
+        return number
 
     def perform(self, action: SendMessage | ClosePeer) -> None:
         """Carry out an action of the keeper."""

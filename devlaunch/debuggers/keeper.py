@@ -1,4 +1,4 @@
-"""The listening keeper at work: its sockets, and where children connect their debuggers."""
+"""The keeper at work: its sockets, and where children connect their debuggers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from devlaunch.config import Config
 from devlaunch.control import Message
 from devlaunch.dap.keeper import Keeper
 from devlaunch.dap.sockets import DapSockets
-from devlaunch.events import ChildSpawned, ClosePeer, DeadlineReached, LauncherEnded, SendMessage
-from devlaunch.generation import DebuggerAddress
+from devlaunch.events import (
+    ChildSpawned,
+    ClosePeer,
+    ConnectDebuggee,
+    DeadlineReached,
+    LauncherEnded,
+    SendMessage,
+    TellChild,
+)
 from devlaunch.listen import bind_debug, format_address
 from devlaunch.loop import Loop
 
 
-class Debugging:
-    """Carries the keeper's actions out; what it has for the launcher is posted to the loop.
+class KeeperDebugging:
+    """`Debugging` by a keeper: carries its actions out, posts the rest to the loop.
 
     Raises DevlaunchError when the debug address cannot be had.
     """
@@ -27,10 +34,16 @@ class Debugging:
         host, port = config.debug_address
         listener = bind_debug(host, port, allow_remote=config.allow_remote_debug)
         host, port = self._sockets.adopt_front(listener)
-        self.endpoint = format_address(host, port)
+        self.rows = [("debug", format_address(host, port), "attach a DAP client")]
         back_host, back_port = self._sockets.listen_back()
         token = secrets.token_hex(32)
-        self.address = DebuggerAddress(back_host, back_port, token, debugpy_dir)
+        # The token goes over the control channel only: arguments and environments can be read.
+        self._address = {
+            "host": back_host,
+            "port": back_port,
+            "token": token,
+            "debugpy": debugpy_dir,
+        }
         self._keeper = Keeper(
             token=token, endpoint=(host, port), wait_for_client=config.wait_for_client
         )
@@ -52,7 +65,7 @@ class Debugging:
         self._spawned_with_debugger = self._keeper.wants_debugger
         if not self._spawned_with_debugger:
             return None
-        return {**self.address.message(), "wait": True}
+        return {**self._address, "wait": True}
 
     def spawned(self, generation: int, pid: int) -> None:
         """The child that was given the last `start_message` has been started."""
@@ -64,6 +77,9 @@ class Debugging:
             match action:
                 case SendMessage() | ClosePeer():
                     self._sockets.perform(action)
+                case ConnectDebuggee(generation):
+                    message = {"type": "debug", **self._address}
+                    self._loop.post(TellChild(generation, message))
                 case _:
                     self._loop.post(action)
 
