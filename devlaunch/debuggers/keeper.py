@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 
@@ -9,12 +10,14 @@ from devlaunch.config import Config
 from devlaunch.control import Message
 from devlaunch.dap.keeper import Keeper
 from devlaunch.dap.sockets import DapSockets
+from devlaunch.debuggers.vscode import VARIABLE, EndpointsFile
 from devlaunch.events import (
     ChildSpawned,
     ClosePeer,
     ConnectDebuggee,
     DeadlineReached,
     LauncherEnded,
+    LogLine,
     SendMessage,
     TellChild,
 )
@@ -48,14 +51,20 @@ class KeeperDebugging:
             token=token, endpoint=(host, port), wait_for_client=config.wait_for_client
         )
         self._spawned_with_debugger = False
+        path = os.environ.get(VARIABLE)
+        self._endpoints = EndpointsFile(path, host, port, time.monotonic()) if path else None
 
     @property
     def deadline(self) -> float | None:
         """When to call `due`."""
-        return self._keeper.deadline
+        owners = (self._keeper, self._endpoints)
+        due = [owner.deadline for owner in owners if owner and owner.deadline is not None]
+        return min(due, default=None)
 
     def due(self, now: float) -> None:
-        """Hand in the keeper's deadline if it has passed."""
+        """Do what its time has come for."""
+        if self._endpoints and (error := self._endpoints.due(now)):
+            self._loop.post(LogLine(error, verbose=True))
         deadline = self._keeper.deadline
         if deadline is not None and deadline <= now:
             self.tell(DeadlineReached())
@@ -85,5 +94,7 @@ class KeeperDebugging:
 
     def close(self, status: int) -> None:
         """Tell the IDE that it is over (`status` as in Popen.returncode), and close everything."""
+        if self._endpoints:
+            self._endpoints.remove()
         self.tell(LauncherEnded(status))
         self._sockets.close()

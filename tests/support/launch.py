@@ -57,8 +57,9 @@ def save(path: Path, text: str) -> None:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """What users have: bytecode is written, no colour is forced, nothing of ours is set."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("DEVLAUNCH_", "PYTHON"))}
+    """What users have: bytecode is written, no colour is forced, nothing of us or an IDE is set."""
+    ours = ("DEVLAUNCH_", "PYTHON", "VSCODE_", "DEBUGPY_", "PYDEVD_", "PYCHARM_")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return env | {"PYTHONUNBUFFERED": "1"} | extra
 
 

@@ -1,0 +1,57 @@
+"""VS Code's terminals: where to write down that a debug adapter listens, so that it attaches.
+
+Its Python debugger watches the directory of the file that `VSCODE_DEBUGPY_ADAPTER_ENDPOINTS` names,
+and attaches to the port in each file that is created there (registerNoConfigDebug in
+vscode-python-debugger). debugpy's own adapter writes the same for `DEBUGPY_ADAPTER_ENDPOINTS`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+
+VARIABLE = "VSCODE_DEBUGPY_ADAPTER_ENDPOINTS"
+
+SETTLE = 0.5
+"""Seconds between the removal of a stale file and a new one: VS Code gathers events for 75 ms, and
+takes a removal and a creation among them for a change, which nobody listens to."""
+
+
+class EndpointsFile:
+    """The file for one run, written when `due` is called after `deadline` (monotonic seconds)."""
+
+    def __init__(self, path: str, host: str, port: int, now: float) -> None:
+        self._path = path
+        self._text = json.dumps({"client": {"host": host, "port": port}})
+        self.deadline: float | None = now
+        if os.path.lexists(path):
+            # Of a run that was killed, or of another one in this workspace: ours is the newest.
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            self.deadline = now + SETTLE
+
+    def due(self, now: float) -> str | None:
+        """Write the file if it is time for that; returns why it could not be written."""
+        if self.deadline is None or now < self.deadline:
+            return None
+        self.deadline = None
+        try:
+            # In one write, and not by way of another name: each file that appears is attached to.
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                os.write(fd, self._text.encode())
+            finally:
+                os.close(fd)
+        except OSError as error:
+            return f"VS Code cannot be told of the debug address: {error.strerror}: {self._path}"
+        return None
+
+    def remove(self) -> None:
+        """Remove it, unless another run has written its own there."""
+        self.deadline = None
+        with contextlib.suppress(OSError, ValueError):
+            with open(self._path, encoding="utf-8") as file:
+                is_ours = file.read() == self._text
+            if is_ours:
+                os.unlink(self._path)
