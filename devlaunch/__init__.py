@@ -2,11 +2,12 @@
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "run"]
+__all__ = ["__version__", "detect", "run"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from devlaunch.api import run
+    from devlaunch.debuggers.snapshot import detect
 
 
 def __getattr__(name: str) -> object:
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> object:
         from devlaunch.api import run
 
         return run
+    if name == "detect":
+        from devlaunch.debuggers.snapshot import detect
+
+        return detect
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devlaunch.config import Config
+from devlaunch.config import Config, Target, TargetKind
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import UsageError
 from devlaunch.options import BY_KEY, INTERNAL_VARIABLES, KEYS, OPTIONS, PREFIX, TARGET
@@ -41,11 +41,13 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     directory: str | None = None,
     name: Callable[[str], str] = "--{}".format,
+    needs_target: bool = True,
 ) -> Config:
     """Merge and check everything; what `given` says wins over the environment and the file.
 
     `given` maps keys (`debug-attach`, `target`) to text or values as TOML has them; `name` says how
     errors name them. `directory` is where relative paths start, by default the current one.
+    Where no target is needed and none is named, the Config has an app without a name.
     Raises UsageError.
     """
     directory = directory or _current_directory()
@@ -65,9 +67,12 @@ def resolve(
     target_base = chosen[TARGET].base if TARGET in chosen else directory
     # A target of the file is meant from the file's place, wherever devlaunch was started.
     values.setdefault("app-dir", target_base)
+    words = values.pop(TARGET, ())
     try:
-        target = parse_target(
-            values.pop(TARGET, ()), target_base, absolute=target_base != directory
+        target = (
+            parse_target(words, target_base, absolute=target_base != directory)
+            if words or needs_target
+            else Target(TargetKind.APP, "")
         )
     except UsageError as error:
         if TARGET in chosen and TARGET not in flags:

@@ -1,0 +1,301 @@
+"""`devlaunch doctor`: which debugger is here, what devlaunch will do, and what stands in the way.
+
+Each check does what a run would do (bind the port, watch the tree, ask the interpreter), and undoes
+it. Nothing of the app runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import queue
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from devlaunch import __version__
+from devlaunch.config import Config
+from devlaunch.console import Console
+from devlaunch.core.detection import JOINS, TAKES_ALONG, DebuggerKind, Detection
+from devlaunch.debuggers import is_wanted
+from devlaunch.debuggers.snapshot import detect
+from devlaunch.debuggers.vscode import VARIABLE as VSCODE_ENDPOINTS
+from devlaunch.errors import EX_FAILURE, DevlaunchError
+from devlaunch.events import WatchDegraded, WatchReady
+from devlaunch.interpreter import Interpreter, choose_interpreter, own_debugpy_dir
+from devlaunch.listen import bind_debug, bind_tcp, format_address
+from devlaunch.reloading import Reloading
+
+PACKAGES = ("debugpy", "uvicorn", "watchdog")
+
+_WATCH_TIMEOUT = 5.0
+"""Seconds for the first scan of the tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What stands in the way, and the fix. One that does not `block` makes a run work worse."""
+
+    what: str
+    fix: str
+    blocks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that the doctor found. `interpreter` is None when there is none for the app."""
+
+    detection: Detection
+    plan: str
+    interpreter: Interpreter | None
+    versions: dict[str, str]
+    system: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nothing stands in the way."""
+        return not any(finding.blocks for finding in self.findings)
+
+
+def doctor(config: Config, *, as_json: bool = False) -> int:
+    """Examine what `config` would meet here, print it, and return the exit status."""
+    report = examine(config, detect())
+    if as_json:
+        sys.stdout.write(to_json(report) + "\n")
+    else:
+        show(report, Console(sys.stdout, config.verbosity))
+    return 0 if report.is_fine else EX_FAILURE
+
+
+def examine(
+    config: Config, detection: Detection, environ: Mapping[str, str] | None = None
+) -> Report:
+    """Everything that can be checked without running the app."""
+    environ = os.environ if environ is None else environ
+    findings: list[Finding] = []
+    interpreter = None
+    with _collected(findings):
+        interpreter = choose_interpreter(
+            config.python, config.app_dir, debugging=is_wanted(config, detection)
+        )
+    findings += _check_debugging(config, detection, interpreter)
+    findings += _check_port(config)
+    findings += _check_watching(config)
+    findings += _check_environment(environ, detection)
+    return Report(
+        detection=detection,
+        plan=plan(config, detection),
+        interpreter=interpreter,
+        versions=versions(),
+        system=platform.platform(),
+        findings=tuple(sorted(findings, key=lambda finding: not finding.blocks)),
+    )
+
+
+def plan(config: Config, detection: Detection) -> str:
+    """What devlaunch will do to have the app debugged; `debuggers.choose` does it."""
+    if config.pycharm_server:
+        where = format_address(*config.pycharm_server)
+        return f"connects the app to PyCharm's debug server at {where}"
+    if config.debug_attach is False:
+        return "runs the app without a debugger, as --no-debug-attach says"
+    if not config.debug_attach:
+        return detection.action
+    if detection.has_adapter:
+        return JOINS
+    if _will_listen(config, detection):
+        return f"listens on {format_address(*config.debug_address)} for an editor"
+    return TAKES_ALONG
+
+
+def versions() -> dict[str, str]:
+    """Of devlaunch, of the Python that runs it, and of what it is made of."""
+    found = {"devlaunch": __version__, "Python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+# --- checks -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _collected(findings: list[Finding], *, blocks: bool = True) -> Iterator[None]:
+    """What a run would end with becomes a finding."""
+    try:
+        yield
+    except DevlaunchError as error:
+        findings.append(Finding(error.message, error.hint, blocks))
+
+
+def _will_listen(config: Config, detection: Detection) -> bool:
+    reaches_children = detection.has_adapter or detection.kind in (
+        DebuggerKind.PYCHARM,
+        DebuggerKind.PYDEV,
+    )
+    return bool(config.debug_attach) and not reaches_children
+
+
+def _check_debugging(
+    config: Config, detection: Detection, interpreter: Interpreter | None
+) -> list[Finding]:
+    findings: list[Finding] = []
+    wanted = is_wanted(config, detection)
+    if own_debugpy_dir() is None:
+        text = "debugpy is not installed where devlaunch is"
+        findings.append(Finding(text, f"{sys.executable} -m pip install debugpy", blocks=wanted))
+    if _will_listen(config, detection) or not detection:
+        host, port = config.debug_address
+        # Without --debug-attach it is only good to know.
+        with _collected(findings, blocks=bool(config.debug_attach)):
+            bind_debug(host, port, allow_remote=config.allow_remote_debug).close()
+    frozen = (
+        [word for word in interpreter.options if "frozen_modules" in word] if interpreter else []
+    )
+    if wanted and frozen and not frozen[-1].endswith("=off"):
+        text = f"-X {frozen[-1]}: breakpoints in modules of the standard library are missed"
+        findings.append(Finding(text, "start devlaunch without it"))
+    return findings
+
+
+def _check_port(config: Config) -> list[Finding]:
+    findings: list[Finding] = []
+    if config.target.serves and config.target.name and config.uds is None and config.fd is None:
+        with _collected(findings):
+            bind_tcp(config.host, config.port).close()
+    return findings
+
+
+def _check_watching(config: Config) -> list[Finding]:
+    """Watch the tree as a run does, until the first scan is over."""
+    if not config.reload:
+        return []
+    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+    reloading = Reloading(config, inbox.put)
+    reasons: list[str] = []
+    deadline = time.monotonic() + _WATCH_TIMEOUT
+    reloading.start()
+    try:
+        while (left := deadline - time.monotonic()) > 0:
+            match inbox.get(timeout=left):
+                case WatchDegraded(reason):
+                    reasons.append(reason)
+                case WatchReady():
+                    break
+    except queue.Empty:
+        reasons.append(f"the first look at the files takes longer than {_WATCH_TIMEOUT:.0f} s")
+    finally:
+        reloading.stop()
+    return [_degraded(reason) for reason in reasons]
+
+
+def _degraded(reason: str) -> Finding:
+    what, _, fix = reason.partition("; ")
+    return Finding(
+        f"{what}: devlaunch looks at the files again and again",
+        fix or "nothing has to be done; a local disk is faster, and --ignore leaves trees out",
+    )
+
+
+def _check_environment(environ: Mapping[str, str], detection: Detection) -> list[Finding]:
+    findings = [
+        Finding(f"{name}={environ[name]}: {consequence}", f"unset {name}")
+        for name, values, consequence in _VARIABLES
+        if environ.get(name, "") in values
+    ]
+    if environ.get("DEBUGPY_RUNNING") == "true" and detection.kind is not DebuggerKind.DEBUGPY:
+        text = "DEBUGPY_RUNNING=true is left over: `python -m debugpy` from here debugs nothing"
+        findings.append(Finding(text, "unset DEBUGPY_RUNNING"))
+    endpoints = environ.get(VSCODE_ENDPOINTS)
+    if endpoints and not os.path.isdir(os.path.dirname(endpoints)):
+        text = (
+            f"{VSCODE_ENDPOINTS} names a directory that is gone: VS Code will not attach by itself"
+        )
+        findings.append(Finding(text, "open a new terminal in VS Code"))
+    return findings
+
+
+_VARIABLES = (
+    ("PYTHONBREAKPOINT", ("0",), "breakpoint() does nothing in the app"),
+    (
+        "PYTHONDONTWRITEBYTECODE",
+        tuple("123456789"),
+        "each reload compiles all modules anew, and is slower",
+    ),
+    ("PYDEVD_USE_CYTHON", ("NO", "no"), "the debugger runs without its compiled part, and is slow"),
+)
+"""Variables, the values that matter, and what they do."""
+
+
+# --- output -------------------------------------------------------------------------------------
+
+
+def show(report: Report, console: Console) -> None:
+    """For people: aligned rows, then each finding with its fix."""
+    found = report.detection
+    rows = [
+        ("debugger", found.name, found.origin.value),
+        ("why", "; ".join(found.why), ""),
+        *([("profiler", ", ".join(found.observers), "no debugger")] if found.observers else []),
+        ("plan", report.plan, ""),
+        _interpreter_row(report.interpreter, console),
+        ("versions", ", ".join(f"{k} {v}" for k, v in report.versions.items()), ""),
+        ("system", report.system, ""),
+        ("trouble", _count(report), ""),
+    ]
+    console.banner(__version__, rows)
+    for finding in report.findings:
+        tell = console.error if finding.blocks else console.warning
+        tell(finding.what, finding.fix)
+
+
+def _interpreter_row(interpreter: Interpreter | None, console: Console) -> tuple[str, str, str]:
+    if interpreter is None:
+        return ("app", "no Python for the app", "")
+    remarks = [interpreter.chosen_by and f"from {interpreter.chosen_by}"]
+    if interpreter.debugpy_dir:
+        remarks.append("with devlaunch's debugpy")
+    path = console.relative(interpreter.executable)
+    return ("app", f"{interpreter}, {path}", ", ".join(filter(None, remarks)))
+
+
+def _count(report: Report) -> str:
+    errors = sum(finding.blocks for finding in report.findings)
+    warnings = len(report.findings) - errors
+    parts = [
+        f"{number} {noun}{'s' if number > 1 else ''}"
+        for number, noun in ((errors, "error"), (warnings, "warning"))
+        if number
+    ]
+    return ", ".join(parts) or "none"
+
+
+def to_json(report: Report) -> str:
+    """For scripts: the same, without tokens."""
+    found, interpreter = report.detection, report.interpreter
+    content = {
+        "ok": report.is_fine,
+        "debugger": {
+            "kind": found.kind,
+            "origin": found.origin,
+            "name": found.name,
+            "why": found.why,
+            "host": found.host,
+            "port": found.port,
+            "follows_children": found.follows_children,
+            "has_client": found.has_client,
+            "observers": found.observers,
+        },
+        "plan": report.plan,
+        "interpreter": interpreter and asdict(interpreter),
+        "versions": report.versions,
+        "system": report.system,
+        "findings": [asdict(finding) for finding in report.findings],
+    }
+    return json.dumps(content, indent=2)

@@ -1,0 +1,82 @@
+"""The real debugpy adapter with a plain DAP client, which follows no child processes by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from typing import Any, Self
+
+from support.dap import DapClient, RequestFailed
+from support.wait import wait_until
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on right now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Adapter:
+    """`python -m debugpy.adapter`, and one client connected to it."""
+
+    def __init__(self, python: str, env: dict[str, str]) -> None:
+        port = free_port()
+        self._process = subprocess.Popen(
+            [python, "-m", "debugpy.adapter", "--host", "127.0.0.1", "--port", str(port)],
+            env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        found: list[DapClient] = []
+
+        def connect() -> bool:
+            try:
+                found.append(DapClient("127.0.0.1", port, timeout=20))
+            except OSError:
+                return False
+            return True
+
+        wait_until(connect, timeout=20, what="debugpy's adapter")
+        self.client = found[0]
+        self._pending = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.client.close()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
+
+    def launch(self, **arguments: Any) -> None:
+        """Start a program as an editor does, up to `configurationDone`."""
+        self._send("launch", console="internalConsole", redirectOutput=False, **arguments)
+        self.configure()
+
+    def send_attach(self, **arguments: Any) -> None:
+        """Ask to attach; `configure` goes on once the debuggee is there."""
+        self._send("attach", **arguments)
+
+    def configure(self) -> None:
+        """Answer `initialized`, and wait until the program runs."""
+        self.client.wait_event("initialized")
+        self.client.request("setExceptionBreakpoints", filters=[])
+        self.client.request("configurationDone")
+        response = self.client.wait_response(self._pending)
+        if not response["success"]:
+            raise RequestFailed(response)
+
+    def finish(self) -> None:
+        """End the session with its program."""
+        self.client.send_request("disconnect", terminateDebuggee=True)
+        self.client.wait_closed(timeout=20)
+
+    def _send(self, command: str, **arguments: Any) -> None:
+        self.client.request(
+            "initialize", adapterID="debugpy", clientID="test", linesStartAt1=True,
+            columnsStartAt1=True, pathFormat="path",
+        )  # fmt: skip
+        self._pending = self.client.send_request(command, **arguments)
