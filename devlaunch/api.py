@@ -7,6 +7,7 @@ from typing import Any
 
 from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
+from devlaunch.hiding import hidden
 from devlaunch.launcher import launch
 from devlaunch.settings import resolve
 
@@ -25,7 +26,8 @@ def run(target: str, *args: str, **options: Any) -> int:
                 hint='put the call under `if __name__ == "__main__":`',
             )
         given = {key.replace("_", "-"): value for key, value in options.items()}
-        return launch(resolve({**given, "target": [target, *args]}))
+        with hidden():
+            return launch(resolve({**given, "target": [target, *args]}))
     except DevlaunchError as error:
         Console().error(error.message, error.hint)
         return error.exit_status

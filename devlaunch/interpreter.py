@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from devlaunch.errors import UsageError
+from devlaunch.hiding import plain_processes
 from devlaunch.values import nearest
 
 OLDEST = (3, 10)
@@ -192,15 +193,16 @@ def probe_interpreter(executable: str, chosen_by: str = "--python") -> Probe:
     origin = f"{chosen_by} {executable}"
     hint = "name a Python 3.10 or later with --python"
     try:
-        done = subprocess.run(
-            [executable, "-c", _PROBE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_TIMEOUT,
-            check=False,
-            text=True,
-            errors="replace",
-        )
+        with plain_processes():
+            done = subprocess.run(
+                [executable, "-c", _PROBE],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PROBE_TIMEOUT,
+                check=False,
+                text=True,
+                errors="replace",
+            )
     except subprocess.TimeoutExpired:
         raise UsageError(
             f"{origin}: is no Python (no answer in {PROBE_TIMEOUT:.0f} s)", hint=hint

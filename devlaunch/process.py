@@ -17,6 +17,7 @@ from typing import Protocol
 
 from devlaunch.config import Isolation
 from devlaunch.errors import EX_CANNOT_EXECUTE, EX_FAILURE, EX_NOT_FOUND, DevlaunchError
+from devlaunch.hiding import plain_processes
 
 if sys.platform == "win32":
     from devlaunch import _windows as _platform
@@ -93,9 +94,10 @@ def spawn(
     """
     marked = mark_environment(os.environ if env is None else env, run_id)
     try:
-        return _platform.spawn(
-            argv, env=marked, cwd=cwd, isolate=isolate, mark=run_id, pass_fds=pass_fds
-        )
+        with plain_processes():
+            return _platform.spawn(
+                argv, env=marked, cwd=cwd, isolate=isolate, mark=run_id, pass_fds=pass_fds
+            )
     except OSError as error:
         path = os.path.join(cwd or "", argv[0]) if os.path.dirname(argv[0]) else argv[0]
         found = shutil.which(path, path=marked.get("PATH"))

@@ -20,13 +20,13 @@ from devlaunch.contents import changed_at, digest
 from devlaunch.core.debounce import LONGEST
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
+from devlaunch.hiding import hide_thread
 from devlaunch.values import DEFAULT_POLL
 from devlaunch.watching.backends import (
     Backend,
     Deliver,
     NoEvents,
     Signal,
-    hide_from_debuggers,
     system_backend,
 )
 from devlaunch.watching.entries import read_gitignore
@@ -90,7 +90,7 @@ class Watcher:
         self._found = 0
         self._burst_end = 0.0
         self._thread = threading.Thread(target=self._run, name="devlaunch-watch", daemon=True)
-        hide_from_debuggers(self._thread)
+        hide_thread(self._thread)
 
     def start(self) -> None:
         """Begin; the root directory itself is watched on return, the rest a little later."""

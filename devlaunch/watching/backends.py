@@ -16,6 +16,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
 from devlaunch.core.filters import is_below
+from devlaunch.hiding import hide_thread
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver
@@ -72,11 +73,6 @@ class NoEvents:
 
     def close(self) -> None:
         """Do nothing."""
-
-
-def hide_from_debuggers(thread: threading.Thread) -> None:
-    """Make pydevd neither trace nor suspend the thread (FACTS: both attributes are needed)."""
-    vars(thread).update(pydev_do_not_trace=True, is_pydev_daemon_thread=True)
 
 
 def system_backend(deliver: Deliver) -> Backend:
@@ -146,7 +142,7 @@ if sys.platform == "linux":
             self._paths: dict[WatchDescriptor, tuple[str, CallbackId]] = {}
             self._inotify = InotifyFD()
             self._inotify.name = "devlaunch-inotify"
-            hide_from_debuggers(self._inotify)
+            hide_thread(self._inotify)
             self._inotify.start()
 
         def watch(self, path: str) -> str | None:
@@ -229,7 +225,7 @@ class Observer:
         self._handler = Handler()
         self._roots: list[str] = []
         self._observer: BaseObserver = SystemObserver()
-        hide_from_debuggers(self._observer)
+        hide_thread(self._observer)
         self._observer.start()
 
     def watch(self, path: str) -> str | None:
