@@ -43,13 +43,26 @@ def _listen(lifeline: int, family: table.Family, children: set[int]) -> bool:
             word, _, pid = line.partition(b" ")
             if word == b"bye":
                 return True
-            if word == b"adopt":
+            if word == b"joined":
+                _pass_on_to(int(pid))
+            elif word == b"adopt":
                 family.adopt(int(pid))
                 children.add(int(pid))
             else:
                 family.forget(int(pid))
                 children.discard(int(pid))
     return False
+
+
+def _pass_on_to(launcher: int) -> None:
+    """The IDE's debugger takes us for a debuggee, and ends those by SIGTERM: end the launcher."""
+
+    def pass_on(signum: int, _: object) -> None:
+        # A dead launcher is not our parent any more; its end of the lifeline is closed then.
+        if os.getppid() == launcher:
+            os.kill(launcher, signum)
+
+    signal.signal(signal.SIGTERM, pass_on)
 
 
 def _end(family: table.Family, children: set[int]) -> None:

@@ -31,6 +31,10 @@ class UsageError(DevlaunchError):
     exit_status = EX_USAGE
 
 
+class AddressInUseError(DevlaunchError):
+    """Another process listens there."""
+
+
 class ProtocolError(Exception):
     """A peer of a debug connection sent something that is not DAP; the peer is dropped."""
 

@@ -144,6 +144,14 @@ class FrontConnected:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontJoined:
+    """We connected to an IDE's own debug adapter, as the process `pid` below devlaunch."""
+
+    peer: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class BackConnected:
     """A debuggee (pydevd in a child or a grandchild) connected to the keeper's inner port."""
 
@@ -183,6 +191,7 @@ class DebuggerReady:
     """A running child's debugger traces all of its threads, or could not be brought to that."""
 
     generation: int
+    connected: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +243,28 @@ class ConnectDebuggee:
     """Tell the running child, over its control channel, to connect its debugger now."""
 
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAdapter:
+    """Connect to the IDE's own debug adapter once more: the process `pid` is below the app."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class NobodyAdopted:
+    """The IDE that devlaunch runs under does not open a session for the app."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterLost:
+    """The connection to the IDE's own debug adapter has ended.
+
+    `was_refused` when that was before any session could have come about.
+    """
+
+    was_refused: bool
 
 
 @dataclass(frozen=True, slots=True)

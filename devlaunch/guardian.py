@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 
+from devlaunch.hiding import plain_processes
 from devlaunch.process import MARK
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -36,6 +37,7 @@ class Guardian:
         self._lifeline = -1
         self._restarts = 0
         self._popen: subprocess.Popen[bytes] | None = None
+        self._stands_for_debuggee = False
 
     @classmethod
     def start(cls, run_id: str) -> Guardian:
@@ -64,6 +66,11 @@ class Guardian:
         self._children.discard(pid)
         self._tell(f"forget {pid}")
 
+    def stand_for_debuggee(self) -> None:
+        """From now on SIGTERM to the guardian means that the IDE's debugger ends its session."""
+        self._stands_for_debuggee = True
+        self._tell(f"joined {os.getpid()}")
+
     def ensure(self) -> bool:
         """At SIGCHLD: start another one if it was killed; returns whether that was so."""
         if self._popen is None or self.alive or self._restarts >= MOST_RESTARTS:
@@ -73,6 +80,8 @@ class Guardian:
         self._spawn()
         for pid in self._children:
             self._tell(f"adopt {pid}")
+        if self._stands_for_debuggee:
+            self._tell(f"joined {os.getpid()}")
         return True
 
     def close(self) -> None:
@@ -96,16 +105,17 @@ class Guardian:
         os.set_blocking(self._lifeline, False)
         options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
         try:
-            self._popen = subprocess.Popen(
-                [sys.executable, *options, "-c", _CODE, str(reader), self._run_id],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(reader,),
-                env={name: value for name, value in os.environ.items() if name != MARK},
-                cwd="/",
-                start_new_session=True,
-            )
+            with plain_processes():
+                self._popen = subprocess.Popen(
+                    [sys.executable, *options, "-c", _CODE, str(reader), self._run_id],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=(reader,),
+                    env={name: value for name, value in os.environ.items() if name != MARK},
+                    cwd="/",
+                    start_new_session=True,
+                )
         finally:
             os.close(reader)
 

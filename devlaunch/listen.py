@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from devlaunch.config import Config
-from devlaunch.errors import EX_FAILURE, DevlaunchError, UsageError
+from devlaunch.errors import EX_FAILURE, AddressInUseError, DevlaunchError, UsageError
 
 BACKLOG = 2048
 
@@ -99,23 +99,28 @@ def bind_tcp(
 
 
 def bind_debug(
-    host: str, port: int, *, allow_remote: bool, holder: Holder = listening_process
+    host: str,
+    port: int,
+    *,
+    allow_remote: bool,
+    option: str = "--debug-address",
+    holder: Holder = listening_process,
 ) -> socket.socket:
     """The debugger's listening socket, on loopback only unless `allow_remote`.
 
     Raises UsageError for a host that other machines may reach (also when only one of its addresses
     is such), else as `open_app_socket`.
     """
-    addresses = resolve(host, "--debug-address")
+    addresses = resolve(host, option)
     remote = [address for _, address in addresses if not _is_loopback(address)]
     if remote and not allow_remote:
         seen = host if host in remote else f"{host} ({remote[0]})"
         raise UsageError(
-            f"--debug-address {seen}: other machines could reach it and run any code here",
+            f"{option} {seen}: other machines could reach it and run any code here",
             hint="use 127.0.0.1 (over ssh: ssh -L 5678:127.0.0.1:5678 …), "
             "or add --allow-remote-debug",
         )
-    return _bind_addresses(addresses, host, port, "--debug-address", holder)
+    return _bind_addresses(addresses, host, port, option, holder)
 
 
 def resolve(host: str, option: str) -> list[_Address]:
@@ -180,7 +185,7 @@ def explain_bind_error(
     match error.errno:
         case errno.EADDRINUSE:
             by = holder(host, port)
-            return DevlaunchError(
+            return AddressInUseError(
                 f"{option}: {where} is in use" + (f" by {by}" if by else ""),
                 hint=_other_port(host, port, option),
                 exit_status=EX_FAILURE,

@@ -206,7 +206,7 @@ def test_detach_and_attach_again(project: Project) -> None:
     with debugged(project, HANDLER_LINE) as (launch, ide):
         visit_breakpoint(launch, ide, "v0")
         ide.request("disconnect")
-        assert ide.has_event("terminated")
+        ide.wait_event("terminated")
         ide.wait_closed()
         assert launch.get() == "v0"
         with client(launch) as again:
@@ -284,6 +284,8 @@ def test_the_end_asked_for(project: Project, command: str, paused: bool) -> None
             else:
                 ide.request("disconnect", terminateDebuggee=True)
             ide.wait_event("terminated")
+            if command == "SIGINT":
+                ide.request("disconnect")  # as most IDEs do; none has to
             ide.wait_closed()
             status = launch.wait_ended(5 + 3)
         assert status == (143 if command == "SIGTERM" else 0)

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from devlaunch.dap.debuggee import STEP_TIMEOUT, Debuggee, Phase
-from devlaunch.dap.keeper import MAX_STRANGERS, READY_TIMEOUT, Keeper
+from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
+from devlaunch.dap.keeper import ADOPTION_TIMEOUT as SESSION_TIMEOUT
+from devlaunch.dap.keeper import GOODBYE_TIMEOUT, MAX_STRANGERS, READY_TIMEOUT, Keeper
 from devlaunch.dap.messages import Outbox
 from devlaunch.dap.roster import ADOPTION_TIMEOUT, IDENTIFY_TIMEOUT, LOST_AFTER
 from devlaunch.errors import StateError
 from devlaunch.events import (
+    AdapterLost,
     BackConnected,
     ChildGone,
     ChildSpawned,
@@ -24,9 +27,12 @@ from devlaunch.events import (
     DebuggeeResumed,
     DebuggerReady,
     FrontConnected,
+    FrontJoined,
+    JoinAdapter,
     LauncherEnded,
     LogLine,
     MessageReceived,
+    NobodyAdopted,
     PeerClosed,
     ReleaseRequested,
     RestartRequested,
@@ -44,6 +50,7 @@ class World:
     """A keeper, its peers and the clock. `sent[peer]` is what the peer has not read yet."""
 
     wait_for_client: bool = False
+    identity: Identity | None = None
     now: float = 100.0
     sent: dict[int, list[dict]] = field(default_factory=dict)
     actions: list[object] = field(default_factory=list)
@@ -52,8 +59,9 @@ class World:
 
     def __post_init__(self):
         self.keeper = Keeper(
-            token=TOKEN, endpoint=("127.0.0.1", 5678), wait_for_client=self.wait_for_client
+            token=TOKEN, wait_for_client=self.wait_for_client, identity=self.identity
         )
+        self.keeper.listens_at("127.0.0.1", 5678)
 
     def do(self, event):
         for action in self.keeper.handle(event, self.now):
@@ -717,7 +725,10 @@ def test_adoption():
     assert world.read(1) == []
     world.do(PeerClosed(60))
     assert [m["event"] for m in world.read(2)] == ["continued", "thread", "terminated"]
-    assert world.closed == [60, 2] or world.closed == [2]
+    assert 2 not in world.closed
+    assert world.request(2, "disconnect")["success"]
+    assert 2 in world.closed
+    assert world.keeper.deadline is None
     assert supervised(world) == [DebuggeeResumed()]
 
 
@@ -772,8 +783,9 @@ def test_the_end_of_the_child_ends_the_sessions_of_its_processes():
     world.do(BackConnected(61))  # has not said who it is
     world.do(ChildGone(1))
     assert [m["event"] for m in world.read(2)] == ["terminated"]
-    assert set(world.closed) == {60, 61, 2}
-    assert 1 not in world.closed
+    assert set(world.closed) == {60, 61}
+    world.wait(GOODBYE_TIMEOUT)
+    assert 2 in world.closed, "it says no goodbye"
 
 
 def test_terminate_of_a_grandchild_session_ends_only_that():
@@ -797,7 +809,12 @@ def test_terminate_and_disconnect():
     assert world.actions[1:] == [StopRequested(None)]
     world.do(LauncherEnded(0))
     assert [m["event"] for m in world.read(1)] == ["exited", "terminated"]
-    assert set(world.closed) == {1, 50}
+    assert world.closed == [50]
+    assert world.keeper.expects_goodbye
+    assert world.request(1, "disconnect")["success"]
+    assert world.closed == [50, 1]
+    assert not world.keeper.expects_goodbye
+    assert not [m for m in world.read(1) if m.get("event") == "terminated"]
 
 
 def test_disconnect_with_terminate_stops_everything():
@@ -813,8 +830,9 @@ def test_exit_status(status, code):
     world.do(LauncherEnded(status))
     exited = next(m for m in world.read(1) if m.get("event") == "exited")
     assert exited["body"] == {"exitCode": code}
-    world.wait(10)
+    world.wait(GOODBYE_TIMEOUT)
     assert set(world.closed) == {1, 50}
+    assert not world.keeper.expects_goodbye
 
 
 # --- strangers ----------------------------------------------------------------------------------
@@ -1016,3 +1034,219 @@ def test_anything_that_is_dap_is_answered_exactly_once(seed):
     left = [peer for peer, _ in chaos.open_requests if peer not in chaos.world.closed]
     assert len(left) == len(set(left))
     assert not chaos.world.keeper.paused
+
+
+# --- joined to an IDE's own adapter -------------------------------------------------------------
+
+IDENTITY = Identity(pid=700, ppid=600, access_token="theirs", client_access_token="ours")
+LAUNCHED = {"subProcessId": 700, "module": "devlaunch", "connect": {"port": 1}}
+ATTACHED = {"subProcessId": 700, "connect": {"port": 1}}
+STAND_IN = {"adapterID": "debugpy"}
+IDE = {"adapterID": "debugpy", "clientID": "vscode"}
+
+
+def joined(**options) -> World:
+    """Connected to the adapter (peer 1), which has been told who we are; the child waits."""
+    world = World(identity=IDENTITY, **options)
+    world.do(FrontJoined(1, IDENTITY.pid))
+    authorize(world)
+    world.spawn()
+    assert world.connect_debuggee() == []
+    return world
+
+
+def authorize(world, peer=1, pid=IDENTITY.pid, ppid=IDENTITY.ppid):
+    answer = world.request(peer, "pydevdAuthorize", debugServerAccessToken="theirs")
+    assert answer["body"] == {"clientAccessToken": "ours"}
+    info = world.request(peer, "pydevdSystemInfo")["body"]
+    assert info["process"] == {"pid": pid, "ppid": ppid}
+
+
+def begin(world, peer=1, initialize=IDE, **attach):
+    """A session of the IDE through its adapter."""
+    world.request(peer, "pydevdAuthorize", debugServerAccessToken="theirs")
+    assert world.request(peer, "initialize", **initialize)["success"]
+    # debugpy's adapter sends `initialized` itself, when it has this answer.
+    assert world.request(peer, "attach", **attach)["success"]
+    assert world.read(peer) == []
+    world.receive(peer, type="request", command="configurationDone", arguments={})
+
+
+def test_a_joined_session_sees_all_generations():
+    world = joined()
+    begin(world, **LAUNCHED)
+    assert world.commands(50) == ["initialize", "attach", "configurationDone"]
+    world.answer_replay()
+    messages = world.read(1)
+    assert [m["body"] for m in messages if m.get("event") == "capabilities"] == [
+        {"capabilities": {"supportsRestartRequest": True}}
+    ]
+    assert [m["command"] for m in messages if m["type"] == "response"] == ["configurationDone"]
+    for generation, peer in ((2, 51), (3, 52)):
+        world.do(ChildGone(generation - 1))
+        world.spawn(generation, pid=peer)
+        assert world.connect_debuggee(peer, pid=peer)[0] == "initialize"
+        world.answer_replay(peer)
+    assert 1 not in world.closed
+    assert not [m for m in world.read(1) if m.get("event") == "terminated"]
+
+
+@pytest.mark.parametrize("shown", ["wrong", "", "thëirs", None])
+def test_an_adapter_without_the_token_is_a_stranger(shown):
+    world = World(identity=IDENTITY)
+    world.do(FrontJoined(1, IDENTITY.pid))
+    arguments = {} if shown is None else {"debugServerAccessToken": shown}
+    answer = world.request(1, "pydevdAuthorize", **arguments)
+    assert not answer["success"]
+    assert "ours" not in str(answer)
+    assert world.closed == [1]
+    assert AdapterLost(was_refused=True) in world.actions
+    assert not world.keeper.wants_debugger
+
+
+def test_an_adapter_without_tokens_of_its_own_shows_none():
+    world = World(identity=Identity(pid=1, ppid=2, client_access_token="ours"))
+    world.do(FrontJoined(1, 1))
+    body = world.request(1, "pydevdAuthorize", debugServerAccessToken=None)["body"]
+    assert body == {"clientAccessToken": "ours"}
+
+
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_a_child_that_no_ide_adopts_waits_for_a_while(for_ever):
+    world = joined(wait_for_client=for_ever)
+    world.wait(SESSION_TIMEOUT - 0.1)
+    assert world.commands(50) == []
+    world.wait(0.2)
+    assert NobodyAdopted() in world.actions
+    assert world.commands(50) == ([] if for_ever else LET_RUN)
+    assert world.keeper.wants_debugger is for_ever
+
+
+def test_an_ide_that_begins_in_time_may_take_its_time():
+    world = joined()
+    world.request(1, "initialize", **IDE)
+    world.wait(SESSION_TIMEOUT * 10)
+    assert world.commands(50) == []
+    assert NobodyAdopted() not in world.actions
+
+
+def test_the_adapter_itself_lets_a_process_run_that_no_ide_wants():
+    """`Connection.__init__` in debugpy/adapter/servers.py: "unblocking"."""
+    world = joined()
+    begin(world, initialize=STAND_IN, subProcessId=IDENTITY.pid)
+    assert world.request(1, "disconnect")["success"]
+    assert world.commands(50) == LET_RUN
+    assert world.closed == []
+    assert logs(world) == []
+    assert StopRequested(None) not in world.actions
+    # Later an IDE attaches to what devlaunch was started by.
+    world.read(1)
+    begin(world, **ATTACHED)
+    assert "configurationDone" in world.commands(50)
+
+
+@pytest.mark.parametrize(
+    ("attach", "terminates", "ends"),
+    [(LAUNCHED, False, True), (LAUNCHED, True, True), (ATTACHED, False, False),
+     (ATTACHED, True, True)],
+)  # fmt: skip
+def test_stop_on_a_joined_session(attach, terminates, ends):
+    world = joined()
+    begin(world, **attach)
+    world.answer_replay()
+    world.read(1)
+    assert world.request(1, "disconnect", terminateDebuggee=terminates)["success"]
+    assert world.read(1) == []  # `terminated` would end the connection
+    assert world.closed == []
+    assert (StopRequested(None) in world.actions) is ends
+    begin(world, **attach)
+
+
+def test_an_ide_that_gives_up_while_it_configures_does_not_hold_the_child():
+    world = joined()
+    world.request(1, "initialize", **IDE)
+    world.request(1, "attach", **ATTACHED)
+    world.request(1, "disconnect", terminateDebuggee=False)
+    assert world.commands(50) == LET_RUN
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_the_end_of_the_connection(begun):
+    world = joined()
+    if begun:
+        begin(world, **ATTACHED)
+        world.answer_replay()
+    world.do(PeerClosed(1))
+    assert AdapterLost(was_refused=not begun) in world.actions
+    assert world.commands(50) == (DETACH if begun else LET_RUN)
+    assert not world.keeper.wants_debugger
+
+
+def test_the_end_of_the_run_ends_the_joined_session():
+    world = joined()
+    begin(world, **LAUNCHED)
+    world.answer_replay()
+    world.read(1)
+    world.do(LauncherEnded(-2))
+    events = [(m["event"], m["body"]) for m in world.read(1)]
+    assert events == [("exited", {"exitCode": 130}), ("terminated", {})]
+    assert 1 in world.closed
+
+
+def test_a_process_of_the_app_joins_the_adapter_once():
+    world = joined()
+    begin(world, **LAUNCHED)
+    world.answer_replay()
+    world.connect_debuggee(peer=60, pid=42, ppid=10)
+    assert world.actions.count(JoinAdapter(42)) == 1
+    world.do(FrontJoined(2, 42))
+    authorize(world, peer=2, pid=42, ppid=IDENTITY.pid)
+    begin(world, peer=2, **LAUNCHED | {"subProcessId": 42})
+    assert world.commands(60)[0] == "initialize"
+    world.answer_replay(60)
+    world.read(2)
+    world.do(PeerClosed(60))
+    assert [m["event"] for m in world.read(2) if m["type"] == "event"][-1] == "terminated"
+    assert 2 in world.closed
+    assert 1 not in world.closed
+
+
+def test_the_connection_for_a_process_that_no_ide_wants_ends_with_it():
+    world = joined()
+    begin(world, **LAUNCHED)
+    world.answer_replay()
+    world.connect_debuggee(peer=60, pid=42, ppid=10)
+    world.do(FrontJoined(2, 42))
+    authorize(world, peer=2, pid=42, ppid=IDENTITY.pid)
+    world.wait(ADOPTION_TIMEOUT + 1)
+    assert world.commands(60) == LET_RUN
+    world.do(PeerClosed(60))
+    assert 2 in world.closed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [({"program": "a.py"}, True), ({"module": "devlaunch"}, True), ({"code": "1"}, True),
+     ({"program": ""}, False), ({"connect": {"port": 1}}, False), ({}, False)],
+)  # fmt: skip
+def test_was_launched(arguments, expected):
+    assert was_launched(arguments) is expected
+
+
+def test_a_debuggee_does_not_report_output_that_debugpys_launcher_reads():
+    output = {"redirectOutput": True, "debugOptions": ["RedirectOutput", "ShowReturnValue"]}
+    assert for_debuggee({"connect": {}, **output}) == {"connect": {}, **output}
+    assert for_debuggee({"module": "m", **output}) == {
+        "module": "m",
+        "debugOptions": ["ShowReturnValue"],
+    }
+
+
+def test_stand_in():
+    assert is_stand_in(STAND_IN)
+    assert not is_stand_in(IDE)
+
+
+def test_tokens_are_in_no_repr():
+    assert "ours" not in repr(IDENTITY)
+    assert "theirs" not in repr(IDENTITY)

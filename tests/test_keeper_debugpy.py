@@ -106,9 +106,10 @@ class Rig:
         self.generation = 0
         self.loop = Loop()
         self.sockets = DapSockets(self.loop, self._handle)
-        self.front = self.sockets.listen_front("127.0.0.1", 0)
+        self.front = self.sockets.adopt_front(socket.create_server(("127.0.0.1", 0)))
         self.back = self.sockets.listen_back()
-        self.keeper = Keeper(token=TOKEN, endpoint=self.front, wait_for_client=wait_for_client)
+        self.keeper = Keeper(token=TOKEN, wait_for_client=wait_for_client)
+        self.keeper.listens_at(*self.front)
         self.thread = threading.Thread(
             target=self.loop.run, args=(self._handle, lambda: self.keeper.deadline)
         )
@@ -484,6 +485,7 @@ def test_the_end_of_the_launcher_is_told(rig):
         rig.loop.post(LauncherEnded(-15))
         assert ide.wait_event("exited") == {"exitCode": 143}
         ide.wait_event("terminated")
+        ide.request("disconnect")
         ide.wait_closed()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from . import hide, targets
 from .control import Control, Message, start_hidden_thread
 from .modules import Modules, is_users
+from .pauses import Pauses
 from .tracebacks import Usage, describe, report_uncaught
 
 hide(__name__)
@@ -58,6 +59,7 @@ class Session:
         self._control = control
         self._start = start
         self._modules = Modules()
+        self._pauses = Pauses(lambda paused: control.send("paused", paused=paused))
         self._server: Stoppable | None = None
         self._stop_at: float | None = None
         self._cut_at: float | None = None
@@ -70,10 +72,13 @@ class Session:
         try:
             if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-            if self._start["target"]["kind"] == "app":
-                self._run_app()
+            run = self._run_app if self._start["target"]["kind"] == "app" else self._run_program
+            if (self._start["debug"] or {}).get("kind") == "pycharm":
+                from . import pycharm
+
+                pycharm.execute(run)
             else:
-                self._run_program()
+                run()
         except Usage as usage:
             self.fail(usage.fields)
             sys.exit(2)
@@ -138,10 +143,16 @@ class Session:
             self._connect(self._start["debug"])
 
     def _connect(self, request: Message) -> None:
-        from . import debugger
+        if request.get("kind") == "pycharm":
+            from . import pycharm
 
-        error = debugger.connect(request)
-        self._control.send("debugger", connected=error is None, error=error)
+            error, hint = pycharm.connect(request, self._pauses)
+        else:
+            from . import debugger
+
+            error, hint = debugger.connect(request), ""
+        more = {"hint": hint} if hint else {}
+        self._control.send("debugger", connected=error is None, error=error, **more)
 
     def _send_modules(self, *more: str) -> None:
         files = self._modules.new_files(*more)
@@ -158,6 +169,8 @@ class Session:
             self._stop(float(message["grace"]))
         elif message["type"] == "debug":
             start_hidden_thread("devlaunch-debugger", lambda: self._connect(message))
+        elif message["type"] == "release":
+            self._pauses.release()
 
     def _stop(self, grace: float) -> None:
         if self._server is None:
@@ -169,6 +182,7 @@ class Session:
     def _tick(self) -> None:
         self._send_modules()
         now = monotonic()
+        self._pauses.tick(now)
         if self._exit_at is not None and now >= self._exit_at:
             os._exit(1)
         if self._stop_at is not None and now >= self._stop_at:

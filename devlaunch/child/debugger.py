@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
 import sys
+import threading
 from _thread import get_ident
+from types import FrameType
 from typing import Any
 
 from . import hide, modules
+from .control import start_hidden_thread
 
 hide(__name__)
 
@@ -26,15 +30,47 @@ def connect(request: dict[str, Any]) -> str | None:
     """
     try:
         debugpy = _load(request.get("debugpy"))
-        debugpy.connect((request["host"], request["port"]), access_token=request["token"])
-        _end_at_once()
+        patience = _Patience(debugpy, request.get("patience"))
+        address = request["host"], request["port"]
+        parent = request.get("parent")
+        debugpy.connect(address, access_token=request["token"], parent_session_pid=parent)
+        end_at_once(sys.modules["pydevd"].get_global_debugger())
         # As debugpy's command line does: a `python -m debugpy` below is this session's.
         os.environ["DEBUGPY_RUNNING"] = "true"
-        if request.get("wait"):
+        if request.get("wait") and not patience.is_exhausted:
             debugpy.wait_for_client()
+        patience.is_over.set()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+    if patience.is_exhausted:
+        return f"no debugger answered within {request['patience']:g} s"
     return None
+
+
+class _Patience:
+    """Ends the waiting for an adapter that we do not know; the keeper always answers."""
+
+    def __init__(self, debugpy: Any, seconds: float | None) -> None:
+        self.is_exhausted = False
+        self.is_over = threading.Event()
+        self._debugpy, self._seconds = debugpy, seconds
+        if seconds is not None:
+            start_hidden_thread("devlaunch-patience", self._watch)
+
+    def _watch(self) -> None:
+        if self.is_over.wait(self._seconds):
+            return
+        self.is_exhausted = True
+        # `connect` waits in PyDB.wait_for_ready_to_run, also when it was hung up on. By then there
+        # is no other way to that PyDB any more.
+        for top in sys._current_frames().values():  # noqa: SLF001
+            frame: FrameType | None = top
+            while frame is not None:
+                if frame.f_code.co_name == "wait_for_ready_to_run":
+                    frame.f_locals["self"].ready_to_run = True
+                frame = frame.f_back
+        with contextlib.suppress(RuntimeError):  # it has not come that far
+            self._debugpy.wait_for_client.cancel()
 
 
 class _MessagesSent:
@@ -49,12 +85,11 @@ class _MessagesSent:
             writer.join(timeout)
 
 
-def _end_at_once() -> None:
+def end_at_once(pydb: Any) -> None:
     """Have pydevd's threads not wait for each other, in a circle, for 0.5 s of every ending.
 
     That is what `PyDB.dispose_and_kill_all_pydevd_threads` comes to.
     """
-    pydb = sys.modules["pydevd"].get_global_debugger()
     if hasattr(pydb, "_wait_for_threads_to_finish_called"):  # else it has changed, and is slower
         pydb._wait_for_threads_to_finish_called_event = _MessagesSent(pydb)  # noqa: SLF001
         pydb._wait_for_threads_to_finish_called = True  # noqa: SLF001

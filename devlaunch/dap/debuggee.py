@@ -99,6 +99,8 @@ class Debuggee:
     pid: int = 0
     is_child: bool = False
     """The child itself, not a process that it has started."""
+    has_joined: bool = False
+    """The IDE's own adapter was joined for it."""
     has_terminated: bool = False
     """It has said that it is about to end."""
     session: Session | None = None
@@ -139,7 +141,7 @@ class Debuggee:
         self.session = session
         self._breakpoint_ids.clear()
         self.call("initialize", session.initialize_arguments)
-        attach = session.attach_arguments.items()
+        attach = session.debuggee_arguments.items()
         self.call("attach", {k: v for k, v in attach if k not in UNUSED_ATTACH_ARGUMENTS})
         for command, arguments in session.recording.requests():
             self.call(command, arguments)

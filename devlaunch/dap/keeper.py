@@ -12,14 +12,17 @@ Sans-IO: events go into `handle`, actions come out, `deadline` says when to call
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from devlaunch.dap.debuggee import UNSUPPORTED
+from devlaunch.dap.joining import Identity
 from devlaunch.dap.messages import CAPABILITIES, Outbox, arguments_of
 from devlaunch.dap.recording import is_recorded
 from devlaunch.dap.roster import Child, Roster
 from devlaunch.dap.session import Session, SessionPhase
 from devlaunch.errors import StateError
 from devlaunch.events import (
+    AdapterLost,
     BackConnected,
     ChildGone,
     ChildSpawned,
@@ -29,9 +32,11 @@ from devlaunch.events import (
     DebuggeeResumed,
     DebuggerReady,
     FrontConnected,
+    FrontJoined,
     LauncherEnded,
     Message,
     MessageReceived,
+    NobodyAdopted,
     PeerClosed,
     ReleaseRequested,
     RestartRequested,
@@ -40,6 +45,13 @@ from devlaunch.events import (
 
 READY_TIMEOUT = 10.0
 """Seconds that a busy app's debugger may take before an attach is answered all the same."""
+
+ADOPTION_TIMEOUT = 5.0
+"""Seconds that an IDE has, from the announcement on, to begin a session for the app."""
+
+GOODBYE_TIMEOUT = 0.5
+"""Seconds for the `disconnect` by which IDEs answer `terminated`: Helix and VS Code take it ill if
+it comes to nobody, Vimspector never sends it."""
 
 MAX_STRANGERS = 16
 """Connections to the debug port that have not attached."""
@@ -51,19 +63,25 @@ CHANGING = "The app is starting or stopping; try again in a moment."
 class Keeper:
     """The state of all debug connections. `token` is what a debuggee must know to be one.
 
-    `endpoint` is the front's address, at which IDEs find the processes that the child starts. With
-    `wait_for_client` no child runs user code before the first IDE has attached.
+    With `wait_for_client` no child runs user code before the first IDE has attached. `identity` is
+    who we are for the adapter of the IDE that devlaunch runs under, if that is to be joined: then
+    the child waits for its session too, but not for ever.
     """
 
-    def __init__(self, *, token: str, endpoint: tuple[str, int], wait_for_client: bool) -> None:
+    def __init__(
+        self, *, token: str, wait_for_client: bool, identity: Identity | None = None
+    ) -> None:
+        self._identity = identity
+        self._waits_for_ever = wait_for_client
+        self._adoption_deadline: float | None = None
         self._outbox = Outbox()
         self._sessions: dict[int, Session] = {}
         self._roster = Roster(
             self._outbox,
             token=token,
-            endpoint=endpoint,
-            waits_for_client=wait_for_client,
+            waits_for_client=wait_for_client or identity is not None,
             end_session=self._say_goodbye,
+            forget_process=self._leave_adapter,
         )
         self._was_paused = False
         self._now = 0.0
@@ -86,7 +104,7 @@ class Keeper:
         match event:
             case MessageReceived(peer, message):
                 self._message_received(peer, message, now)
-            case FrontConnected() | BackConnected() | PeerClosed():
+            case FrontConnected() | FrontJoined() | BackConnected() | PeerClosed():
                 self._connection_changed(event, now)
             case (
                 ChildSpawned()
@@ -100,7 +118,7 @@ class Keeper:
                 if self._main is not None and self._main.is_configured:
                     self._main.event("output", {"category": "console", "output": text + "\n"})
             case DeadlineReached():
-                self._roster.expire(now)
+                self._expire(now)
             case _:
                 raise StateError(f"the keeper has no use for {event!r}")
         self._answer_configuration(now)
@@ -113,7 +131,18 @@ class Keeper:
     def deadline(self) -> float | None:
         """When `DeadlineReached` is due, on the clock of `now`; None: not before another event."""
         held = self._main.configuration_deadline if self._main else None
-        return min((d for d in (self._roster.deadline, held) if d is not None), default=None)
+        goodbyes = [session.goodbye_deadline for session in self._sessions.values()]
+        deadlines = (self._roster.deadline, held, self._adoption_deadline, *goodbyes)
+        return min((each for each in deadlines if each is not None), default=None)
+
+    def listens_at(self, host: str, port: int) -> None:
+        """IDEs can connect to us at this address."""
+        self._roster.endpoint = (host, port)
+
+    @property
+    def expects_goodbye(self) -> bool:
+        """Whether an IDE that was told that all is over has not said `disconnect` yet."""
+        return any(each.phase is SessionPhase.OVER for each in self._sessions.values())
 
     @property
     def wants_debugger(self) -> bool:
@@ -130,25 +159,31 @@ class Keeper:
         return self._roster.main
 
     def _connection_changed(
-        self, event: FrontConnected | BackConnected | PeerClosed, now: float
+        self, event: FrontConnected | FrontJoined | BackConnected | PeerClosed, now: float
     ) -> None:
         match event:
             case FrontConnected(peer):
                 self._outbox.open(peer)
                 self._sessions[peer] = Session(peer, self._outbox)
-                strangers = [s for s in self._sessions.values() if not s.is_attached]
+                strangers = [s for s in self._sessions.values() if not s.is_known]
                 if len(strangers) > MAX_STRANGERS:
                     self._end_session(strangers[0])
                     self._outbox.log("too many connections that never attach: closed the oldest")
+            case FrontJoined(peer, pid) if self._identity:
+                self._outbox.open(peer)
+                ours = self._identity
+                parent = ours.ppid if pid == ours.pid else ours.pid
+                identity = replace(ours, pid=pid, ppid=parent)
+                self._sessions[peer] = Session(peer, self._outbox, identity)
+                if pid == ours.pid:
+                    self._adoption_deadline = now + ADOPTION_TIMEOUT
             case BackConnected(peer):
                 self._outbox.open(peer)
                 self._roster.connected(peer, now)
             case PeerClosed(peer, reason):
                 self._outbox.forget(peer)
                 if session := self._sessions.get(peer):
-                    if reason:
-                        self._outbox.log(f"refused a connection to the debug port: {reason}")
-                    self._end_session(session)
+                    self._front_closed(session, reason)
                 else:
                     self._roster.closed(peer, reason, now)
 
@@ -186,11 +221,41 @@ class Keeper:
                     self._say_goodbye(session)
                 self._roster.close()
 
+    def _expire(self, now: float) -> None:
+        """Act on the deadlines that have passed."""
+        self._roster.expire(now)
+        for session in list(self._sessions.values()):
+            if session.goodbye_deadline is not None and session.goodbye_deadline <= now:
+                self._end_session(session)
+        if self._adoption_deadline is not None and self._adoption_deadline <= now:
+            self._stop_waiting()
+            self._outbox.add(NobodyAdopted())
+
+    def _front_closed(self, session: Session, reason: str) -> None:
+        if session.identity is None and reason:
+            self._outbox.log(f"refused a connection to the debug port: {reason}")
+        self._end_session(session)
+        if self._is_ours(session):
+            was_refused = self._adoption_deadline is not None
+            self._stop_waiting()
+            self._outbox.add(AdapterLost(was_refused))
+
+    def _stop_waiting(self) -> None:
+        """Let the child run, though no IDE has adopted it."""
+        self._adoption_deadline = None
+        if not self._waits_for_ever:
+            self._roster.waits_for_client = False
+            self._roster.settle()
+
     # --- requests of an IDE ----------------------------------------------------------------------
 
     def _on_request(self, session: Session, request: Message, now: float) -> None:
         command = request["command"]
-        if handler := self._requests.get(command):
+        if session.identity and command == "pydevdAuthorize":
+            self._authorize(session, session.identity, request)
+        elif session.identity and command == "pydevdSystemInfo":
+            session.respond(request, session.identity.system_info())
+        elif handler := self._requests.get(command):
             handler(session, request)
         elif not session.is_attached:
             session.fail(request, f"{command!r} is not possible before 'attach'.")
@@ -208,6 +273,8 @@ class Keeper:
         if session.advance("initialize"):
             session.initialize_arguments = arguments_of(request)
             session.respond(request, CAPABILITIES)
+            if self._is_ours(session):
+                self._adoption_deadline = None  # the rest is up to the IDE
         else:
             session.fail(request, "This session is initialized already.")
 
@@ -220,9 +287,11 @@ class Keeper:
 
     def _attach(self, session: Session, request: Message) -> None:
         pid = arguments_of(request).get("subProcessId")
-        if session.phase is not SessionPhase.INITIALIZED:
+        if session.is_stand_in:
+            session.begin(request)
+        elif session.phase is not SessionPhase.INITIALIZED:
             session.fail(request, "'attach' is possible once only, and after 'initialize'.")
-        elif pid is not None:
+        elif pid is not None and not self._is_ours(session):
             self._attach_to_process(session, request, pid)
         elif self._main is not None:
             other = self._main.name
@@ -248,6 +317,8 @@ class Keeper:
             return
         session.hold_configuration(request, self._now + READY_TIMEOUT)
         if session is self._main:
+            if session.identity:
+                session.event("capabilities", {"capabilities": {"supportsRestartRequest": True}})
             self._roster.waits_for_client = False
             self._outbox.log(f"{session.name} is attached")
             self._roster.announce()
@@ -285,11 +356,15 @@ class Keeper:
         is_main = session is self._main
         if terminates and not is_main:
             self._end_process(session)
-        session.event("terminated", {})
+        is_over = session.phase is SessionPhase.OVER
         session.respond(request)
+        if not session.identity and not is_over:
+            session.event("terminated", {})
         self._end_session(session)
-        if terminates and is_main:
+        if is_main and (terminates or session.ends_the_run):
             self._outbox.add(StopRequested(None))
+        elif self._is_ours(session):
+            self._stop_waiting()
 
     def _end_process(self, session: Session) -> None:
         """End the one process that a session besides the main one sees."""
@@ -298,15 +373,49 @@ class Keeper:
 
     def _say_goodbye(self, session: Session) -> None:
         """End a session because what it saw has ended."""
-        session.event("terminated", {})
-        self._end_session(session)
+        if session.identity is None and session.is_attached:
+            session.finish(self._now + GOODBYE_TIMEOUT)
+            self._retire(session)
+        else:
+            session.event("terminated", {})
+            self._outbox.close(session.peer)
+            self._end_session(session)
 
     def _end_session(self, session: Session) -> None:
         if self._sessions.pop(session.peer, None) is None:
             return
-        self._outbox.close(session.peer)
+        if self._is_ours(session) and session.is_open:
+            # The adapter keeps the connection for the next session.
+            self._sessions[session.peer] = Session(session.peer, self._outbox, session.identity)
+        else:
+            self._outbox.close(session.peer)
+        self._retire(session)
+
+    def _retire(self, session: Session) -> None:
+        """The session sees nothing any more."""
         if session is self._main:
             self._roster.main = None
             if session.is_configured:
                 self._outbox.log(f"{session.name} is detached")
         self._roster.settle()
+
+    # --- an IDE's own adapter --------------------------------------------------------------------
+
+    def _is_ours(self, session: Session) -> bool:
+        """Whether an IDE reaches the app by it through the IDE's own adapter."""
+        return session.identity is not None and session.identity == self._identity
+
+    def _authorize(self, session: Session, identity: Identity, request: Message) -> None:
+        body = identity.authorize(request)
+        if body is not None:
+            session.respond(request, body)
+        else:
+            session.fail(request, "this connection does not know the token of the run")
+            self._outbox.close(session.peer)
+            self._front_closed(session, "")
+
+    def _leave_adapter(self, pid: int) -> None:
+        """A process below the app has ended, for which the adapter was joined once more."""
+        for session in list(self._sessions.values()):
+            if session.identity and session.identity.pid == pid and not self._is_ours(session):
+                self._say_goodbye(session)

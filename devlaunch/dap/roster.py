@@ -16,7 +16,7 @@ from functools import partial
 from devlaunch.dap.debuggee import Debuggee, Phase
 from devlaunch.dap.messages import Outbox, body_of, make_request
 from devlaunch.dap.session import Session
-from devlaunch.events import ConnectDebuggee, Message
+from devlaunch.events import ConnectDebuggee, JoinAdapter, Message
 
 ADOPTION_TIMEOUT = 3.0
 """Seconds an IDE has to attach to a process that it was told of, and that waits for it."""
@@ -56,18 +56,20 @@ class Roster:
         outbox: Outbox,
         *,
         token: str,
-        endpoint: tuple[str, int],
         waits_for_client: bool,
         end_session: Callable[[Session], None],
+        forget_process: Callable[[int], None],
     ) -> None:
+        self.endpoint: tuple[str, int] | None = None
+        """At which IDEs find the processes that the child starts, when they can connect to us."""
         self.main: Session | None = None
         self.child: Child | None = None
         self.waits_for_client = waits_for_client
         """No IDE has attached yet, and the child waits for the first."""
         self._outbox = outbox
         self._token = token
-        self._endpoint = endpoint
         self._end_session = end_session
+        self._forget_process = forget_process
         self._debuggees: dict[int, Debuggee] = {}
         self._lost_deadline: float | None = None
 
@@ -236,6 +238,8 @@ class Roster:
     def _forget(self, debuggee: Debuggee) -> None:
         if self._debuggees.pop(debuggee.peer, None) is not None:
             self._outbox.close(debuggee.peer)
+            if debuggee.pid and not debuggee.is_child:
+                self._forget_process(debuggee.pid)
 
     def seen_by(self, session: Session) -> Debuggee | None:
         """The process that an IDE session is attached to at present."""
@@ -295,8 +299,13 @@ class Roster:
         session = self.main
         if session is None or session.attach_arguments.get("subProcess") is False:
             debuggee.deadline = None
-        elif session.is_configured:
-            configuration = session.grandchild_configuration(debuggee.pid, self._endpoint)
+        elif session.is_configured and session.identity:
+            # Its adapter lets no debuggee ask the IDE for anything, but it announces each itself.
+            if not debuggee.has_joined:
+                debuggee.has_joined = True
+                self._outbox.add(JoinAdapter(debuggee.pid))
+        elif session.is_configured and self.endpoint:
+            configuration = session.grandchild_configuration(debuggee.pid, self.endpoint)
             if session.initialize_arguments.get("supportsStartDebuggingRequest"):
                 arguments = {"request": "attach", "configuration": configuration}
                 session.request("startDebugging", arguments, partial(self._announced, debuggee))

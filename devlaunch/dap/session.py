@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
 from devlaunch.dap.messages import (
     Outbox,
     arguments_of,
@@ -26,6 +27,8 @@ class SessionPhase(Enum):
     ATTACHING = auto()
     """`initialized` has been sent; the attach is answered after `configurationDone`."""
     CONFIGURED = auto()
+    OVER = auto()
+    """`terminated` has been sent; the IDE may say goodbye."""
 
 
 _HANDSHAKE = {
@@ -55,12 +58,16 @@ class Session:
 
     peer: int
     outbox: Outbox
+    identity: Identity | None = None
+    """Who we are for the IDE's own adapter, when the IDE reaches us through one."""
     phase: SessionPhase = SessionPhase.CONNECTED
     initialize_arguments: Message = field(default_factory=dict)
     attach_request: Message = field(default_factory=dict)
     recording: Recording = field(default_factory=Recording)
     configuration_deadline: float | None = None
     """When `configurationDone` is answered at the latest."""
+    goodbye_deadline: float | None = None
+    """When the connection is closed after the end of the session."""
     _configuration_done: Message | None = None
     """That request, while it waits for its answer."""
     _requests: dict[int, Callable[[Message], None]] = field(default_factory=dict)
@@ -85,9 +92,29 @@ class Session:
         return arguments_of(self.attach_request)
 
     @property
+    def debuggee_arguments(self) -> Message:
+        """The same, as far as a debuggee is concerned."""
+        return for_debuggee(self.attach_arguments) if self.identity else self.attach_arguments
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether there is no IDE behind it, but its adapter only."""
+        return self.identity is not None and is_stand_in(self.initialize_arguments)
+
+    @property
+    def ends_the_run(self) -> bool:
+        """Whether its end is meant for everything that the IDE has started."""
+        return self.identity is not None and was_launched(self.attach_arguments)
+
+    @property
     def is_attached(self) -> bool:
         """Whether the IDE has attached, configured or not."""
         return self.phase in (SessionPhase.ATTACHING, SessionPhase.CONFIGURED)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether somebody has attached by it, or we have opened it."""
+        return self.is_attached or self.identity is not None
 
     @property
     def is_configured(self) -> bool:
@@ -106,7 +133,10 @@ class Session:
         """Take the attach, and tell the IDE that it may configure."""
         self.advance("attach")
         self.attach_request = attach_request
-        self.event("initialized", {})
+        if self.identity:
+            self.respond(attach_request)  # `initialized` is the adapter's to send, and after this
+        else:
+            self.event("initialized", {})
 
     def hold_configuration(self, request: Message, until: float) -> None:
         """Take `configurationDone`, to be answered when the app is as the IDE wants it."""
@@ -118,7 +148,13 @@ class Session:
         self.configuration_deadline = None
         if request is not None:
             self.respond(request)
-            self.respond(self.attach_request)
+            if not self.identity:
+                self.respond(self.attach_request)
+
+    def finish(self, until: float) -> None:
+        """Tell the IDE that the session is over; it has some time to say `disconnect`."""
+        self.phase, self.goodbye_deadline = SessionPhase.OVER, until
+        self.event("terminated", {})
 
     def respond(self, request: Message, body: Message | None = None) -> None:
         """Answer a request of the IDE: success."""

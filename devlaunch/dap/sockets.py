@@ -23,6 +23,7 @@ from devlaunch.events import (
     BackConnected,
     ClosePeer,
     FrontConnected,
+    FrontJoined,
     MessageReceived,
     PeerClosed,
     SendMessage,
@@ -33,9 +34,8 @@ MAX_UNREAD = 64 * 1024 * 1024
 """Bytes that wait for a peer to read them; one that lets more pile up is dropped."""
 
 _READ_SIZE = 256 * 1024
+_TCP = (socket.AF_INET, socket.AF_INET6)
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
-# Windows' SO_REUSEADDR would let two processes listen on the port.
-_REUSE: int = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,23 +66,23 @@ class DapSockets:
         self._peers: dict[int, _Peer] = {}
         self._numbers = itertools.count(1)
 
-    def listen_front(self, host: str, port: int) -> tuple[str, int]:
-        """Listen for IDEs; port 0 is any free one. Returns the address; raises OSError."""
-        return self._listen(host, port, FrontConnected)
-
     def adopt_front(self, listener: socket.socket) -> tuple[str, int]:
         """Accept IDEs on a socket that listens already. Returns its address."""
         return self._adopt(listener, FrontConnected)
 
     def listen_back(self) -> tuple[str, int]:
         """Listen for debuggees on this machine. Returns the address; raises OSError."""
-        return self._listen("127.0.0.1", 0, BackConnected)
+        return self._adopt(socket.create_server(("127.0.0.1", 0), backlog=32), BackConnected)
 
     def add_front(self, sock: socket.socket) -> int:
         """Take a connected socket for one of an IDE. Returns its number, as in events."""
-        number = self._add(sock)
+        number = self.add(sock)
         self._deliver(FrontConnected(number))
         return number
+
+    def join_front(self, sock: socket.socket, pid: int) -> None:
+        """Take a connection of ours to an IDE's adapter, as the debuggee `pid`."""
+        self._deliver(FrontJoined(self.add(sock), pid))
 
     def perform(self, action: SendMessage | ClosePeer) -> None:
         """Carry out an action of the keeper."""
@@ -130,22 +130,6 @@ class DapSockets:
 
     # --- accepting -------------------------------------------------------------------------------
 
-    def _listen(
-        self, host: str, port: int, connected: type[FrontConnected | BackConnected]
-    ) -> tuple[str, int]:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, _REUSE, 1)
-            listener.bind(address)
-            listener.listen(32)
-        except OSError:
-            listener.close()
-            raise
-        return self._adopt(listener, connected)
-
     def _adopt(
         self, listener: socket.socket, connected: type[FrontConnected | BackConnected]
     ) -> tuple[str, int]:
@@ -162,12 +146,14 @@ class DapSockets:
             sock, _ = listener.accept()
         except OSError:
             return  # it has gone again, or there are no descriptors left for it
-        number = self._add(sock)
+        number = self.add(sock)
         self._deliver(connected(number))
 
-    def _add(self, sock: socket.socket) -> int:
+    def add(self, sock: socket.socket) -> int:
+        """Take a connected socket, and deliver its messages and its end. Returns its number."""
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family in _TCP:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = _Peer(next(self._numbers), sock)
         self._peers[peer.number] = peer
         self._watch(peer)
@@ -185,7 +171,7 @@ class DapSockets:
     def _read(self, peer: _Peer) -> None:
         try:
             data = peer.sock.recv(_READ_SIZE)
-            if _QUICKACK is not None:
+            if _QUICKACK is not None and peer.sock.family in _TCP:
                 peer.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         except BlockingIOError:
             return

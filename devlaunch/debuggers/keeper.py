@@ -1,80 +1,151 @@
-"""The keeper at work: its sockets, and where children connect their debuggers."""
+"""The keeper at work: its sockets, where children connect their debuggers, and where IDEs do.
+
+An IDE comes to the address that is listened on; or, when devlaunch runs under an IDE's debugpy, we
+go to the IDE's own adapter and are a debuggee there for the whole run (`dap.joining`).
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+import socket
 import time
+from dataclasses import dataclass, field
 
 from devlaunch.config import Config
 from devlaunch.control import Message
+from devlaunch.core.detection import Detection
+from devlaunch.dap.joining import Identity
 from devlaunch.dap.keeper import Keeper
 from devlaunch.dap.sockets import DapSockets
-from devlaunch.debuggers.vscode import VARIABLE, EndpointsFile
+from devlaunch.errors import DevlaunchError
 from devlaunch.events import (
+    AdapterLost,
     ChildSpawned,
     ClosePeer,
     ConnectDebuggee,
     DeadlineReached,
+    JoinAdapter,
     LauncherEnded,
     LogLine,
+    NobodyAdopted,
+    RestartRequested,
     SendMessage,
     TellChild,
 )
+from devlaunch.guardian import Guardian
 from devlaunch.listen import bind_debug, format_address
 from devlaunch.loop import Loop
+
+CONNECT_TIMEOUT = 2.0
+"""Seconds for a connection to an adapter, which is on this machine."""
+
+PATIENCE = 10.0
+"""Seconds that a child which was attached directly waits for its IDE."""
+
+_NO_PROCESS = 2**31 - 1
+"""A process id that no process has, for Windows, where there is no guardian."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """The adapter of the IDE that devlaunch runs under: where debuggees connect, and as whom."""
+
+    host: str
+    port: int
+    identity: Identity = field(repr=False)
+
+    @classmethod
+    def of(cls, detection: Detection, guardian: Guardian) -> Adapter:
+        """The detected one.
+
+        When an IDE ends what it launched, its adapter sends SIGTERM to the processes of all
+        debuggees, so that the one whose id we give has to be ours, and has to know.
+        """
+        guardian.stand_for_debuggee()
+        identity = Identity(
+            pid=guardian.pid or _NO_PROCESS,
+            ppid=os.getpid(),
+            access_token=detection.access_token,
+            client_access_token=detection.client_access_token,
+        )
+        return cls(detection.host, detection.port, identity)
+
+    def connect(self) -> socket.socket:
+        """A connection to it. Raises OSError."""
+        return socket.create_connection((self.host, self.port), CONNECT_TIMEOUT)
+
+    def direct(self, debugpy_dir: str | None) -> Message:
+        """What to tell a child that is to connect to it by itself, as debugpy's own would."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "token": self.identity.client_access_token,
+            "debugpy": debugpy_dir,
+            "parent": self.identity.ppid,
+            "wait": True,
+            "patience": PATIENCE,
+        }
 
 
 class KeeperDebugging:
     """`Debugging` by a keeper: carries its actions out, posts the rest to the loop.
 
-    Raises DevlaunchError when the debug address cannot be had.
+    With `adapter` it joins that one; else it listens, and raises DevlaunchError when the debug
+    address cannot be had.
     """
 
-    def __init__(self, config: Config, loop: Loop, debugpy_dir: str | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        loop: Loop,
+        debugpy_dir: str | None,
+        adapter: Adapter | None = None,
+    ) -> None:
+        self._config = config
         self._loop = loop
+        self._adapter = adapter
+        self._debugpy_dir = debugpy_dir
+        self._direct: Message | None = None
+        """How children connect when the adapter does not let us join it."""
         self._sockets = DapSockets(loop, self.tell)
-        host, port = config.debug_address
-        listener = bind_debug(host, port, allow_remote=config.allow_remote_debug)
-        host, port = self._sockets.adopt_front(listener)
-        self.rows = [("debug", format_address(host, port), "attach a DAP client")]
-        back_host, back_port = self._sockets.listen_back()
         token = secrets.token_hex(32)
-        # The token goes over the control channel only: arguments and environments can be read.
-        self._address = {
-            "host": back_host,
-            "port": back_port,
-            "token": token,
-            "debugpy": debugpy_dir,
-        }
         self._keeper = Keeper(
-            token=token, endpoint=(host, port), wait_for_client=config.wait_for_client
+            token=token,
+            wait_for_client=config.wait_for_client,
+            identity=adapter.identity if adapter else None,
         )
+        host, port = self._sockets.listen_back()
+        # The token goes over the control channel only: arguments and environments can be read.
+        self._address = {"host": host, "port": port, "token": token, "debugpy": debugpy_dir}
         self._spawned_with_debugger = False
-        path = os.environ.get(VARIABLE)
-        self._endpoints = EndpointsFile(path, host, port, time.monotonic()) if path else None
+        self._is_closing = False
+        self.endpoint = ("", 0)
+        """Where it listens for IDEs, if it does."""
+        if adapter:
+            self.rows = [("debug", "in the editor's debug session", "")]
+            self._join(adapter.identity.pid)
+        else:
+            address = self._listen(*config.debug_address)
+            self.rows = [("debug", address, "attach a DAP client")]
 
     @property
     def deadline(self) -> float | None:
         """When to call `due`."""
-        owners = (self._keeper, self._endpoints)
-        due = [owner.deadline for owner in owners if owner and owner.deadline is not None]
-        return min(due, default=None)
+        return self._keeper.deadline
 
     def due(self, now: float) -> None:
-        """Do what its time has come for."""
-        if self._endpoints and (error := self._endpoints.due(now)):
-            self._loop.post(LogLine(error, verbose=True))
+        """Hand in the keeper's deadline if it has passed."""
         deadline = self._keeper.deadline
         if deadline is not None and deadline <= now:
             self.tell(DeadlineReached())
 
     def start_message(self) -> Message | None:
         """What a child that is started now has to be told; None when no debugger is wanted."""
-        self._spawned_with_debugger = self._keeper.wants_debugger
-        if not self._spawned_with_debugger:
-            return None
-        return {**self._address, "wait": True}
+        self._spawned_with_debugger = self._keeper.wants_debugger and not self._direct
+        if self._spawned_with_debugger:
+            return {**self._address, "wait": True}
+        return self._direct
 
     def spawned(self, generation: int, pid: int) -> None:
         """The child that was given the last `start_message` has been started."""
@@ -87,14 +158,80 @@ class KeeperDebugging:
                 case SendMessage() | ClosePeer():
                     self._sockets.perform(action)
                 case ConnectDebuggee(generation):
-                    message = {"type": "debug", **self._address}
-                    self._loop.post(TellChild(generation, message))
+                    self._connect(generation)
+                case JoinAdapter(pid):
+                    self._join(pid)
+                case NobodyAdopted():
+                    self._listen_besides()
+                case AdapterLost(was_refused):
+                    self._adapter_lost(was_refused=was_refused)
                 case _:
                     self._loop.post(action)
+        if self._is_closing and not self._keeper.expects_goodbye:
+            self._loop.stop()
 
     def close(self, status: int) -> None:
         """Tell the IDE that it is over (`status` as in Popen.returncode), and close everything."""
-        if self._endpoints:
-            self._endpoints.remove()
+        self._is_closing = True
         self.tell(LauncherEnded(status))
+        if self._keeper.expects_goodbye:
+            self._loop.run(lambda _: self.due(time.monotonic()), lambda: self._keeper.deadline)
         self._sockets.close()
+
+    def _connect(self, generation: int) -> None:
+        """Have the running child connect its debugger."""
+        self._loop.post(TellChild(generation, {"type": "debug", **self._address}))
+
+    # --- ways for an IDE ------------------------------------------------------------------------
+
+    def _listen(self, host: str, port: int) -> str:
+        allow_remote = self._config.allow_remote_debug
+        listener = bind_debug(host, port, allow_remote=allow_remote)
+        self.endpoint = self._sockets.adopt_front(listener)
+        self._keeper.listens_at(*self.endpoint)
+        return format_address(*self.endpoint)
+
+    def _listen_besides(self) -> None:
+        """The IDE that we have joined does not open a session: let it attach by another way."""
+        host, port = self._config.debug_address
+        try:
+            address = self._listen(host, port)
+        except DevlaunchError:
+            try:
+                address = self._listen(host, 0)
+            except DevlaunchError as error:
+                self._log(f"nobody can attach to the app: {error.message}")
+                return
+        self._log(
+            "the editor opens no debug session for the app, which runs without; "
+            f"to debug it, attach to {address}"
+        )
+
+    def _join(self, pid: int) -> None:
+        assert self._adapter is not None
+        try:
+            sock = self._adapter.connect()
+        except OSError as error:
+            if pid == self._adapter.identity.pid:
+                self._attach_directly(error.strerror or str(error))
+            return
+        self._sockets.join_front(sock, pid)
+
+    def _adapter_lost(self, *, was_refused: bool) -> None:
+        if was_refused:
+            self._attach_directly("it closed the connection")
+            if self._spawned_with_debugger:
+                self._loop.post(RestartRequested())  # the child waits for a session in vain
+        else:
+            self._log("the editor's debug session has ended: the app runs on without a debugger")
+
+    def _attach_directly(self, reason: str) -> None:
+        if self._adapter is not None:
+            self._direct = self._adapter.direct(self._debugpy_dir)
+        self._log(
+            f"could not join the editor's debug adapter ({reason}): "
+            "each restart of the app opens a debug session of its own"
+        )
+
+    def _log(self, text: str) -> None:
+        self._loop.post(LogLine(text))

@@ -33,15 +33,24 @@ class RequestFailed(AssertionError):
 class DapClient:
     """One DAP connection as an IDE would hold it. Timeouts are seconds and raise AssertionError."""
 
-    def __init__(self, host: str, port: int, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        host: str = "",
+        port: int = 0,
+        timeout: float = 10.0,
+        *,
+        sock: socket.socket | None = None,
+    ) -> None:
         self.timeout = timeout
         self.messages: list[Body] = []
         self.closed = False
         """The other side has closed the connection."""
-        self.reverse: Callable[[Body], bool] = lambda request: True
-        """Decides about requests from the adapter (`startDebugging`): whether they succeed."""
-        self.sock = socket.create_connection((host, port), timeout)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.reverse: Callable[[Body], bool | Body] = lambda request: True
+        """Answers requests from the adapter (`startDebugging`): whether they succeed, or a body."""
+        self.sock = sock or socket.create_connection((host, port), timeout)
+        self._is_tcp = self.sock.family != socket.AF_UNIX
+        if self._is_tcp:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._seq = itertools.count(1)
         self._buffer = b""
         self._responses: dict[int, Body] = {}
@@ -59,7 +68,7 @@ class DapClient:
 
     # --- requests and events ---------------------------------------------------------------------
 
-    def send_request(self, command: str, **arguments: Any) -> int:
+    def send_request(self, command: str, /, **arguments: Any) -> int:
         """Send a request and return its seq, for `wait_response`."""
         seq = next(self._seq)
         message = {"seq": seq, "type": "request", "command": command, "arguments": arguments}
@@ -102,6 +111,12 @@ class DapClient:
         """The bodies of all events `name` received so far."""
         return [m.get("body") or {} for m in self.messages if m.get("event") == name]
 
+    def wait_until(
+        self, done: Callable[[], object], what: str, timeout: float | None = None
+    ) -> None:
+        """Read until `done()`."""
+        self._read_until(lambda: bool(done()), timeout, what)
+
     def drain(self, seconds: float = 0.0) -> None:
         """Read what arrives within `seconds`; the way to show that something does *not* come."""
         try:
@@ -124,6 +139,28 @@ class DapClient:
 
         Returns the capabilities. Raises RequestFailed when the attach is refused.
         """
+        return self._start("attach", breakpoints, functions, exceptions, initialize, arguments)
+
+    def launch(
+        self,
+        *,
+        breakpoints: dict[str, Iterable[int | Body]] | None = None,
+        exceptions: Iterable[str] = (),
+        initialize: Body | None = None,
+        **arguments: Any,
+    ) -> Body:
+        """As `attach`, by `launch`."""
+        return self._start("launch", breakpoints, (), exceptions, initialize, arguments)
+
+    def _start(
+        self,
+        command: str,
+        breakpoints: dict[str, Iterable[int | Body]] | None,
+        functions: Iterable[str | Body],
+        exceptions: Iterable[str],
+        initialize: Body | None,
+        arguments: Body,
+    ) -> Body:
         capabilities = self.request(
             "initialize",
             **{
@@ -137,7 +174,7 @@ class DapClient:
                 **(initialize or {}),
             },
         )
-        attach = self.send_request("attach", **arguments)
+        attach = self.send_request(command, **arguments)
         self._read_until(
             lambda: attach in self._responses or self.has_event("initialized"), None, "initialized"
         )
@@ -236,7 +273,7 @@ class DapClient:
         if not data:
             self.closed = True
             return
-        if hasattr(socket, "TCP_QUICKACK"):
+        if self._is_tcp and hasattr(socket, "TCP_QUICKACK"):
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
@@ -253,12 +290,12 @@ class DapClient:
             assert message["request_seq"] not in self._responses, f"answered twice: {message}"
             self._responses[message["request_seq"]] = message
         elif message["type"] == "request":
-            self._send(
-                {
-                    "seq": next(self._seq),
-                    "type": "response",
-                    "request_seq": message["seq"],
-                    "command": message["command"],
-                    "success": self.reverse(message),
-                }
-            )
+            answer = self.reverse(message)
+            response = {
+                "seq": next(self._seq),
+                "type": "response",
+                "request_seq": message["seq"],
+                "command": message["command"],
+                "success": answer is not False,
+            }
+            self._send({**response, "body": answer} if isinstance(answer, dict) else response)
