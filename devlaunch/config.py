@@ -75,6 +75,8 @@ class Config:
     debug_address: tuple[str, int] = ("127.0.0.1", 5678)
     allow_remote_debug: bool = False
     wait_for_client: bool = False
+    pycharm_server: tuple[str, int] | None = None
+    """Where PyCharm's "Python Debug Server" listens."""
     host: str = "127.0.0.1"
     port: int = 8000
     uds: str | None = None

@@ -10,7 +10,7 @@ from typing import Any
 from devlaunch import process
 from devlaunch.config import Config
 from devlaunch.control import ControlChannel, Message
-from devlaunch.events import ChildFailed, ChildServing, Failure
+from devlaunch.events import ChildFailed, ChildServing, DebuggeePaused, DebuggeeResumed, Failure
 from devlaunch.loop import Loop
 
 CHILD_MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
@@ -115,6 +115,8 @@ def to_event(generation: int, message: Message) -> object | None:
             return ChildServing(generation)
         case "failed":
             return ChildFailed(generation, _failure(message))
+        case "paused":
+            return DebuggeePaused() if message.get("paused") else DebuggeeResumed()
         case _:
             return None
 

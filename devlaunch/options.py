@@ -27,7 +27,7 @@ from devlaunch.values import (
 )
 
 PREFIX = "DEVLAUNCH_"
-INTERNAL_VARIABLES = frozenset({"DEVLAUNCH_RUN"})
+INTERNAL_VARIABLES = frozenset({"DEVLAUNCH_RUN", "DEVLAUNCH_ADAPTER"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,10 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "wait-for-client", to_bool, "Run nothing of the app before a debugger has attached.",
         DEBUGGING, needs="debug-attach",
+    ),
+    Option(
+        "pycharm-server", to_address, 'Where PyCharm\'s "Python Debug Server" listens.',
+        DEBUGGING, "HOST:PORT", rivals=("debug-attach",),
     ),
     Option(
         "while-paused", to_choice(WhilePaused), "wait or restart: a save at a breakpoint [wait].",

@@ -54,6 +54,16 @@ def environment(version: str) -> Path:
     return prefix.with_name(f"{prefix.name}-{version}")
 
 
+OLDEST_PYDEVD = "193.7288.30"
+"""PyCharm 2019.3's, the oldest whose code CPython 3.11 accepts and that was seen to work there."""
+
+
+def oldest_pydevd() -> Path | None:
+    """`pydevd.py` of PyCharm 2019.3, in a directory of its own beside this environment."""
+    file = Path(sys.prefix).with_name(f"{Path(sys.prefix).name}-pydevd") / "pydevd.py"
+    return file if file.exists() else None
+
+
 def launchers() -> list[object]:
     """The Pythons that can run devlaunch itself, as pytest parameters: this one, then others."""
     others = [
@@ -66,6 +76,12 @@ def launchers() -> list[object]:
 
 def prepare() -> None:
     """Make an environment with devlaunch for each other supported version found here."""
+    if oldest_pydevd() is None:
+        prefix = Path(sys.prefix)
+        options = ["--quiet", "--disable-pip-version-check", "--no-deps"]
+        target = str(prefix.with_name(f"{prefix.name}-pydevd"))
+        pip = [sys.executable, "-m", "pip", "install", *options, "--target", target]
+        subprocess.run([*pip, f"pydevd-pycharm=={OLDEST_PYDEVD}"], check=True)
     project = Path(__file__).parents[2]
     for version, base in interpreters().items():
         directory = environment(version)

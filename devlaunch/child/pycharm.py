@@ -1,0 +1,185 @@
+"""Brings this process under PyCharm's own debugger, as `pydevd` does for sub-processes.
+
+In process, and not by a rewritten command line: the same works for every version of pydevd and
+every way to start the app, the child may be spawned long before it is told to run, and a debugger
+that cannot be had leaves an app that runs without one. What is done is what `pydevd.main` and
+`PyDB.run` do, since `settrace` waits for the IDE without a limit, and on CPython 3.13 has a native
+helper print an error.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import select
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec, PathFinder
+from time import monotonic, sleep
+from typing import Any
+
+from . import hide, modules, rename
+from .debugger import end_at_once
+from .pauses import Pauses
+
+hide(__name__)
+
+_DISPATCH = "99"
+"""The command with which the IDE answers a dispatch connection: its payload is a port."""
+
+
+_SILENT = "PyCharm does not answer"
+
+_NOT_INSTALLED = """\
+install it for the app: {python} -m pip install pydevd-pycharm~=BUILD
+BUILD is the IDE's (Help | About): the two have to fit"""
+
+_NO_SERVER = 'start the IDE\'s "Python Debug Server"; the app runs on without it'
+
+_NO_MORE = """\
+PyCharm takes one process only in this session. Turn on "Attach to subprocess automatically while
+debugging" (Settings | Build, Execution, Deployment | Python Debugger) and debug again, or attach
+to the address below by "Attach to DAP" (2025.3 or newer)"""
+
+
+def connect(request: dict[str, Any], pauses: Pauses) -> tuple[str | None, str]:
+    """Have the IDE debug this process; returns what went wrong, if anything, and what helps.
+
+    `setup` is the `SetupHolder.setup` of the launcher's pydevd, which lives in `directory`; without
+    it the IDE is a "Python Debug Server". `timeout` is how many seconds the IDE has to answer and
+    to say that the program may run. Called in the main thread, before user code.
+    """
+    try:
+        _connect(request, monotonic() + request["timeout"], pauses)
+    except ModuleNotFoundError as error:
+        return f"No module named {error.name!r}", _NOT_INSTALLED.format(python=sys.executable)
+    except (OSError, EOFError) as error:
+        hint = _NO_MORE if "setup" in request else _NO_SERVER
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return f"{request['host']}:{request['port']}: {reason}", hint
+    except Exception as error:
+        return f"{type(error).__name__}: {error}", ""
+    return None, ""
+
+
+def execute(function: Callable[[], None]) -> None:
+    """Call what runs user code, so that pydevd knows an exception that leaves it as uncaught."""
+    _exec(function)
+
+
+def _exec(function: Callable[[], None]) -> None:
+    function()
+
+
+rename(_exec.__code__, "pydevd.py")  # pydevd looks for a frame of this name and file
+
+
+def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
+    host, port = request["host"], request["port"]
+    if "setup" in request:
+        setup = dict(request["setup"])
+        # First, so that nothing of pydevd is loaded when another debugger has to take its place.
+        sock = _answered(host, port, deadline, dispatches=bool(setup.get("multiproc")))
+        sys.meta_path.insert(0, _Finder(request["directory"]))
+    else:
+        setup = {"client": host, "server": False, "port": port, "multiprocess": True}
+        importlib.import_module("pydevd_pycharm")
+        sock = _answered(host, port, deadline)
+    pydevd: Any = importlib.import_module("pydevd")
+    modules.libraries.append(os.path.dirname(os.path.abspath(str(pydevd.__file__))) + os.sep)
+    _hide_frames()
+    pydevd.SetupHolder.setup = setup
+    pydevd.pydevd_vm_type.setup_type()
+    debugger = pydevd.PyDB()
+    debugger.initialize_network(sock)
+    pydevd.connected = True
+    end_at_once(debugger)
+    pauses.watch(debugger)
+    if "setup" not in request:  # the IDE did not start us: it has no console with our output
+        debugger.enable_output_redirection(True, True)
+    _patch(pydevd, debugger, setup)
+    while not debugger.ready_to_run:
+        if debugger.pydb_disposed or monotonic() > deadline:
+            pydevd.stoptrace()
+            raise EOFError(_SILENT)
+        sleep(0.01)
+    _trace(debugger)
+    atexit.register(pydevd.stoptrace)
+
+
+def _patch(pydevd: Any, debugger: Any, setup: dict[str, Any]) -> None:
+    """Follow the processes of the app, and what else the options ask for."""
+    monkey = importlib.import_module("_pydev_bundle.pydev_monkey")
+    if setup.get("multiproc") or setup.get("multiprocess"):
+        monkey.patch_new_process_functions()
+    else:
+        monkey.patch_new_process_functions_with_warning()
+    pydevd.patch_stdin(debugger)
+    pydevd.apply_debugger_options(setup)
+
+
+def _trace(debugger: Any) -> None:
+    """As `PyDB.run` does right before the program; the breakpoints are known now."""
+    constants = importlib.import_module("_pydevd_bundle.pydevd_constants")
+    debugger.prepare_to_run()
+    thread = threading.current_thread()
+    debugger.notify_thread_created(constants.get_current_thread_id(thread), thread)
+    debugger.enable_tracing()
+    try:
+        asyncio_provider = importlib.import_module("_pydevd_bundle.pydevd_asyncio_provider")
+    except ImportError:  # of the years before it
+        return
+    apply = asyncio_provider.get_apply()
+    if apply is not None:
+        apply()
+
+
+def _hide_frames() -> None:
+    """Have pydevd show no frame of ours: it knows its own files by their base names."""
+    files = importlib.import_module("_pydevd_bundle.pydevd_dont_trace_files")
+    here = os.path.dirname(os.path.abspath(__file__))
+    for directory, _, names in os.walk(here):
+        package = os.path.relpath(directory, os.path.dirname(here)).split(os.sep)
+        for name in names:
+            parts = [__package__, *package[1:], name.removesuffix(".py")]
+            dotted = ".".join(parts).removesuffix(".__init__")
+            files.DONT_TRACE[f"<frozen {dotted}>"] = files.PYDEV_FILE
+
+
+def _answered(host: str, port: int, deadline: float, *, dispatches: bool = False) -> socket.socket:
+    """A connection on which the IDE has said something: its handshake comes unasked.
+
+    With `dispatches` the first connection only brings the port for the second. pydevd itself waits
+    for both without a limit.
+    """
+    sock = socket.create_connection((host, port), max(0.1, deadline - monotonic()))
+    try:
+        if not select.select([sock], [], [], max(0.1, deadline - monotonic()))[0]:
+            raise EOFError(_SILENT)
+        if not dispatches:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            return sock
+        answer = sock.makefile("r").readline().split()
+    except BaseException:
+        sock.close()
+        raise
+    sock.close()
+    if len(answer) != 3 or answer[0] != _DISPATCH:
+        raise EOFError(_SILENT)
+    return _answered(host, int(answer[2]), deadline)
+
+
+class _Finder:
+    """Finds pydevd's modules in its directory, so that nothing beside it becomes importable."""
+
+    def __init__(self, directory: str) -> None:
+        self._path = [directory]
+
+    def find_spec(self, name: str, path: object = None, _: object = None) -> ModuleSpec | None:
+        """For top-level names that begin as pydevd's do."""
+        if path is None and name.startswith(("pydev", "_pydev")):
+            return PathFinder.find_spec(name, self._path)
+        return None
