@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -125,18 +126,25 @@ def _is_bare_ip6(value: object) -> bool:
     )
 
 
-def to_choice(kind: type[StrEnum]) -> Convert:
-    """One of an enumeration's values."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A converter to one of an enumeration's values."""
 
-    def convert(value: object) -> StrEnum:
+    kind: type[StrEnum]
+
+    def __call__(self, value: object) -> StrEnum:
+        """The value of that name."""
         try:
-            return kind(to_text(value))
+            return self.kind(to_text(value))
         except ValueError:
-            close = nearest(str(value), kind, cutoff=0.3)
+            close = nearest(str(value), self.kind, cutoff=0.3)
             hint = f"did you mean {close}?" if close else ""
-            raise BadValue(listed(kind), hint=hint) from None
+            raise BadValue(listed(self.kind), hint=hint) from None
 
-    return convert
+
+def to_choice(kind: type[StrEnum]) -> Choice:
+    """One of an enumeration's values."""
+    return Choice(kind)
 
 
 def to_pattern(value: object) -> str:

@@ -1,0 +1,333 @@
+"""The adapter at work: editors on the one side, launchers and their keepers on the other.
+
+Each connection of an editor is a session of its own, several at a time: editors open another one
+for each process that the app starts (`startDebugging`), and some reuse the address of the first.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from dataclasses import dataclass
+
+from devlaunch.adapter.attributes import keeper_arguments
+from devlaunch.adapter.link import HELLO, Invitation, readable
+from devlaunch.adapter.plan import attach_address, make_plan
+from devlaunch.adapter.starting import LauncherEnded, Run
+from devlaunch.adapter.stdio import Stdio
+from devlaunch.dap.exchange import (
+    Connect,
+    EditorGone,
+    EditorSaid,
+    EndSession,
+    KeeperConnected,
+    KeeperGone,
+    KeeperSaid,
+    LeaveKeeper,
+    Start,
+    StartFailed,
+    TellEditor,
+    TellKeeper,
+)
+from devlaunch.dap.framing import encode
+from devlaunch.dap.messages import body_of
+from devlaunch.dap.proxy import Proxy
+from devlaunch.dap.sockets import DapSockets
+from devlaunch.errors import DevlaunchError, UsageError
+from devlaunch.events import (
+    BackConnected,
+    DeadlineReached,
+    FrontConnected,
+    Message,
+    MessageReceived,
+    PeerClosed,
+    SignalReceived,
+)
+from devlaunch.listen import format_address
+from devlaunch.loop import Loop
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds for a keeper to accept a connection."""
+
+MAX_STRANGERS = 16
+"""Connections to the launchers' port that have not shown a secret."""
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """Posted to the loop: how a connection to a keeper came out."""
+
+    session: _Session
+    result: socket.socket | str
+
+
+class Adapter:
+    """All sessions of one `devlaunch adapter`. `run` returns when the last one is over."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.sockets = DapSockets(loop, self._deliver)
+        self.back = self.sockets.listen_back()
+        self._sessions: dict[int, _Session] = {}
+        self._keepers: dict[int, _Session] = {}
+        self._strangers: list[int] = []
+        self._awaited: dict[str, tuple[_Session, Run]] = {}
+        self._runs: list[Run] = []
+        self._is_ending = False
+
+    def serve(self, sock: socket.socket) -> None:
+        """Serve one editor on a connected socket, and end with it."""
+        self._is_ending = True
+        self._open(self.sockets.add(sock))
+
+    def listen(self, listener: socket.socket) -> None:
+        """Serve every editor that connects, until a signal comes."""
+        self.sockets.adopt_front(listener)
+
+    def run(self) -> None:
+        """Run until all is over. Only in the main thread."""
+        self.loop.catch_signals(getattr(signal, s) for s in SIGNALS if hasattr(signal, s))
+        self.loop.run(self._handle, self._deadline)
+        self.sockets.close()
+
+    # --- sessions and their keepers -------------------------------------------------------------
+
+    def start(self, session: _Session, run: Run, invitation: Invitation) -> None:
+        """Start a launcher for a session. Raises OSError."""
+        self._runs.append(run)
+        self._awaited[invitation.secret] = (session, run)
+        run.start(invitation)
+
+    def connect(self, session: _Session, address: tuple[str, int]) -> None:
+        """Connect to a keeper; in a thread, since that can take its time."""
+
+        def reach() -> None:
+            result: socket.socket | str
+            try:
+                result = socket.create_connection(address, CONNECT_TIMEOUT)
+            except OSError as error:
+                result = (error.strerror or str(error)).lower()
+            self.loop.post(_Reached(session, result))
+
+        threading.Thread(target=reach, daemon=True).start()
+
+    def adopt_keeper(self, session: _Session, peer: int) -> None:
+        """From now on this connection is that of the session's keeper."""
+        self._keepers[peer] = session
+        session.keeper = peer
+
+    def forget_keeper(self, session: _Session) -> None:
+        """Nobody waits for this session's launcher, or listens to its keeper, any more."""
+        for secret, (owner, _) in list(self._awaited.items()):
+            if owner is session:
+                del self._awaited[secret]
+        peer, session.keeper = session.keeper, None
+        if peer is not None:
+            self._keepers.pop(peer, None)
+            self.sockets.close_peer(peer)
+
+    def close(self, session: _Session) -> None:
+        """The session is over."""
+        if self._sessions.pop(session.peer, None) is not None:
+            self.sockets.close_peer(session.peer)
+
+    # --- what happened --------------------------------------------------------------------------
+
+    def _open(self, peer: int) -> None:
+        self._sessions[peer] = _Session(self, peer)
+
+    def _deliver(self, event: object) -> None:
+        match event:
+            case FrontConnected(peer):
+                self._open(peer)
+            case BackConnected(peer):
+                self._strangers.append(peer)
+                if len(self._strangers) > MAX_STRANGERS:
+                    self.sockets.close_peer(self._strangers.pop(0))
+            case MessageReceived(peer, message):
+                self._received(peer, message)
+            case PeerClosed(peer):
+                self._closed(peer)
+
+    def _received(self, peer: int, message: Message) -> None:
+        if session := self._sessions.get(peer):
+            session.tell(EditorSaid(message))
+        elif session := self._keepers.get(peer):
+            session.drain()
+            session.tell(KeeperSaid(message))
+        elif peer in self._strangers:
+            self._strangers.remove(peer)
+            self._meet(peer, message)
+
+    def _meet(self, peer: int, message: Message) -> None:
+        body = body_of(message)
+        seen = str(body.get("secret")).encode("utf-8", "replace")
+        for secret, (session, run) in self._awaited.items():
+            if message.get("event") == HELLO and hmac.compare_digest(seen, secret.encode()):
+                del self._awaited[secret]
+                self.adopt_keeper(session, peer)
+                run.connected(body.get("pid") or 0)
+                return
+        self.sockets.close_peer(peer)
+
+    def _closed(self, peer: int) -> None:
+        if session := self._sessions.pop(peer, None):
+            session.tell(EditorGone())
+        elif session := self._keepers.pop(peer, None):
+            session.keeper_gone()
+        elif peer in self._strangers:
+            self._strangers.remove(peer)
+
+    def _handle(self, event: object) -> None:
+        match event:
+            case SignalReceived():
+                if self._is_ending and not self._sessions:
+                    self._runs.clear()  # a second one: they end by themselves
+                self._is_ending = True
+                for session in list(self._sessions.values()):
+                    session.tell(EditorGone())
+            case LauncherEnded(run, status):
+                run.ended(status)
+            case _Reached(session, result):
+                session.reached(result)
+            case DeadlineReached():
+                now = time.monotonic()
+                for session in list(self._sessions.values()):
+                    session.due(now)
+                for run in self._runs:
+                    run.due(now)
+        self._stop_if_over()
+
+    def _stop_if_over(self) -> None:
+        self._runs = [run for run in self._runs if not run.is_over]
+        if self._is_ending and not self._sessions and not self._runs:
+            self.loop.stop()
+
+    def _deadline(self) -> float | None:
+        if self._is_ending and not self._sessions and all(run.is_over for run in self._runs):
+            return 0.0  # a callback has ended the last one: `_handle` looks
+        due = [session.proxy.deadline for session in self._sessions.values()]
+        due += [run.deadline for run in self._runs]
+        return min((each for each in due if each is not None), default=None)
+
+
+class _Session:
+    """One editor's session: carries out what its proxy decides."""
+
+    def __init__(self, adapter: Adapter, peer: int) -> None:
+        self.peer = peer
+        self.proxy = Proxy(keeper_arguments)
+        self._adapter = adapter
+        self.keeper: int | None = None
+        """The connection to its keeper."""
+        self._events: list[object] = []
+        self._is_busy = False
+        self._run: Run | None = None
+        self._address = ("", 0)
+
+    def tell(self, event: object) -> None:
+        """Hand an event to the proxy and carry out what it decides."""
+        self._events.append(event)
+        if self._is_busy:
+            return  # an action has brought it about: after those that go before
+        self._is_busy = True
+        while self._events:
+            for action in self.proxy.handle(self._events.pop(0), time.monotonic()):
+                self._perform(action)
+        self._is_busy = False
+
+    def due(self, now: float) -> None:
+        """The proxy's deadline may have passed."""
+        if self.proxy.deadline is not None and self.proxy.deadline <= now:
+            self.tell(DeadlineReached())
+
+    def drain(self) -> None:
+        """Hand in the launcher's output before its keeper's next message."""
+        if self._run:
+            self._run.drain()
+
+    def keeper_gone(self) -> None:
+        """The keeper's connection has ended."""
+        self.drain()
+        self.tell(KeeperGone())
+        if self._run:
+            self._run.disconnected()
+
+    def reached(self, result: socket.socket | str) -> None:
+        """The connection that `attach` asked for, or why there is none."""
+        where = format_address(*self._address)
+        if isinstance(result, str):
+            text = f"no devlaunch listens on {where}: {result}"
+            self.tell(StartFailed(f"{text}\nstart it with: devlaunch --debug-attach …"))
+        else:
+            self._adapter.adopt_keeper(self, self._adapter.sockets.add(result))
+            self.tell(KeeperConnected())
+
+    def _perform(self, action: object) -> None:
+        match action:
+            case TellEditor(message):
+                self._adapter.sockets.send(self.peer, encode(message))
+            case TellKeeper(message):
+                if self.keeper is not None:
+                    self._adapter.sockets.send(self.keeper, encode(message))
+            case Start(arguments, can_run_in_terminal):
+                self._start(arguments, can_run_in_terminal)
+            case Connect(arguments):
+                self._connect(arguments)
+            case LeaveKeeper():
+                self._adapter.forget_keeper(self)
+                if self._run:
+                    self._run.leave()
+            case EndSession():
+                self._adapter.close(self)
+
+    def _start(self, arguments: Message, can_run_in_terminal: bool) -> None:
+        try:
+            plan = make_plan(arguments, environ=os.environ, directory=os.getcwd())
+            if plan.terminal and not can_run_in_terminal:
+                raise UsageError(
+                    f"console: this editor opens no terminal for {arguments['console']}",
+                    hint='use "console": "internalConsole"',
+                )
+            host, port = self._adapter.back
+            secret = secrets.token_hex(32)
+            invitation = Invitation(host, port, secret, not plan.terminal, plan.no_debug)
+            self._run = Run(self._adapter.loop, plan, self.tell)
+            self._adapter.start(self, self._run, invitation)
+        except DevlaunchError as error:
+            self.tell(StartFailed(readable(error)))
+        except OSError as error:
+            self.tell(StartFailed(f"devlaunch could not start: {error}"))
+
+    def _connect(self, arguments: Message) -> None:
+        try:
+            self._address = attach_address(arguments)
+        except UsageError as error:
+            self.tell(StartFailed(readable(error)))
+        else:
+            self._adapter.connect(self, self._address)
+
+
+def serve_stdio() -> None:
+    """Serve one editor on stdin and stdout, and return when all is over."""
+    stdio = Stdio()
+    with Loop() as loop:
+        adapter = Adapter(loop)
+        adapter.serve(stdio.socket)
+        adapter.run()
+    stdio.finish()
+
+
+def serve_socket(listener: socket.socket) -> None:
+    """Serve editors that connect, and return when a signal has ended all."""
+    with Loop() as loop:
+        adapter = Adapter(loop)
+        adapter.listen(listener)
+        adapter.run()

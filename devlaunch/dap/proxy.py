@@ -1,0 +1,414 @@
+"""One session of `devlaunch adapter`: between an editor and the keeper of a launcher. Pure.
+
+The editor sees one debug adapter. `initialize` is answered here; `launch` has a launcher started
+and becomes the `attach` of its keeper, `attach` leads to a keeper that runs already; everything
+else passes, with numbers of its own on each side. The end is told once, after the last output.
+
+Sans-IO: events go into `handle`, actions come out, `deadline` says when to call again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from devlaunch.dap.exchange import (
+    FAILED,
+    STARTED,
+    TERMINALS,
+    Connect,
+    EditorGone,
+    EditorSaid,
+    EndSession,
+    KeeperConnected,
+    KeeperGone,
+    KeeperSaid,
+    LauncherGone,
+    LeaveKeeper,
+    OutputRead,
+    Start,
+    StartFailed,
+    TellEditor,
+    TellKeeper,
+    TerminalWanted,
+)
+from devlaunch.dap.messages import (
+    CAPABILITIES,
+    arguments_of,
+    body_of,
+    make_event,
+    make_failure,
+    make_request,
+    make_response,
+)
+from devlaunch.errors import StateError
+from devlaunch.events import DeadlineReached, Message
+
+START_TIMEOUT = 30.0
+"""Seconds in which a launcher has to be up; a terminal's shell may read long start-up files."""
+
+SETTLE_TIMEOUT = 5.0
+"""Seconds that `launch` waits for the app to be imported, so that a target which does not exist is
+a launch that failed. Longer, and editors give up (dape after 10)."""
+
+GOODBYE_TIMEOUT = 1.0
+"""Seconds for the editor to say `disconnect` after the end; some never do (Vimspector)."""
+
+ERROR_ID = 1
+"""DAP wants a number for each kind of error."""
+
+
+class Phase(Enum):
+    """How far the session has come."""
+
+    CONNECTED = auto()
+    INITIALIZED = auto()
+    STARTING = auto()
+    """`launch` or `attach` has been asked for, and there is no keeper yet."""
+    RUNNING = auto()
+    ENDED = auto()
+    """The editor knows; it has a moment to say goodbye."""
+    CLOSED = auto()
+
+
+_TRANSITIONS = {
+    (Phase.CONNECTED, "initialize"): Phase.INITIALIZED,
+    (Phase.INITIALIZED, "start"): Phase.STARTING,
+    (Phase.STARTING, "failed"): Phase.INITIALIZED,
+    (Phase.STARTING, "connected"): Phase.RUNNING,
+    (Phase.RUNNING, "failed"): Phase.INITIALIZED,
+    (Phase.RUNNING, "ended"): Phase.ENDED,
+    **{(phase, "closed"): Phase.CLOSED for phase in Phase},
+}
+
+
+class Proxy:
+    """The state of one session.
+
+    `translate` makes the keeper's `attach` of the arguments of `launch`.
+    """
+
+    def __init__(self, translate: Callable[[Message], Message]) -> None:
+        self.phase = Phase.CONNECTED
+        self.deadline: float | None = None
+        """When `DeadlineReached` is due, on the clock of `now`; None: not before another event."""
+        self._translate = translate
+        self._actions: list[object] = []
+        self._now = 0.0
+        self._to_editor = self._to_keeper = 0
+        self._initialize_arguments: Message = {}
+        self._start: Message | None = None
+        """The request `launch` or `attach`, until it is answered."""
+        self._is_launch = False
+        self._launched: Message | None = None
+        """The answer to `launch`, held back until the app has started."""
+        self._asked: dict[int, Callable[[Message], None]] = {}
+        """By the seq of a request that the editor was sent: what to do with the response."""
+        self._forwarded: dict[int, Message | None] = {}
+        """By the seq of a request that the keeper was sent: the editor's, None if it was ours."""
+        self._held: list[Message] = []
+        """Requests that came while there was no keeper yet."""
+        self._goodbyes: list[Message] = []
+        """Requests `disconnect`, answered when everything has ended."""
+        self._exit: Message | None = None
+        self._console = ""
+        self._has_terminated = False
+        self._is_stopping = False
+        self._is_leaving = False
+        """A `disconnect` is on its way to the keeper."""
+
+    def handle(self, event: object, now: float) -> list[object]:
+        """Take an event and return actions, to be carried out in order. `now` is in seconds."""
+        self._now = now
+        match event:
+            case _ if self.phase is Phase.CLOSED:
+                pass
+            case EditorSaid(message):
+                self._editor_said(message)
+            case EditorGone():
+                self._close()
+            case KeeperSaid(message) if self.phase is Phase.RUNNING:
+                self._keeper_said(message)
+            case OutputRead(category, text):
+                self._event("output", {"category": category, "output": text})
+            case DeadlineReached():
+                self._expire()
+            case _:
+                self._launcher_changed(event)
+        actions, self._actions = self._actions, []
+        return actions
+
+    def _launcher_changed(self, event: object) -> None:
+        match event:
+            case KeeperConnected(pid) if self.phase is Phase.STARTING:
+                self._keeper_connected(pid)
+            case StartFailed(text) if self._start is not None:
+                self._fail_start(text)
+            case TerminalWanted(arguments) if self.phase is Phase.STARTING:
+                self._ask_editor("runInTerminal", arguments, self._terminal_opened)
+            case LauncherGone(status) if self.phase is Phase.RUNNING:
+                self._finish(status)
+            case KeeperGone() if self.phase is Phase.RUNNING and not self._is_launch:
+                self._finish(None)
+            case (
+                KeeperConnected()
+                | KeeperSaid()
+                | KeeperGone()
+                | StartFailed()
+                | TerminalWanted()
+                | LauncherGone()
+            ):
+                pass  # of a start that failed or was given up
+            case _:
+                raise StateError(f"the proxy has no use for {event!r}")
+
+    # --- the editor -----------------------------------------------------------------------------
+
+    def _editor_said(self, message: Message) -> None:
+        match message["type"]:
+            case "request":
+                self._on_request(message)
+            case "response":
+                callback = self._asked.pop(message["request_seq"], None)
+                if callback is not None:
+                    callback(message)
+
+    def _on_request(self, request: Message) -> None:
+        command = request["command"]
+        if command == "initialize":
+            self._initialize(request)
+        elif command in ("launch", "attach"):
+            self._begin(request)
+        elif command == "disconnect":
+            self._disconnect(request)
+        elif self.phase is Phase.STARTING:
+            self._held.append(request)
+        elif self.phase is Phase.RUNNING:
+            self._is_stopping |= command == "terminate"
+            self._forward(request)
+        elif self.phase is Phase.ENDED:
+            self._tell_editor(make_failure(request, "The session has ended."))
+        else:
+            text = f"{command!r} is not possible before 'launch' or 'attach'."
+            self._tell_editor(make_failure(request, text))
+
+    def _initialize(self, request: Message) -> None:
+        if self.phase is not Phase.CONNECTED:
+            self._tell_editor(make_failure(request, "This session is initialized already."))
+            return
+        self._advance("initialize")
+        self._initialize_arguments = arguments_of(request)
+        self._tell_editor(make_response(request, CAPABILITIES))
+
+    def _begin(self, request: Message) -> None:
+        command, arguments = request["command"], arguments_of(request)
+        if self.phase is not Phase.INITIALIZED:
+            text = f"{command!r} is possible once only, and after 'initialize'."
+            self._tell_editor(make_failure(request, text))
+            return
+        self._advance("start")
+        self.deadline = self._now + START_TIMEOUT
+        self._start, self._is_launch = request, command == "launch"
+        self._console = str(arguments.get("console"))
+        if self._is_launch:
+            can = bool(self._initialize_arguments.get("supportsRunInTerminalRequest"))
+            self._actions.append(Start(arguments, can))
+        else:
+            self._actions.append(Connect(arguments))
+
+    def _terminal_opened(self, response: Message) -> None:
+        if not response.get("success") and self._start is not None:
+            why = response.get("message") or "it gave no reason"
+            self._fail_start(f"the editor could not open a terminal: {why}")
+
+    def _disconnect(self, request: Message) -> None:
+        if self.phase is Phase.RUNNING and not self._ends_with_editor(request):
+            self._is_leaving = True
+            self._forward(request)
+            return
+        self._goodbyes.append(request)
+        if self.phase is not Phase.RUNNING:
+            if self._start is not None:
+                self._fail_start("cancelled by the editor")
+            self._close()
+        elif not self._is_stopping:
+            # A second one would cut short what the app does at its end.
+            self._is_stopping = True
+            self._call_keeper("terminate", {})
+
+    def _ends_with_editor(self, disconnect: Message) -> bool:
+        """Whether the run ends when the editor disconnects.
+
+        `terminateDebuggee: false` is for a run in a terminal: elsewhere nobody would see or could
+        stop what goes on.
+        """
+        if not self._is_launch:
+            return False
+        keeps = arguments_of(disconnect).get("terminateDebuggee") is False
+        return not (keeps and self._console in TERMINALS)
+
+    # --- the keeper -----------------------------------------------------------------------------
+
+    def _keeper_connected(self, pid: int) -> None:
+        assert self._start is not None
+        self._advance("connected")
+        self.deadline = None
+        arguments = arguments_of(self._start)
+        self._call_keeper("initialize", self._initialize_arguments)
+        if self._is_launch:
+            attach = make_request("attach", self._translate(arguments))
+            self._forwarded[self._send_to_keeper(attach)] = self._start
+        else:
+            self._forward(self._start)
+        held, self._held = self._held, []
+        for request in held:
+            self._on_request(request)
+        if self._is_launch and arguments.get("noDebug"):
+            body = {"name": "devlaunch", "systemProcessId": pid, "isLocalProcess": True}
+            self._event("process", {**body, "startMethod": "launch"})
+
+    def _keeper_said(self, message: Message) -> None:
+        match message["type"]:
+            case "response":
+                self._on_response(message)
+            case "event":
+                self._on_event(message)
+            case _:
+                self._on_reverse_request(message)
+
+    def _on_response(self, response: Message) -> None:
+        request = self._forwarded.pop(response["request_seq"], None)
+        if request is None:
+            return
+        answer = {**response, "request_seq": request["seq"], "command": request["command"]}
+        if request is self._start and self._is_launch and response["success"]:
+            self._launched = answer
+            self.deadline = self._now + SETTLE_TIMEOUT
+            return
+        if request is self._start:
+            self._start = None
+        self._tell_editor(answer)
+
+    def _settle(self) -> None:
+        """The launch cannot fail any more."""
+        if self._launched is not None:
+            self._start, self.deadline = None, None
+            answer, self._launched = self._launched, None
+            self._tell_editor(answer)
+
+    def _on_event(self, event: Message) -> None:
+        name, body = event["event"], body_of(event)
+        match name:
+            case _ if name == FAILED:
+                self._launcher_failed(str(body.get("message")))
+            case _ if name == STARTED:
+                self._settle()
+            case "exited" if self._is_launch:
+                self._exit = event  # told when all output was read
+            case "terminated" if self._is_launch:
+                self._call_keeper("disconnect", {})  # ours, as the editor's comes at the very end
+            case "process" if self._is_launch:
+                self._tell_editor({**event, "body": {**body, "startMethod": "launch"}})
+            case _:
+                if name == "stopped":
+                    self._settle()
+                self._has_terminated |= name == "terminated"
+                self._tell_editor(event)
+
+    def _launcher_failed(self, text: str) -> None:
+        if self._start is not None:
+            self._fail_start(text)
+        else:
+            self._event("output", {"category": "important", "output": text + "\n"})
+
+    def _on_reverse_request(self, request: Message) -> None:
+        def answer(response: Message) -> None:
+            self._send_to_keeper({**response, "request_seq": request["seq"]})
+
+        self._ask_editor(request["command"], arguments_of(request), answer)
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _fail_start(self, text: str) -> None:
+        """Answer `launch` or `attach` with a failure; the editor may try again."""
+        request, self._start, self._launched = self._start, None, None
+        self._advance("failed")
+        self.deadline = None
+        self._forwarded.clear()
+        self._asked.clear()
+        self._actions.append(LeaveKeeper())
+        if request is not None:
+            error = {"id": ERROR_ID, "format": text, "showUser": True}
+            self._tell_editor({**make_failure(request, text), "body": {"error": error}})
+        held, self._held = self._held, []
+        for each in held:
+            self._tell_editor(make_failure(each, "The session could not be started."))
+
+    def _finish(self, status: int | None) -> None:
+        """The launcher, or the connection to a keeper that is not ours, has ended."""
+        self._settle()
+        self._advance("ended")
+        self.deadline = self._now + GOODBYE_TIMEOUT
+        self._actions.append(LeaveKeeper())
+        pending, self._forwarded = [r for r in self._forwarded.values() if r], {}
+        for request in pending:
+            self._tell_editor(make_failure(request, "The session has ended."))
+        if self._exit is not None:
+            self._tell_editor(self._exit)
+        elif self._is_launch and status is not None:
+            self._event("exited", {"exitCode": status})
+        if not self._has_terminated:
+            self._event("terminated", {})
+        if self._goodbyes or self._is_leaving:
+            self._close()
+
+    def _expire(self) -> None:
+        if self.deadline is None or self.deadline > self._now:
+            return
+        self.deadline = None
+        if self.phase is Phase.RUNNING:
+            self._settle()
+        elif self.phase is Phase.STARTING:
+            self._fail_start(f"devlaunch was not up within {START_TIMEOUT:.0f} seconds")
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self._advance("closed")
+        self.deadline = None
+        self._actions.append(LeaveKeeper())
+        for request in self._goodbyes:
+            self._tell_editor(make_response(request))
+        self._actions.append(EndSession())
+
+    # --- helpers --------------------------------------------------------------------------------
+
+    def _advance(self, step: str) -> None:
+        following = _TRANSITIONS.get((self.phase, step))
+        if following is None:
+            raise StateError(f"adapter session: {step} in {self.phase.name}")
+        self.phase = following
+
+    def _tell_editor(self, message: Message) -> int:
+        self._to_editor += 1
+        self._actions.append(TellEditor({**message, "seq": self._to_editor}))
+        return self._to_editor
+
+    def _event(self, name: str, body: Message) -> None:
+        self._tell_editor(make_event(name, body))
+
+    def _ask_editor(
+        self, command: str, arguments: Message, on_response: Callable[[Message], None]
+    ) -> None:
+        self._asked[self._tell_editor(make_request(command, arguments))] = on_response
+
+    def _send_to_keeper(self, message: Message) -> int:
+        self._to_keeper += 1
+        self._actions.append(TellKeeper({**message, "seq": self._to_keeper}))
+        return self._to_keeper
+
+    def _call_keeper(self, command: str, arguments: Message) -> None:
+        self._forwarded[self._send_to_keeper(make_request(command, arguments))] = None
+
+    def _forward(self, request: Message) -> None:
+        self._forwarded[self._send_to_keeper(request)] = request
