@@ -290,6 +290,8 @@ class Supervisor:
 
     def _finish_stopping(self, state: Stopping, event: StopRequested, now: float) -> State:
         if state.then is Then.END:
+            if event.signal is None:
+                return state  # editors say it in more than one way, none of them impatient
             repeat = SAME_SIGNAL if event.signal == state.signal else OTHER_SIGNAL
             return self._kill(state, now) if now - state.asked >= repeat else state
         if state.deadline is None:
