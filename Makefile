@@ -33,6 +33,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	PYTHONPATH=tests $(BIN)/python tests/test_docs.py
+	$(BIN)/devlaunch adapter --schema > editors/attributes.schema.json
 
 bench: $(STAMP)  ## measure save -> served and the DAP round trip against peers
 	$(BIN)/python tests/bench/bench.py

@@ -47,6 +47,24 @@ EXAMPLES = (
     ("devlaunch worker.py --queue mail", "here --queue is the script's"),
     ("devlaunch -- celery -A proj worker", ""),
 )
+SUBCOMMANDS = (
+    ("devlaunch run", "the same as devlaunch alone"),
+    ("devlaunch doctor", "which debugger is here, and what stands in the way"),
+    ("devlaunch adapter", "a debug adapter for an editor to start: see its --help"),
+)
+DOCTOR_HELP = """\
+Usage: devlaunch doctor [--json] [OPTIONS] [TARGET] [ARGS]...
+
+  Say which debugger runs here and why, what devlaunch will do about it, and
+  what stands in the way, with the fix. Nothing of the app is run. With the
+  options and the target of a run: what that run would meet.
+
+  The exit status is 0 when nothing stands in the way, 1 otherwise.
+
+Options:
+  --json      Print it as JSON.
+  -h, --help  Show this text.
+"""
 SETTINGS_HELP = """\
 Each option is also a variable (DEVLAUNCH_PORT=9000) and a key of [tool.devlaunch] in the nearest
 pyproject.toml (port = 9000, watch = ["data"]), and so is target, which a plain devlaunch runs.
@@ -68,22 +86,64 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(words: Sequence[str]) -> int:
     """`devlaunch run …`, also without the word."""
-    config = parse(words)
+    from devlaunch.adapter.link import find_adapter
+
+    # Before anything can fail, so that the editor hears of it.
+    link = find_adapter()
+    try:
+        config = parse(words)
+        if config is None:
+            return 0
+        from devlaunch.launcher import launch
+
+        return launch(config, link)
+    except DevlaunchError as error:
+        if link:
+            link.fail(error)
+        raise
+    finally:
+        if link:
+            link.close()
+
+
+def adapter(words: Sequence[str]) -> int:
+    """`devlaunch adapter …`."""
+    from devlaunch.adapter.command import main as serve
+
+    return serve(words)
+
+
+def doctor(words: Sequence[str]) -> int:
+    """`devlaunch doctor [--json]`, and what `run` takes; the target may be left out."""
+    ours, target = split_words(words)
+    if {"-h", "--help"}.intersection(ours):
+        click.echo(DOCTOR_HELP, nl=False)
+        return 0
+    as_json = "--json" in ours
+    rest = [word for word in ours if word != "--json"]
+    config = parse([*rest, *target], needs_target=False, flags=("--json",))
     if config is None:
         return 0
-    from devlaunch.launcher import launch
+    from devlaunch.doctor import doctor as examine
 
-    return launch(config)
+    return examine(config, as_json=as_json)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"run": run}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "run": run,
+    "doctor": doctor,
+    "adapter": adapter,
+}
 """Subcommands by their first word; each takes the words after it and returns the exit status."""
 
 
-def parse(words: Sequence[str]) -> Config | None:
+def parse(
+    words: Sequence[str], *, needs_target: bool = True, flags: Sequence[str] = ()
+) -> Config | None:
     """The Config that these words, the environment and pyproject.toml ask for.
 
-    None when help or the version was asked for, and printed. Raises UsageError.
+    None when help or the version was asked for, and printed. `flags` are a subcommand's own, which
+    a misspelt one may mean. Raises UsageError.
     """
     ours, target = split_words(words)
     command = _Command("devlaunch", params=[_parameter(option) for option in OPTIONS])
@@ -97,10 +157,10 @@ def parse(words: Sequence[str]) -> Config | None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return None
     except click.UsageError as error:
-        raise _usage_error(error) from None
+        raise _usage_error(error, flags) from None
     if target:
         given[TARGET] = target
-    return resolve(given)
+    return resolve(given, needs_target=needs_target)
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -155,10 +215,10 @@ def _parameter(option: Option) -> click.Option:
     return click.Option([option.flag, option.field], multiple=option.is_list)
 
 
-def _usage_error(error: click.UsageError) -> UsageError:
+def _usage_error(error: click.UsageError, more: Sequence[str]) -> UsageError:
     if isinstance(error, click.NoSuchOption):
         name = error.option_name
-        flags = [*(f for option in OPTIONS for f in _flags(option)), "--help", "--version"]
+        flags = [*more, *(f for option in OPTIONS for f in _flags(option)), "--help", "--version"]
         close = nearest(name, flags)
         return UsageError(
             f"there is no option {name}",
@@ -201,6 +261,7 @@ def help_text() -> str:
     formatter.write("  attached through every restart.\n")
     _write_section(formatter, "Targets", TARGETS)
     _write_section(formatter, "Examples", EXAMPLES)
+    _write_section(formatter, "Commands", SUBCOMMANDS)
     for group in (DEBUGGING, SERVING, RELOADING, RUNNING, OUTPUT):
         rows = [(_signature(o), o.help) for o in OPTIONS if o.group == group]
         if group == OUTPUT:

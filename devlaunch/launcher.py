@@ -14,13 +14,15 @@ import threading
 import time
 
 from devlaunch import __version__, events, process
+from devlaunch.adapter.link import Link
 from devlaunch.config import Config, Isolation, TargetKind
 from devlaunch.console import Console
 from devlaunch.control import Message
 from devlaunch.core.supervisor import Supervisor
-from devlaunch.debuggers import Debugging, choose
+from devlaunch.debuggers import Debugging, choose, is_wanted
+from devlaunch.debuggers.snapshot import detect
 from devlaunch.envfile import read_env_file
-from devlaunch.errors import DevlaunchError, UsageError
+from devlaunch.errors import AddressInUseError, DevlaunchError, UsageError
 from devlaunch.generation import Generation, to_event
 from devlaunch.guardian import Guardian
 from devlaunch.interpreter import Interpreter, choose_interpreter
@@ -32,9 +34,15 @@ from devlaunch.terminal import Terminal
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGTSTP", "SIGWINCH")
 """Besides SIGCHLD. Which of them are ignored, as nohup(1) has it for SIGHUP, stay so."""
 
+LEFTOVER_SECONDS = 3.0
+"""An IDE's Restart kills devlaunch and starts it again, while the app may still be in the shutdown
+hooks that the guardian gives it time for, and has the port."""
 
-def launch(config: Config) -> int:
+
+def launch(config: Config, link: Link | None = None) -> int:
     """Run the target until it or the user ends it; returns the exit status for a shell.
+
+    `link` leads to the debug adapter that has started this process.
 
     Raises DevlaunchError when it cannot be started as asked for. Only in the main thread.
     """
@@ -44,16 +52,21 @@ def launch(config: Config) -> int:
             hint="call devlaunch.run() outside of any thread",
         )
     with contextlib.ExitStack() as stack:
-        return process.exit_code(Launcher(config, stack).run())
+        return process.exit_code(Launcher(config, stack, link).run())
 
 
 class Launcher:
     """One run of devlaunch. What has to be undone at its end is pushed on `stack`."""
 
-    def __init__(self, config: Config, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, config: Config, stack: contextlib.ExitStack, link: Link | None = None
+    ) -> None:
         self._config = config
+        self._link = link
         self._began = time.monotonic()
-        self._console = Console(verbosity=config.verbosity)
+        self._console = (
+            link.console(config.verbosity) if link else Console(verbosity=config.verbosity)
+        )
         self._run_id = process.new_run_id()
         self._status = 0
         self._generation: Generation | None = None
@@ -61,14 +74,15 @@ class Launcher:
         self._asked_to_stop = 0.0
         self._interface = ""
         self._notes: set[object] = set()
+        self._detection = detect()
         self._interpreter = self._choose_interpreter()
         self._socket = self._open_socket(stack)
         self._loop = stack.enter_context(Loop())
         self._terminal = Terminal()
         stack.callback(self._terminal.restore)
-        self._debugging = self._start_debugging(stack)
         self._guardian = Guardian.start(self._run_id)
         stack.callback(self._guardian.close)
+        self._debugging = self._start_debugging(stack)
         stack.callback(process.sweep, self._run_id)
         self._reloading = self._start_watching(stack)
         self._supervisor = Supervisor(
@@ -89,19 +103,33 @@ class Launcher:
 
     def _choose_interpreter(self) -> Interpreter:
         config = self._config
-        return choose_interpreter(
-            config.python, config.app_dir, debugging=bool(config.debug_attach)
-        )
+        debugging = is_wanted(config, self._detection)
+        return choose_interpreter(config.python, config.app_dir, debugging=debugging)
 
     def _open_socket(self, stack: contextlib.ExitStack) -> AppSocket | None:
         if not self._config.target.serves:
             return None
-        opened = open_app_socket(self._config)
-        stack.callback(opened.close)
-        return opened
+        until = time.monotonic() + (LEFTOVER_SECONDS if self._detection else 0)
+        while True:
+            try:
+                opened = open_app_socket(self._config)
+            except AddressInUseError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+            else:
+                stack.callback(opened.close)
+                return opened
 
     def _start_debugging(self, stack: contextlib.ExitStack) -> Debugging | None:
-        debugging = choose(self._config, self._loop, self._interpreter.debugpy_dir)
+        debugging = choose(
+            self._config,
+            self._loop,
+            detection=self._detection,
+            guardian=self._guardian,
+            debugpy_dir=self._interpreter.debugpy_dir,
+            link=self._link,
+        )
         if debugging:
             stack.callback(lambda: debugging.close(self._status))
         return debugging
@@ -237,9 +265,10 @@ class Launcher:
                     self._console.note(str(text))
             case {"type": "debugger", "error": error}:
                 if error:
-                    self._console.warning(f"the debugger could not connect: {error}")
+                    hint = str(message.get("hint") or "")
+                    self._console.warning(f"the debugger could not connect: {error}", hint)
                 if self._debugging:
-                    self._debugging.tell(events.DebuggerReady(number))
+                    self._debugging.tell(events.DebuggerReady(number, connected=not error))
             case _:
                 if message.get("type") == "serving":
                     parts = (message.get("interface"), message.get("server"))
@@ -269,6 +298,8 @@ class Launcher:
                 self._debugging.tell(events.ReleaseRequested())
             case events.Report():
                 self._report(action)
+                if self._link and action.what in ("ready", "broken", "exited"):
+                    self._tell_link(self._link, action)
             case events.Exit(status):
                 self._status = status
                 self._loop.stop()
@@ -312,6 +343,8 @@ class Launcher:
 
     def _fail(self, error: DevlaunchError) -> None:
         self._failure = error
+        if self._link:
+            self._link.fail(error)
         self._loop.stop()
 
     def _environment(self) -> dict[str, str]:
@@ -375,11 +408,18 @@ class Launcher:
                     self._failed(None)
             case "waiting-while-paused":
                 console.paused(paths)
-                if self._debugging:
+                if self._debugging and not (self._link and self._link.shows_lines):
                     text = f"{console.changed(paths)} changed: will reload on continue"
                     self._debugging.tell(events.ConsoleNote(text))
             case "stopping":
                 console.stopping(_asked_by(report.status))
+
+    def _tell_link(self, link: Link, report: events.Report) -> None:
+        failure = report.failure
+        if failure and failure.is_usage and report.is_last:
+            link.fail(DevlaunchError(failure.summary, hint=failure.hint))
+        else:
+            link.started()
 
     def _served(self) -> None:
         if self._reloading:

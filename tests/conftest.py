@@ -1,8 +1,17 @@
-"""Order of the tests."""
+"""Order of the tests, and the signals as a terminal has them."""
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+
+# Under nohup(1), or in the background of a script, these are ignored, and in all children too.
+for _signal in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

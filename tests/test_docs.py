@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from devlaunch.options import OPTIONS
 ROOT = Path(__file__).parents[1]
 OPTIONS_PAGE = ROOT / "docs" / "options.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-OF_OTHERS = {"--reload", "--debug", "--multiproc", "--factory", "--queue", "--runs", "--rate"}
+OF_OTHERS = {
+    "--reload", "--debug", "--multiproc", "--multiprocess", "--factory", "--queue", "--listen",
+    "--schema", "--runs", "--rate",
+}  # fmt: skip
 OPTIONS_HEAD = """\
 # Options
 
@@ -46,14 +50,15 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 def test_options_that_are_named_exist(page: Path) -> None:
     ours = {option.flag for option in OPTIONS} | {f"--no-{option.key}" for option in OPTIONS}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+[a-z]", page.read_text()))
-    assert named <= ours | OF_OTHERS | {"--help", "--version"}, page.name
+    assert named <= ours | OF_OTHERS | {"--help", "--version", "--json"}, page.name
 
 
-def test_the_launch_configuration_of_the_readme_is_json() -> None:
-    blocks = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/editors.md"])
+def test_configurations_can_be_parsed(page: str) -> None:
+    blocks = re.findall(r"```(json|toml)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
-    for block in blocks:
-        json.loads(block)
+    for language, block in blocks:
+        (json if language == "json" else tomllib).loads(block)
 
 
 def test_the_readme_names_the_commands_of_the_makefile() -> None:

@@ -42,6 +42,7 @@ TABLE: list[tuple[str, tuple[object, object], tuple[str, object], tuple[str, obj
     ("debug-attach", (True, True), ("off", False), ("true", True)),
     ("debug-address", ("1", ("127.0.0.1", 1)), ("[::1]:2", ("::1", 2)), ("3", ("127.0.0.1", 3))),
     ("wait-for-client", (True, True), ("0", False), ("true", True)),
+    ("pycharm-server", ("h:1", ("h", 1)), ("[::1]:2", ("::1", 2)), ("3", ("127.0.0.1", 3))),
     ("allow-remote-debug", (True, True), ("false", False), ("true", True)),
     ("while-paused", ("restart", WhilePaused.RESTART), ("wait", WhilePaused.WAIT),
      ('"restart"', WhilePaused.RESTART)),

@@ -495,7 +495,6 @@ def test_a_root_that_comes_and_goes_is_never_taken_for_a_file(tmp_path):
     assert set(tree.directories) == {str(root)}
 
 
-
 @pytest.mark.parametrize("recursive", [True, False])
 def test_links_that_lead_nowhere_are_no_work(tmp_path, recursive):
     for name in ("src", "a.py"):

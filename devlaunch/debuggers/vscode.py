@@ -10,6 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
+
+from devlaunch.config import Config
+from devlaunch.debuggers.keeper import KeeperDebugging
+from devlaunch.events import LogLine
+from devlaunch.loop import Loop
 
 VARIABLE = "VSCODE_DEBUGPY_ADAPTER_ENDPOINTS"
 
@@ -55,3 +61,30 @@ class EndpointsFile:
                 is_ours = file.read() == self._text
             if is_ours:
                 os.unlink(self._path)
+
+
+class ListeningDebugging(KeeperDebugging):
+    """A keeper that listens, and in a terminal of VS Code is attached to without more ado."""
+
+    def __init__(self, config: Config, loop: Loop, debugpy_dir: str | None) -> None:
+        super().__init__(config, loop, debugpy_dir)
+        path = os.environ.get(VARIABLE)
+        self._file = EndpointsFile(path, *self.endpoint, time.monotonic()) if path else None
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `due`."""
+        due = [super().deadline, self._file.deadline if self._file else None]
+        return min((each for each in due if each is not None), default=None)
+
+    def due(self, now: float) -> None:
+        """Do what its time has come for."""
+        if self._file and (error := self._file.due(now)):
+            self._loop.post(LogLine(error, verbose=True))
+        super().due(now)
+
+    def close(self, status: int) -> None:
+        """As of KeeperDebugging."""
+        if self._file:
+            self._file.remove()
+        super().close(status)

@@ -30,19 +30,20 @@ class TerminalLaunch(Launch):
         python: str = sys.executable,
         env: Mapping[str, str] = {},
         shell: bool = False,
+        command: tuple[str, ...] = ("-m", "devlaunch"),
     ) -> None:
         self.run_id = f"test-{uuid.uuid4().hex}"
         self.cwd = cwd
-        command = [python, "-m", "devlaunch", *args]
+        words = [python, *command, *args]
         variables = {"DEVLAUNCH_RUN": self.run_id, "TERM": "xterm", "PS1": PROMPT, **env}
         # As at people's terminals: one write for each line.
         variables["PYTHONUNBUFFERED"] = ""
-        self.pty = Pty(SHELL if shell else command, cwd=str(cwd), env=environment(**variables))
+        self.pty = Pty(SHELL if shell else words, cwd=str(cwd), env=environment(**variables))
         self.process = self.pty.process
         self.shell = shell
         if shell:
             self.wait_for(PROMPT)
-            self.press(shlex.join(command) + "\n")
+            self.press(shlex.join(words) + "\n")
 
     @property
     def text(self) -> str:  # type: ignore[override]
@@ -79,6 +80,9 @@ class TerminalLaunch(Launch):
         try:
             self.wait_ended()
         finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
             self.pty.close()
             assert_nothing_left(self.run_id)
 

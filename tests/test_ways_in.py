@@ -1,0 +1,195 @@
+"""The same table of scenarios for every way in: each cell with the real debugger, on a real pty."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sysconfig
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support.marks import marked
+from support.wait import wait_until
+from support.ways import WAYS, Way, running
+
+APP = """\
+VERSION = {version!r}
+import subprocess, time
+
+def handler():
+    result = VERSION
+    return result
+
+def stream():
+    while True:
+        yield VERSION.encode()
+        time.sleep(0.02)
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    match environ["PATH_INFO"]:
+        case "/stream":
+            return stream()
+        case "/spawn":
+            grandchild = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            return [str(grandchild.pid).encode()]
+    return [handler().encode()]
+"""
+MODULE_LINE, HANDLER_LINE = 1, 5
+
+
+def source(version: str) -> str:
+    return APP.format(version=version)
+
+
+@pytest.fixture(scope="module")
+def helpers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """pydevd-pycharm alone in a directory, as in the IDE's installation."""
+    packages = Path(sysconfig.get_paths()["purelib"])
+    directory = tmp_path_factory.mktemp("helpers")
+    ignored = shutil.ignore_patterns("*.pyd", "*darwin*", "*.c", "*.pyx", "__pycache__")
+    for found in [*packages.glob("pydev*"), *packages.glob("_pydev*")]:
+        if found.is_dir() and not found.name.endswith("-info"):
+            shutil.copytree(found, directory / found.name, ignore=ignored)
+        elif found.suffix == ".py":
+            shutil.copy(found, directory)
+    return directory / "pydevd.py"
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS)
+def kind(request: pytest.FixtureRequest) -> type[Way]:
+    return request.param
+
+
+@pytest.fixture
+def starting(kind: type[Way], tmp_path: Path, helpers: Path):
+    """Start the app with breakpoints at these lines, under the way in question."""
+
+    @contextlib.contextmanager
+    def start(*lines: int) -> Iterator[Way]:
+        project = tmp_path / "project"
+        project.mkdir()
+        (project / "app.py").write_text(source("v0"))
+        with running(kind(project, lines, helpers)) as way:
+            if MODULE_LINE in lines and way.sees_first_import:
+                pass_import(way)
+            way.wait_for("ready in")
+            yield way
+
+    return start
+
+
+def pass_import(way: Way) -> None:
+    assert way.wait_stop()[0] == MODULE_LINE
+    way.resume()
+
+
+@contextlib.contextmanager
+def visiting(way: Way, path: str = "/") -> Iterator[Future[str]]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(way.get, path)
+
+
+def pass_handler(way: Way, version: str) -> None:
+    """A request runs into the breakpoint in the new code, and is answered on continue."""
+    with visiting(way) as answer:
+        assert way.wait_stop() == (HANDLER_LINE, version)
+        way.resume()
+        assert answer.result(30) == version
+
+
+def reload(way: Way, version: str) -> None:
+    printed = len(way.text)
+    way.save(source(version))
+    way.wait_for(r"reloaded in", after=printed)
+
+
+def test_breakpoints_before_and_after_1_5_and_50_reloads(starting) -> None:
+    with starting(MODULE_LINE, HANDLER_LINE) as way:
+        pass_handler(way, "v0")
+        for number in range(1, 51):
+            printed = len(way.text)
+            way.save(source(f"v{number}"))
+            pass_import(way)
+            way.wait_for(r"reloaded in", after=printed)
+            if number in (1, 5, 50):
+                pass_handler(way, f"v{number}")
+
+
+def test_a_save_while_paused_waits_for_continue(starting) -> None:
+    with starting(HANDLER_LINE) as way:
+        with visiting(way) as answer:
+            assert way.wait_stop() == (HANDLER_LINE, "v0")
+            printed = len(way.text)
+            way.save(source("v1"))
+            way.wait_for(r"will reload on continue", after=printed)
+            way.resume()
+            assert answer.result(30) == "v0"
+        way.wait_for(r"reloaded in", after=printed)
+        pass_handler(way, "v1")
+
+
+def test_a_syntax_error_and_recovery(starting) -> None:
+    with starting(HANDLER_LINE) as way:
+        pass_handler(way, "v0")
+        printed = len(way.text)
+        way.save("def broken(:\n")
+        way.wait_for(r"broken.*SyntaxError", after=printed)
+        reload(way, "v1")
+        pass_handler(way, "v1")
+
+
+@pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
+def test_stop_in_the_ide(starting, paused: bool) -> None:
+    with starting(HANDLER_LINE) as way:
+        with visiting(way) if paused else contextlib.nullcontext() as answer:
+            if paused:
+                way.wait_stop()
+            way.press_stop()
+            if answer and way.stop_ends_the_run:
+                wait_until(answer.done, 10, "the request's end")
+        if way.stop_ends_the_run:
+            way.nothing_left(within=3.0)
+        else:
+            assert way.get() == "v0"  # attached only: the app runs on
+
+
+def test_kill_9_of_the_launcher(starting) -> None:
+    with starting(HANDLER_LINE) as way:
+        pass_handler(way, "v0")
+        os.kill(way.launcher, signal.SIGKILL)
+        way.nothing_left(within=3.0)
+
+
+def test_ctrl_c(starting) -> None:
+    with starting(HANDLER_LINE) as way:
+        pass_handler(way, "v0")
+        way.press("\x03")
+        way.nothing_left(within=3.0)
+
+
+def test_a_stream_that_is_open_at_a_reload(starting) -> None:
+    with starting(HANDLER_LINE) as way:
+        with urllib.request.urlopen(way.url + "/stream", timeout=30) as stream:
+            assert stream.read(2) == b"v0"
+            printed = len(way.text)
+            reload(way, "v1")
+            assert "GET /stream" in way.text[printed:]
+        pass_handler(way, "v1")
+
+
+def test_a_process_that_the_app_has_started(starting) -> None:
+    with starting(HANDLER_LINE) as way:
+        first = int(way.get("/spawn"))
+        reload(way, "v1")
+        assert first not in marked(way.run_id)
+        pass_handler(way, "v1")
+        second = int(way.get("/spawn"))
+        os.kill(way.launcher, signal.SIGTERM)
+        way.nothing_left(within=3.0)
+        assert second not in marked(way.run_id)
