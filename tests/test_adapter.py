@@ -669,8 +669,9 @@ def test_attach_to_a_running_devlaunch(tmp_path: Path, form: str) -> None:
                     assert future.result(20) == "v0"
                 if way == "disconnect":
                     editor.ide.request("disconnect")
-                    assert len(editor.ide.events("terminated")) == 1
+                    editor.ide.wait_event("terminated")
                     assert editor.wait_ended() == 0
+                    assert len(editor.ide.events("terminated")) == 1
             count = 1 + (way == "stdin")
             wait_until(partial(detached, running, count), 10)
             assert running.get() == "v0"

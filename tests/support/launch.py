@@ -58,7 +58,7 @@ def save(path: Path, text: str) -> None:
 
 def environment(**extra: str) -> dict[str, str]:
     """What users have: bytecode is written, no colour is forced, nothing of us or an IDE is set."""
-    ours = ("DEVLAUNCH_", "PYTHON", "VSCODE_", "DEBUGPY_", "PYDEVD_", "PYCHARM_")
+    ours = ("DEVLAUNCH_", "PYTHON", "VIRTUAL_ENV", "VSCODE_", "DEBUGPY_", "PYDEVD_", "PYCHARM_")
     env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return env | {"PYTHONUNBUFFERED": "1"} | extra
 
