@@ -19,7 +19,7 @@ from support.ways import WAYS, Way, running
 
 APP = """\
 VERSION = {version!r}
-import subprocess, time
+import os, subprocess, time
 
 def handler():
     result = VERSION
@@ -35,6 +35,8 @@ def app(environ, start_response):
     match environ["PATH_INFO"]:
         case "/stream":
             return stream()
+        case "/pid":
+            return [str(os.getpid()).encode()]
         case "/spawn":
             grandchild = subprocess.Popen(["sleep", "1000"], start_new_session=True)
             return [str(grandchild.pid).encode()]
@@ -79,6 +81,7 @@ def starting(kind: type[Way], tmp_path: Path, helpers: Path):
             if MODULE_LINE in lines and way.sees_first_import:
                 pass_import(way)
             way.wait_for("ready in")
+            assert way.url
             yield way
 
     return start
@@ -164,6 +167,16 @@ def test_kill_9_of_the_launcher(starting) -> None:
         pass_handler(way, "v0")
         os.kill(way.launcher, signal.SIGKILL)
         way.nothing_left(within=3.0)
+
+
+def test_kill_9_of_the_app(starting) -> None:
+    with starting(HANDLER_LINE) as way:
+        pass_handler(way, "v0")
+        printed = len(way.text)
+        os.kill(int(way.get("/pid")), signal.SIGKILL)
+        way.wait_for(r"killed|SIGKILL", after=printed)
+        reload(way, "v1")
+        pass_handler(way, "v1")
 
 
 def test_ctrl_c(starting) -> None:

@@ -8,12 +8,14 @@ wherever the IDE is there from the beginning (`sees_first_import`).
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import time
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -86,7 +88,7 @@ class Way(ABC):
             lambda: f"{pattern!r} in:\n{self.text}",
         )
 
-    @property
+    @cached_property
     def url(self) -> str:
         return self.wait_for(r"http://[\d.]+:\d+")[0]
 
@@ -215,6 +217,8 @@ class DebugpyListen(Debugpy):
 class Adapter(Dap):
     """`devlaunch adapter`, its launcher in the editor's terminal."""
 
+    console = "integratedTerminal"
+
     def start(self) -> None:
         self._editor = Editor(self.cwd, timeout=30, env=PLAIN)
         self.run_id = self._editor.run_id
@@ -226,7 +230,7 @@ class Adapter(Dap):
             app="app:app",
             server="wsgiref",
             port=0,
-            console="integratedTerminal",
+            console=self.console,
         )
 
     @property
@@ -259,6 +263,22 @@ class Adapter(Dap):
 
     def close(self) -> None:
         self._editor.close()
+
+
+class AdapterWithConsole(Adapter):
+    """`devlaunch adapter`, the output in the editor's debug console."""
+
+    console = "internalConsole"
+
+    @property
+    def text(self) -> str:
+        self.session.drain(0.01)
+        return self._editor.output()
+
+    def press(self, keys: str) -> None:
+        # There is no terminal; this is what one would do.
+        assert keys == "\x03"
+        os.kill(self.launcher, signal.SIGINT)
 
 
 class Classic(Way):
@@ -339,6 +359,7 @@ WAYS: dict[str, type[Way]] = {
     "listen and attach": DebugpyListen,
     "terminal": Terminal,
     "adapter": Adapter,
+    "adapter with console": AdapterWithConsole,
     "PyCharm multiproc": Classic,
     "PyCharm multiprocess": ClassicConnect,
     "settrace": DebugServer,
