@@ -115,9 +115,10 @@ def bind_debug(
     remote = [address for _, address in addresses if not _is_loopback(address)]
     if remote and not allow_remote:
         seen = host if host in remote else f"{host} ({remote[0]})"
+        number = port or "PORT"
         raise UsageError(
             f"{option} {seen}: other machines could reach it and run any code here",
-            hint="use 127.0.0.1 (over ssh: ssh -L 5678:127.0.0.1:5678 …), "
+            hint=f"use 127.0.0.1 (over ssh: ssh -L {number}:127.0.0.1:{number} …), "
             "or add --allow-remote-debug",
         )
     return _bind_addresses(addresses, host, port, option, holder)

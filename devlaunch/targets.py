@@ -121,6 +121,8 @@ def _script(name: str, args: Sequence[str], base: str, *, absolute: bool) -> Tar
         _refuse_missing(name, args, base)
     except OSError as error:
         raise UsageError(f"{name}: {(error.strerror or str(error)).lower()}") from None
+    except ValueError:
+        raise UsageError(f"{name!r} cannot be the name of a file", hint=FORMS) from None
     if not os.access(path, os.R_OK):
         raise UsageError(f"{name}: no permission to read it", hint=f"chmod u+r {name}")
     return Target(TargetKind.SCRIPT, os.path.abspath(path) if absolute else name, tuple(args))

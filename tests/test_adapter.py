@@ -17,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,15 @@ from support.dap import Body, DapClient, RequestFailed
 from support.editor import COMMAND, Editor, editing
 from support.launch import Launch, environment, free_port, launched
 from support.marks import assert_nothing_left, describe, marked
+from support.pty import Pty
 from support.wait import wait_until
+
+from devlaunch.adapter.link import Invitation
+from devlaunch.adapter.plan import make_plan
+from devlaunch.adapter.server import Adapter
+from devlaunch.adapter.starting import Run
+from devlaunch.dap.proxy import GOODBYE_TIMEOUT
+from devlaunch.loop import Loop
 
 WSGI = """\
 VERSION = {version!r}
@@ -434,6 +443,7 @@ def refused(root: Path, **arguments: Any) -> Iterator[str]:
         ({"command": "unclosed '"}, ["command: expected a target in the shell's quoting"]),
         ({"port": 0}, ["nothing to run", "add app, module, program or command"]),
         ({"args": ["x"]}, ["args without a target"]),
+        ({"program": "app.py", "args": ["a\0b"]}, ["args: 'a\\x00b' cannot be given"]),
     ],
     ids=str,
 )
@@ -464,6 +474,8 @@ def test_a_busy_port(tmp_path: Path) -> None:
         with refused(tmp_path, app="app:app", port=port, server="wsgiref") as text:
             assert f"127.0.0.1:{port}" in text
             assert "in use" in text
+            assert text.startswith("port: ")
+            assert "choose another: port " in text
 
 
 def test_a_launcher_that_does_not_start(tmp_path: Path) -> None:
@@ -471,6 +483,23 @@ def test_a_launcher_that_does_not_start(tmp_path: Path) -> None:
     with refused(tmp_path, env=env, **APP) as text:
         assert "devlaunch could not start: " in text
         assert "nowhere" in text
+
+
+@pytest.mark.parametrize("words", [("a\0b",), ("\ud800",)], ids=ascii)
+def test_a_process_that_cannot_be_made_leaves_nothing(words: tuple[str], tmp_path: Path) -> None:
+    plan = make_plan({"command": ["x"]}, environ={}, directory=str(tmp_path))
+    told: list[object] = []
+    with Loop() as loop:
+        descriptors = os.listdir("/proc/self/fd")
+        run = Run(loop, replace(plan, words=words), told.append)
+        with pytest.raises(ValueError):  # noqa: PT011
+            run.start(Invitation("127.0.0.1", 1, "secret", own_console=True, no_debug=False))
+        assert os.path.exists(run._invitation)
+        run.leave()
+        assert run.is_over
+        assert not os.path.exists(run._invitation)
+        assert os.listdir("/proc/self/fd") == descriptors
+    assert told == []
 
 
 def test_modules_of_the_app_do_not_shadow_the_launchers(tmp_path: Path) -> None:
@@ -703,14 +732,103 @@ def test_attach_where_nobody_listens(tmp_path: Path) -> None:
         ({"connect": "127.0.0.1:5678"}, "connect: expected an object, not '127.0.0.1:5678'"),
         ({"port": "x"}, "port: expected a number, not 'x'"),
         ({"connect": {"port": 70000}}, "connect: expected a host and a port"),
+        ({"conect": {"port": 1}}, "conect: there is no such attribute"),
+        ({"host": "a..b"}, "no devlaunch listens on a..b:5678: the host is not a name"),
+        ({"host": "\ud800"}, "the host is not a name"),
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_a_failed_attach_is_readable(tmp_path: Path, arguments: Body, words: str) -> None:
     with editing(tmp_path) as editor:
         with pytest.raises(RequestFailed) as failure:
             editor.ide.attach(**arguments)
         assert words in failure.value.response["message"]
+
+
+def test_attach_to_what_closes_the_connection(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, editing(tmp_path) as editor:
+        where = {"host": "127.0.0.1", "port": server.getsockname()[1]}
+        editor.ide.request("initialize", adapterID="devlaunch")
+        for answer, text in ((b"", "it closed the connection"), (b"HTTP/1.1 400", "not DAP")):
+            seq = editor.ide.send_request("attach", connect=where)
+            sock, _ = server.accept()
+            with sock:
+                assert sock.recv(10) == b"Content-Le"
+                sock.sendall(answer)
+            response = editor.ide.wait_response(seq)
+            assert f"127.0.0.1:{where['port']}: {text}" in response["message"]
+            assert "is that a devlaunch --debug-attach?" in response["message"]
+        assert not editor.ide.has_event("terminated")
+        editor.ide.request("disconnect")
+        assert editor.wait_ended() == 0
+
+
+def test_disconnect_from_what_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, editing(tmp_path) as editor:
+        editor.ide.request("initialize", adapterID="devlaunch")
+        seq = editor.ide.send_request("attach", port=server.getsockname()[1])
+        with server.accept()[0] as sock:
+            assert sock.recv(1)
+            editor.ide.request("disconnect")
+            assert editor.ide.wait_response(seq)["message"] == "cancelled by the editor"
+            assert editor.wait_ended() == 0
+
+
+def test_a_connection_to_a_keeper_that_comes_too_late_is_closed() -> None:
+    with Loop() as loop:
+        adapter = Adapter(loop)
+        (ours, editor), (late, theirs) = socket.socketpair(), socket.socketpair()
+        with editor, theirs:
+            adapter.serve(ours)
+            [session] = adapter._sessions.values()
+            session.reached(late)
+            assert late.fileno() == -1
+            assert session.keeper is None
+            adapter.sockets.close()
+
+
+# --- an editor that is slow ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [150_000, 900_000], ids=["in the pipes", "and more"])
+def test_all_output_and_the_end_reach_an_editor_that_is_slow(tmp_path: Path, size: int) -> None:
+    """The program has long ended when the editor begins to read."""
+    (tmp_path / "script.py").write_text(f"print('x' * {size} + 'last words')")
+    with editing(tmp_path) as editor:
+        editor.ide.launch(program="script.py", reload=False, noDebug=True)
+        run = [editor.process.pid]
+        wait_until(lambda: marked(editor.run_id) == run, 20, "the end of the launcher")
+        seconds = GOODBYE_TIMEOUT + 2.5
+        with pytest.raises(subprocess.TimeoutExpired):
+            editor.process.wait(seconds)  # longer than it waits for a goodbye
+        Running(editor).check_the_end()
+        assert editor.output("stdout") == "x" * size + "last words\n"
+        editor.ide.wait_closed()
+        assert editor.wait_ended() == 0
+
+
+def test_the_app_waits_for_an_editor_that_is_slow(tmp_path: Path) -> None:
+    progress = tmp_path / "progress"
+    (tmp_path / "script.py").write_text(
+        "import pathlib\n"
+        "for number in range(100):\n"
+        "    print('x' * 1_000_000)\n"
+        f"    pathlib.Path({str(progress)!r}).write_text(str(number))\n"
+    )
+    with editing(tmp_path, timeout=40) as editor:
+        editor.ide.launch(program="script.py", reload=False, noDebug=True)
+        seen = ["", "-"]
+
+        def stands_still() -> bool:
+            time.sleep(0.5)
+            seen[:] = [progress.read_text() if progress.exists() else "", seen[0]]
+            return seen[0] == seen[1] != ""
+
+        wait_until(stands_still, 20, lambda: str(seen))
+        assert int(seen[0]) < 10
+        Running(editor).check_the_end()
+        assert len(editor.output("stdout")) == 100 * 1_000_001
+        editor.ide.request("disconnect")
 
 
 # --- on TCP -------------------------------------------------------------------------------------
@@ -866,8 +984,45 @@ def test_bad_words(words: list[str], text: str) -> None:
 
 
 def test_nothing_but_dap_on_stdout(tmp_path: Path) -> None:
-    """What is no DAP ends the adapter, silently on stdout."""
+    """What is no DAP ends the adapter, silently on stdout, and with the reason on stderr."""
     done = subprocess.run(
         COMMAND, input=b"hello\r\n\r\n", capture_output=True, check=False, timeout=20
     )
-    assert (done.returncode, done.stdout) == (0, b"")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"the editor was dropped: not DAP: it begins with b'hello" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+def test_without_stdin_or_stdout(closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+        env=environment(),
+    )
+    assert done.returncode == 2
+    assert "error: stdin and stdout have to be open" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_user_who_types_the_command_is_told() -> None:
+    with Pty(COMMAND, env=environment()) as pty:
+        pty.wait_for("waiting for an editor on stdin; --listen HOST:PORT")
+        pty.press("\x03")
+        assert pty.wait_ended() in (0, 130)  # before it listens to signals
+        assert "Traceback" not in pty.screen
+
+
+def test_a_command_line_of_a_run_that_is_over(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "devlaunch", "app.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(DEVLAUNCH_ADAPTER=str(tmp_path / "gone")),
+    )
+    assert done.returncode == 1
+    assert "this command line was for one run" in done.stderr
+    assert "start it from the editor again" in done.stderr

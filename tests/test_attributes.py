@@ -20,7 +20,8 @@ from devlaunch.adapter.attributes import (
     schema,
 )
 from devlaunch.adapter.command import schema_text
-from devlaunch.adapter.plan import LAUNCHER, make_plan
+from devlaunch.adapter.link import Invitation, in_attributes
+from devlaunch.adapter.plan import LAUNCHER, attach_address, make_plan
 from devlaunch.dap.debuggee import UNUSED_ATTACH_ARGUMENTS
 from devlaunch.errors import UsageError
 from devlaunch.options import OPTIONS
@@ -130,6 +131,96 @@ def test_the_command(launch: dict[str, Any], words: list[str], tmp_path: Path) -
     debug = ["--debug-attach", "--wait-for-client", "--debug-address", "127.0.0.1:0"]
     assert plan.argv == [*LAUNCHER, *debug, *words]
     assert (plan.cwd, plan.terminal, plan.env) == (str(tmp_path), "", {})
+
+
+@pytest.mark.parametrize(
+    ("launch", "attribute"),
+    [
+        ({"program": "app.py", "args": ["a\0b"]}, "args"),
+        ({"program": "app.py", "args": ["\ud800"]}, "args"),
+        ({"program": "x\0.py"}, "program"),
+        ({"module": "a\ud800"}, "module"),
+        ({"command": ["python", "\0"]}, "command"),
+        ({"app": "app:app", "env": {"A": "\ud800"}}, "env"),
+        ({"app": "app:app", "env": {"A\0": "b"}}, "env"),
+        ({"app": "app:app", "cwd": "\ud800"}, "cwd"),
+        ({"app": "app:app", "watch": ["x", "\ud800"]}, "watch"),
+        ({"app": "app:app", "host": "\0"}, "host"),
+    ],
+    ids=ascii,
+)
+def test_text_that_no_process_can_be_given(
+    launch: dict[str, Any], attribute: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").touch()
+    with pytest.raises(UsageError, match=f"^{attribute}: .*cannot be given to a process"):
+        make_plan(launch, environ={}, directory=str(tmp_path))
+
+
+def test_bytes_of_a_name_that_is_no_text_can_be_given(tmp_path: Path) -> None:
+    (tmp_path / "app.py").touch()
+    launch = {"program": "app.py", "args": ["\udcff"]}
+    assert make_plan(launch, environ={}, directory=str(tmp_path)).words[-1] == "\udcff"
+
+
+def test_what_is_refused_may_be_given_when_it_asks_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "app.py").touch()
+    nothing = {"pythonArgs": [], "code": "", "sudo": False, "stopOnEntry": None}
+    make_plan({"app": "app:app", **nothing}, environ={}, directory=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("attach", "expected"),
+    [
+        ({}, ("127.0.0.1", 5678)),
+        ({"port": 1}, ("127.0.0.1", 1)),
+        ({"host": "h"}, ("h", 5678)),
+        ({"connect": {"port": 1}}, ("127.0.0.1", 1)),
+        ({"connect": {"host": "h", "port": 1}, "port": 2}, ("h", 1)),
+        # What the configuration of a process inherits from the launch.
+        (
+            {"port": 1, "justMyCode": False, "whilePaused": "wait", "python": ["x"]},
+            ("127.0.0.1", 1),
+        ),
+        ({"port": 1, "__sessionId": "x", "$prot": 1, "aFieldOfTheEditor": 1}, ("127.0.0.1", 1)),
+        ({"conect": {"port": 1}}, "conect: there is no such attribute of attach: connect?"),
+        ({"prot": 1}, "prot: there is no such attribute of attach: port?"),
+        ({"port": 1, "justMycode": True}, "justMycode: there is no such attribute: justMyCode?"),
+        ({"connect": {}}, "connect: expected a host and a port, not {}: such as"),
+        ({"connect": {"prot": 1}}, "connect: expected a host and a port, not {'prot': 1}: such as"),
+        ({"connect": {"host": "h"}}, "connect: expected a host and a port: such as"),
+        ({"connect": {"host": 1, "port": 1}}, "connect: expected a host and a port: such as"),
+    ],
+    ids=str,
+)
+def test_where_attach_leads(attach: dict[str, Any], expected: tuple[str, int] | str) -> None:
+    if isinstance(expected, tuple):
+        assert attach_address(attach) == expected
+        return
+    with pytest.raises(UsageError) as failure:
+        attach_address(attach)
+    text, _, hint = expected.rpartition(": ")
+    assert failure.value.message.startswith(text)
+    assert hint in failure.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("--port: 127.0.0.1:1 is in use\nchoose another: --port 2, or --port 0",
+         "port: 127.0.0.1:1 is in use\nchoose another: port 2, or port 0"),
+        ("--debug-address [::]:1: …, or add --allow-remote-debug",
+         "debugAddress [::]:1: …, or add allowRemoteDebug"),
+        ("--portable, x--port, devlaunch --debug-attach and -- celery --port",
+         "--portable, x--port, devlaunch --debug-attach and -- celery port"),
+    ],
+)  # fmt: skip
+def test_errors_in_an_editor_name_attributes(text: str, expected: str) -> None:
+    assert in_attributes(text) == expected
+
+
+def test_the_secret_is_not_shown() -> None:
+    assert "hidden" not in repr(Invitation("h", 1, "hidden", own_console=True, no_debug=False))
 
 
 def test_what_the_debuggee_is_told() -> None:

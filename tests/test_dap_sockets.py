@@ -86,6 +86,48 @@ def test_what_was_sent_before_the_close_arrives(start):
     assert [type(event) for event in echo.events] == [FrontConnected, MessageReceived]
 
 
+def test_what_is_unsent_is_known_until_it_is_flushed(start):
+    seen = []
+
+    def pour(echo, event):
+        match event:
+            case FrontConnected(peer):
+                seen.append(echo.sockets.unsent(peer))
+            case MessageReceived(peer):
+                for _ in range(3):  # more than the kernel takes
+                    echo.send(peer, event="output", body={"output": "x" * LARGE})
+                seen.append(echo.sockets.unsent(peer) > 0)
+                echo.sockets.when_flushed(
+                    peer, lambda: seen.append((echo.sockets.unsent(peer), "flushed"))
+                )
+
+    echo = start(pour)
+    with DapClient(*echo.front, timeout=30) as client:
+        client.send_request("go")
+        wait_until(lambda: len(seen) == 2, what=lambda: str(seen))
+        for _ in range(3):
+            client.wait_event("output")
+        wait_until(lambda: len(seen) == 3, what=lambda: str(seen))
+        assert seen == [0, True, (0, "flushed")]
+
+
+def test_a_closed_peer_is_flushing_until_it_has_read_all(start):
+    def close(echo, event):
+        if isinstance(event, MessageReceived):
+            for _ in range(3):
+                echo.send(event.peer, event="output", body={"output": "x" * LARGE})
+            assert not echo.sockets.is_flushing
+            echo.sockets.close_peer(event.peer)
+
+    echo = start(close)
+    with DapClient(*echo.front, timeout=30) as client:
+        assert not echo.sockets.is_flushing
+        client.send_request("go")
+        wait_until(lambda: echo.sockets.is_flushing)
+        client.wait_closed()
+        wait_until(lambda: not echo.sockets.is_flushing)
+
+
 def test_a_peer_that_does_not_read_is_dropped(start):
     sent = []
 

@@ -23,7 +23,14 @@ from devlaunch.dap.exchange import (
     TellKeeper,
     TerminalWanted,
 )
-from devlaunch.dap.proxy import GOODBYE_TIMEOUT, SETTLE_TIMEOUT, START_TIMEOUT, Proxy
+from devlaunch.dap.proxy import (
+    ANSWER_TIMEOUT,
+    GOODBYE_TIMEOUT,
+    LEAVE_TIMEOUT,
+    SETTLE_TIMEOUT,
+    START_TIMEOUT,
+    Proxy,
+)
 from devlaunch.errors import StateError
 from devlaunch.events import DeadlineReached, Message
 
@@ -258,6 +265,104 @@ def test_a_start_that_fails(how: str) -> None:
         session.ask("launch")
         assert session.other[-1] == Start({}, can_run_in_terminal=False)
         assert "terminated" not in session.names()
+
+
+@pytest.mark.parametrize(
+    ("command", "event", "text"),
+    [
+        ("launch", LauncherGone(3), "devlaunch ended with status 3 before the app could start"),
+        ("launch", LauncherGone(None), "devlaunch ended before the app could start"),
+        ("attach", KeeperGone(), "h:1: it closed the connection\nis that a devlaunch"),
+        ("attach", KeeperGone("not DAP"), "h:1: not DAP\nis that a devlaunch"),
+    ],
+)
+@pytest.mark.parametrize("goodbye", ["after", "before", "never"])
+def test_what_ends_before_it_has_begun_is_a_start_that_failed(
+    command: str, event: object, text: str, goodbye: str
+) -> None:
+    session = initialized()
+    request = session.ask(command, **LAUNCH)
+    session.tell(KeeperConnected(42, "h:1"))
+    session.happen("initialized")
+    early = session.ask("setBreakpoints")
+    left = session.ask("disconnect") if goodbye == "before" else 0
+    session.tell(event)
+    assert text in session.response(request)["message"]
+    assert not session.response(early)["success"]
+    assert not {"exited", "terminated"} & set(session.names())
+    if goodbye == "after":
+        left = session.ask("disconnect")
+    if goodbye == "never":
+        session.ask(command)
+        assert EndSession() not in session.other
+        assert isinstance(session.other[-1], Start if command == "launch" else Connect)
+    else:
+        assert session.response(left)["success"]
+        assert session.other.count(EndSession()) == 1
+
+
+def test_an_attach_to_what_does_not_answer() -> None:
+    session = initialized()
+    request = session.ask("attach", port=1)
+    session.tell(KeeperConnected(where="h:1"))
+    assert session.proxy.deadline == session.now + ANSWER_TIMEOUT
+    session.now += ANSWER_TIMEOUT
+    session.tell(DeadlineReached())
+    assert "h:1 accepts, but does not answer" in session.response(request)["message"]
+
+
+def test_an_attach_to_what_answers_may_take_its_time() -> None:
+    session = initialized()
+    session.ask("attach", port=1)
+    session.tell(KeeperConnected(where="h:1"))
+    session.answer("initialize")
+    assert session.proxy.deadline is None
+
+
+@pytest.mark.parametrize("has_answered", [True, False])
+def test_a_disconnect_that_is_not_answered(has_answered: bool) -> None:
+    if has_answered:
+        session = running("attach", port=1)
+    else:
+        session = initialized()
+        request = session.ask("attach", port=1)
+        session.tell(KeeperConnected())
+    goodbye = session.ask("disconnect")
+    session.happen("output", output="does not count as an answer")
+    session.now += LEAVE_TIMEOUT
+    session.tell(DeadlineReached())
+    assert session.response(goodbye)["success"]
+    assert session.other.count(EndSession()) == 1
+    assert has_answered or session.response(request)["message"] == "cancelled by the editor"
+
+
+def test_leaving_a_launch_whose_app_has_not_started() -> None:
+    """The launch is answered, and what is left of its own time does not stand in the way."""
+    session = initialized()
+    request = session.ask("launch", console="integratedTerminal")
+    session.tell(KeeperConnected())
+    goodbye = session.ask("disconnect", terminateDebuggee=False)
+    session.answer("attach")
+    assert session.response(request)["success"]
+    session.now += LEAVE_TIMEOUT
+    session.tell(DeadlineReached())
+    assert session.response(goodbye)["success"]
+    assert session.other[-1] == EndSession()
+
+
+def test_a_second_start_knows_nothing_of_the_first() -> None:
+    session, _ = starting()
+    session.ask("terminate")
+    session.happen("exited", exitCode=7)
+    session.happen(FAILED, message="no")
+    session.ask("launch", **LAUNCH)
+    session.tell(KeeperConnected())
+    session.answer("attach")
+    session.happen(STARTED)
+    session.ask("disconnect")
+    assert session.keeper[-1]["command"] == "terminate"
+    session.tell(LauncherGone(0))
+    assert [m["body"] for m in session.editor if m.get("event") == "exited"] == [{"exitCode": 0}]
 
 
 def test_run_in_terminal() -> None:

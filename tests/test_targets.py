@@ -90,6 +90,7 @@ def test_a_script_can_be_made_absolute(project: str) -> None:
         (["tool.py/x.py"], "tool.py/x.py: not a directory", ""),
         (["pkg"], "'pkg' is a directory", "did you mean -m pkg?"),
         (["plain"], "'plain' is a directory", FORMS),
+        (["x\0.py"], "'x\\x00.py' cannot be the name of a file", FORMS),
         (["-m"], "no module after -m", "-m http.server"),
         (["-m", ""], "no module after -m", ""),
         (["-m", "tool.py"], "-m tool.py: not the name of a module", "did you mean -m tool?"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from devlaunch.adapter.attributes import schema
 from devlaunch.errors import UsageError
 from devlaunch.listen import bind_debug, format_address
+from devlaunch.output import print_text
 from devlaunch.values import BadValue, nearest, to_address
 
 HELP = """\
@@ -26,6 +28,9 @@ Options:
       --schema                    Print the JSON schema of the launch and attach attributes.
   -h, --help                      Show this text.
 """
+TYPED = """\
+devlaunch: waiting for an editor on stdin; --listen HOST:PORT serves on TCP; Ctrl-C ends
+"""
 _FLAGS = ("--listen", "--allow-remote-debug", "--schema", "--help")
 
 
@@ -38,15 +43,17 @@ def main(words: Sequence[str]) -> int:
     """Run `devlaunch adapter` with these words. Raises DevlaunchError."""
     given = _parse(words)
     if "--help" in given:
-        sys.stdout.write(HELP)
+        print_text(HELP)
     elif "--schema" in given:
-        sys.stdout.write(schema_text())
+        print_text(schema_text())
     elif "--listen" in given:
         _listen(given["--listen"], allow_remote="--allow-remote-debug" in given)
     else:
         from devlaunch.adapter.server import serve_stdio
 
-        serve_stdio()
+        if os.isatty(0):
+            sys.stderr.write(TYPED)
+        return serve_stdio()
     return 0
 
 
@@ -60,8 +67,7 @@ def _listen(text: str, *, allow_remote: bool) -> None:
             f"--listen: expected {error.expected}, not {text!r}", hint=error.hint
         ) from None
     listener = bind_debug(host, port, allow_remote=allow_remote, option="--listen")
-    sys.stdout.write(f"listening on {format_address(*listener.getsockname()[:2])}\n")
-    sys.stdout.flush()
+    print_text(f"listening on {format_address(*listener.getsockname()[:2])}\n")
     serve_socket(listener)
 
 
@@ -72,15 +78,29 @@ def _parse(words: Sequence[str]) -> dict[str, str]:
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
         flag = "--help" if flag == "-h" else flag
-        if flag not in _FLAGS or (equals and flag != "--listen"):
+        if flag not in _FLAGS:
             close = nearest(flag, _FLAGS)
             raise UsageError(
                 f"devlaunch adapter: unexpected {flag}",
                 hint=f"did you mean {close}?" if close else "devlaunch adapter --help shows how",
             )
+        if equals and flag != "--listen":
+            raise UsageError(f"{flag} takes no value", hint="devlaunch adapter --help shows how")
         if flag == "--listen" and not equals:
             if not rest:
                 raise UsageError("--listen: expected HOST:PORT", hint="such as 127.0.0.1:5679")
             value = rest.pop(0)
         given[flag] = value
+    _check_together(given)
     return given
+
+
+def _check_together(given: Container[str]) -> None:
+    if "--help" in given:
+        return
+    if "--allow-remote-debug" in given and "--listen" not in given:
+        raise UsageError(
+            "--allow-remote-debug does nothing without --listen", hint="add --listen HOST:PORT"
+        )
+    if "--schema" in given and "--listen" in given:
+        raise UsageError("--schema and --listen exclude each other", hint="give only one of them")

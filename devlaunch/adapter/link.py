@@ -11,12 +11,14 @@ import contextlib
 import io
 import json
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TextIO, cast
 
+from devlaunch.adapter.attributes import BY_OPTION, camel
 from devlaunch.console import Console
 from devlaunch.dap.exchange import (
     FAILED,
@@ -32,6 +34,8 @@ VARIABLE = "DEVLAUNCH_ADAPTER"
 HELLO = "devlaunchHello"
 """The launcher's first event: its secret and its pid."""
 
+_FLAG = re.compile(r"(?<!\S)--([a-z-]+)")
+
 TIMEOUT = 5.0
 """Seconds for a connection on this machine."""
 
@@ -42,7 +46,7 @@ class Invitation:
 
     host: str
     port: int
-    secret: str
+    secret: str = field(repr=False)
     own_console: bool
     """Our own lines go to the adapter, as the editor's console is all there is."""
     no_debug: bool
@@ -86,7 +90,7 @@ class Link:
 
     def fail(self, error: DevlaunchError) -> None:
         """Tell the adapter that there will be no run, or no more of it."""
-        self.send(make_event(FAILED, {"message": readable(error)}))
+        self.send(make_event(FAILED, {"message": in_attributes(readable(error))}))
 
     def started(self) -> None:
         """Tell the adapter that the app serves, or waits for a change."""
@@ -108,6 +112,11 @@ def readable(error: DevlaunchError) -> str:
     return f"{error.message}\n{error.hint}" if error.hint else error.message
 
 
+def in_attributes(text: str) -> str:
+    """The text with the attributes of a launch in the place of the options that it names."""
+    return _FLAG.sub(lambda flag: camel(flag[1]) if flag[1] in BY_OPTION else flag[0], text)
+
+
 def find_adapter() -> Link | None:
     """Connect to the adapter that has started this process; None when there is none.
 
@@ -123,6 +132,11 @@ def find_adapter() -> Link | None:
         sock = socket.create_connection((invitation.host, invitation.port), TIMEOUT)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return Link(sock, invitation)
+    except FileNotFoundError:
+        raise DevlaunchError(
+            "this command line was for one run, which an editor has started",
+            hint=f"start it from the editor again; outside of one, unset {VARIABLE}",
+        ) from None
     except (OSError, ValueError, TypeError) as error:
         raise DevlaunchError(
             f"the debug adapter that has started this cannot be reached: {error}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from devlaunch import options
@@ -74,6 +74,7 @@ def make_plan(arguments: Message, *, environ: Mapping[str, str], directory: str)
     given = {name: value for name, value in arguments.items() if value is not None}
     _check_names(given)
     _check_types(given, (*OURS, *DEBUGPY, *TARGETS))
+    _check_texts(given)
     cwd = _find_cwd(given, directory)
     env = _environment(given)
     chosen = {
@@ -112,27 +113,44 @@ def attach_address(arguments: Message) -> tuple[str, int]:
     given = {name: value for name, value in arguments.items() if value is not None}
     for name in given.keys() & REFUSED.keys() & {"listen", "processId"}:
         raise UsageError(f"{name}: not possible with devlaunch", hint=REFUSED[name])
+    # The configuration for a process of the app inherits what its editor knows, which is more.
+    _refuse_misspelt([name for name in given if not _is_known(name)])
     _check_types(given, ATTACH)
-    connect = given.get("connect", {})
-    host = connect.get("host") or given.get("host") or "127.0.0.1"
-    port = connect.get("port") or given.get("port") or 5678
+    where = given.get("connect", {"port": 5678} | given)
+    host, port = where.get("host") or "127.0.0.1", where.get("port")
     try:
         if not isinstance(host, str):
             raise BadValue("HOST:PORT")
         return host, to_address(port)[1]
     except BadValue as error:
-        raise UsageError(f"connect: expected a host and a port, not {connect!r}") from error
+        raise UsageError(
+            f"connect: expected a host and a port, not {where!r}",
+            hint='such as {"host": "127.0.0.1", "port": 5678}',
+        ) from error
+
+
+def _refuse_misspelt(names: list[str]) -> None:
+    valid = [attribute.name for attribute in (*ATTACH, *DEBUGPY)]
+    for name in names:
+        close = nearest(name, valid, cutoff=0.7)
+        if close and name not in valid:
+            text = f"{name}: there is no such attribute of attach"
+            raise UsageError(text, hint=f"did you mean {close}?")
 
 
 def _check_names(given: Message) -> None:
     valid = sorted(NAMES)
     for name in given:
-        if name in REFUSED and given[name] is not False:
+        if name in REFUSED and given[name]:
             raise UsageError(f"{name}: not possible in a launch", hint=REFUSED[name])
-        if name not in NAMES | CLIENT | REFUSED.keys() and name[:1] not in "_$":
+        if not _is_known(name):
             close = nearest(name, valid)
             hint = f"did you mean {close}?" if close else f"valid: {listed(valid, 'and')}"
             raise UsageError(f"{name}: there is no such attribute", hint=hint)
+
+
+def _is_known(name: str) -> bool:
+    return name in NAMES | CLIENT | REFUSED.keys() or name[:1] in ("_", "$")
 
 
 def _check_types(given: Message, attributes: tuple[Attribute, ...]) -> None:
@@ -150,6 +168,32 @@ def _check_types(given: Message, attributes: tuple[Attribute, ...]) -> None:
         )
 
 
+def _check_texts(given: Message) -> None:
+    """Refuse what no process can be given: execve(2) ends text at a NUL."""
+    for attribute in (*TARGETS, *OURS, *BY_OPTION.values()):
+        for text in _texts(given.get(attribute.name)):
+            try:
+                is_possible = b"\0" not in os.fsencode(text)
+            except UnicodeError:
+                is_possible = False
+            if not is_possible:
+                raise UsageError(
+                    f"{attribute.name}: {text!r} cannot be given to a process",
+                    hint="it has a NUL character, or half of a surrogate pair",
+                )
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value:
+            yield from _texts(item)
+        for item in value.values() if isinstance(value, dict) else ():
+            yield from _texts(item)
+
+
 def _find_cwd(given: Message, directory: str) -> str:
     name = "cwd" if "cwd" in given else "workspaceFolder"
     cwd = os.path.normpath(os.path.join(directory, os.path.expanduser(str(given.get(name, "")))))
@@ -163,8 +207,8 @@ def _environment(given: Message) -> dict[str, str | None]:
     for name, value in given.get("env", {}).items():
         if value is not None and not isinstance(value, str):
             raise UsageError(f"env: {name}: expected text or null, not {value!r}")
-        if not name or "=" in name or "\0" in f"{name}{value}":
-            raise UsageError(f"env: {name!r} cannot be a variable with the value {value!r}")
+        if not name or "=" in name:
+            raise UsageError(f"env: {name!r} cannot be the name of a variable")
         env[name] = value
     if given.get("gevent"):
         env["GEVENT_SUPPORT"] = "True"  # as debugpy's extension for VS Code does

@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from devlaunch.dap.exchange import (
     KeeperGone,
     KeeperSaid,
     LeaveKeeper,
+    Phase,
     Start,
     StartFailed,
     TellEditor,
@@ -50,6 +52,12 @@ from devlaunch.events import (
 )
 from devlaunch.listen import format_address
 from devlaunch.loop import Loop
+
+FLUSH_TIMEOUT = 10.0
+"""Seconds, after the last session, for an editor to read what it has not read yet."""
+
+MAX_AHEAD = 1024 * 1024
+"""Bytes that an editor may be behind until the app has to wait with its output."""
 
 CONNECT_TIMEOUT = 5.0
 """Seconds for a keeper to accept a connection."""
@@ -81,6 +89,15 @@ class Adapter:
         self._awaited: dict[str, tuple[_Session, Run]] = {}
         self._runs: list[Run] = []
         self._is_ending = False
+        self._linger_until = 0.0
+        """How long editors may read on when all is over, in monotonic seconds."""
+        self.status = 0
+        """The exit status: 1 when an editor was dropped that does not speak DAP."""
+
+    @property
+    def patience(self) -> float:
+        """What is left of FLUSH_TIMEOUT after `run`."""
+        return max(0.0, self._linger_until - time.monotonic())
 
     def serve(self, sock: socket.socket) -> None:
         """Serve one editor on a connected socket, and end with it."""
@@ -100,7 +117,7 @@ class Adapter:
     # --- sessions and their keepers -------------------------------------------------------------
 
     def start(self, session: _Session, run: Run, invitation: Invitation) -> None:
-        """Start a launcher for a session. Raises OSError."""
+        """Start a launcher for a session. Raises as Run.start."""
         self._runs.append(run)
         self._awaited[invitation.secret] = (session, run)
         run.start(invitation)
@@ -114,6 +131,8 @@ class Adapter:
                 result = socket.create_connection(address, CONNECT_TIMEOUT)
             except OSError as error:
                 result = (error.strerror or str(error)).lower()
+            except ValueError:  # UnicodeError is one
+                result = "the host is not a name"
             self.loop.post(_Reached(session, result))
 
         threading.Thread(target=reach, daemon=True).start()
@@ -153,8 +172,8 @@ class Adapter:
                     self.sockets.close_peer(self._strangers.pop(0))
             case MessageReceived(peer, message):
                 self._received(peer, message)
-            case PeerClosed(peer):
-                self._closed(peer)
+            case PeerClosed(peer, reason):
+                self._closed(peer, reason)
 
     def _received(self, peer: int, message: Message) -> None:
         if session := self._sessions.get(peer):
@@ -177,11 +196,14 @@ class Adapter:
                 return
         self.sockets.close_peer(peer)
 
-    def _closed(self, peer: int) -> None:
+    def _closed(self, peer: int, reason: str) -> None:
         if session := self._sessions.pop(peer, None):
+            if reason:
+                self.status = 1
+                sys.stderr.write(f"devlaunch: error: the editor was dropped: {reason}\n")
             session.tell(EditorGone())
         elif session := self._keepers.pop(peer, None):
-            session.keeper_gone()
+            session.keeper_gone(reason)
         elif peer in self._strangers:
             self._strangers.remove(peer)
 
@@ -207,12 +229,20 @@ class Adapter:
 
     def _stop_if_over(self) -> None:
         self._runs = [run for run in self._runs if not run.is_over]
-        if self._is_ending and not self._sessions and not self._runs:
+        if not self._is_over:
+            return
+        now = time.monotonic()
+        self._linger_until = self._linger_until or now + FLUSH_TIMEOUT
+        if not self.sockets.is_flushing or now >= self._linger_until:
             self.loop.stop()
 
+    @property
+    def _is_over(self) -> bool:
+        return self._is_ending and not self._sessions and all(run.is_over for run in self._runs)
+
     def _deadline(self) -> float | None:
-        if self._is_ending and not self._sessions and all(run.is_over for run in self._runs):
-            return 0.0  # a callback has ended the last one: `_handle` looks
+        if self._is_over:  # a callback may have ended the last one: `_handle` looks
+            return self._linger_until if self.sockets.is_flushing else 0.0
         due = [session.proxy.deadline for session in self._sessions.values()]
         due += [run.deadline for run in self._runs]
         return min((each for each in due if each is not None), default=None)
@@ -253,27 +283,31 @@ class _Session:
         if self._run:
             self._run.drain()
 
-    def keeper_gone(self) -> None:
+    def keeper_gone(self, reason: str) -> None:
         """The keeper's connection has ended."""
         self.drain()
-        self.tell(KeeperGone())
+        self.tell(KeeperGone(reason))
         if self._run:
             self._run.disconnected()
 
     def reached(self, result: socket.socket | str) -> None:
         """The connection that `attach` asked for, or why there is none."""
         where = format_address(*self._address)
-        if isinstance(result, str):
+        if self.proxy.phase is not Phase.STARTING:
+            if not isinstance(result, str):
+                result.close()
+        elif isinstance(result, str):
             text = f"no devlaunch listens on {where}: {result}"
             self.tell(StartFailed(f"{text}\nstart it with: devlaunch --debug-attach …"))
         else:
             self._adapter.adopt_keeper(self, self._adapter.sockets.add(result))
-            self.tell(KeeperConnected())
+            self.tell(KeeperConnected(where=where))
 
     def _perform(self, action: object) -> None:
         match action:
             case TellEditor(message):
                 self._adapter.sockets.send(self.peer, encode(message))
+                self._hold_output()
             case TellKeeper(message):
                 if self.keeper is not None:
                     self._adapter.sockets.send(self.keeper, encode(message))
@@ -287,6 +321,13 @@ class _Session:
                     self._run.leave()
             case EndSession():
                 self._adapter.close(self)
+
+    def _hold_output(self) -> None:
+        """An editor that does not keep up makes the app wait, as a slow terminal does."""
+        sockets = self._adapter.sockets
+        if self._run and sockets.unsent(self.peer) > MAX_AHEAD:
+            self._run.hold()
+            sockets.when_flushed(self.peer, self._run.resume)
 
     def _start(self, arguments: Message, can_run_in_terminal: bool) -> None:
         try:
@@ -303,7 +344,7 @@ class _Session:
             self._adapter.start(self, self._run, invitation)
         except DevlaunchError as error:
             self.tell(StartFailed(readable(error)))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.tell(StartFailed(f"devlaunch could not start: {error}"))
 
     def _connect(self, arguments: Message) -> None:
@@ -315,14 +356,15 @@ class _Session:
             self._adapter.connect(self, self._address)
 
 
-def serve_stdio() -> None:
-    """Serve one editor on stdin and stdout, and return when all is over."""
+def serve_stdio() -> int:
+    """Serve one editor on stdin and stdout, and return the exit status when all is over."""
     stdio = Stdio()
     with Loop() as loop:
         adapter = Adapter(loop)
         adapter.serve(stdio.socket)
         adapter.run()
-    stdio.finish()
+    stdio.finish(adapter.patience)
+    return adapter.status
 
 
 def serve_socket(listener: socket.socket) -> None:

@@ -56,12 +56,16 @@ class Run:
         self._tail = ""
         self._status: int | None = None
         self._was_connected = False
+        self._is_held = False
         self.is_over = False
         self.deadline: float | None = None
         """When to call `due`, in monotonic seconds."""
 
     def start(self, invitation: Invitation) -> None:
-        """Start it, or have the proxy ask the editor for a terminal. Raises OSError."""
+        """Start it, or have the proxy ask the editor for a terminal.
+
+        Raises OSError, and ValueError for what no process can be given.
+        """
         self._invitation = invitation.write()
         variables = {**self._plan.env, VARIABLE: self._invitation}
         if self._plan.terminal:
@@ -95,7 +99,7 @@ class Run:
                 # What ends our group must not keep the launcher from stopping politely.
                 start_new_session=True,
             )
-        except OSError:
+        except (OSError, ValueError):
             for fd in (*readers, stdout, stderr):
                 os.close(fd)
             raise
@@ -103,7 +107,7 @@ class Run:
             os.close(writer)
             pipe = OutputPipe(reader, category)
             self._pipes.append(pipe)
-            self._loop.watch(pipe, readable=partial(self._read, pipe))
+        self.resume()
         threading.Thread(target=self._wait, args=(self._popen,), daemon=True).start()
 
     def _wait(self, popen: subprocess.Popen[bytes]) -> None:
@@ -124,21 +128,43 @@ class Run:
             self.deadline = time.monotonic() + self._plan.grace + STOP_TIMEOUT
 
     def leave(self) -> None:
-        """Nobody waits for it any more. One that has connected sees the end of its connection."""
+        """Nobody waits for it, or is told of it, any more.
+
+        One that has connected sees the end of its connection.
+        """
+        self._tell = lambda _: None
+        self.resume()
         if self._popen is not None and self._status is None and not self._was_connected:
             self._popen.terminate()
         self.disconnected()
 
+    def hold(self) -> None:
+        """Read no output until `resume`: whoever writes has to wait."""
+        self._is_held = True
+        if self._status is not None:
+            self.deadline = None
+        for pipe in self._pipes:
+            self._loop.unwatch(pipe)
+
+    def resume(self) -> None:
+        """Read output as it comes."""
+        self._is_held = False
+        if self._status is not None:
+            self.deadline = time.monotonic() + DRAIN_TIMEOUT
+        for pipe in self._pipes:
+            self._loop.watch(pipe, readable=partial(self._read, pipe))
+
     def ended(self, status: int) -> None:
         """Its process has ended."""
         self._status = process.exit_code(status)
-        self.deadline = time.monotonic() + DRAIN_TIMEOUT
+        self.deadline = None if self._is_held else time.monotonic() + DRAIN_TIMEOUT
         self.drain()
 
     def drain(self) -> None:
         """Hand in the output that has come: before what its keeper has said since."""
         for pipe in list(self._pipes):
-            self._read(pipe)
+            if not self._is_held:
+                self._read(pipe)
         self._finish_if_drained()
 
     def due(self, now: float) -> None:

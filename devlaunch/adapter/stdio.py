@@ -14,6 +14,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from devlaunch.errors import UsageError
+
 _SIZE = 64 * 1024
 
 
@@ -21,11 +23,18 @@ class Stdio:
     """Stdin and stdout as one connected socket, `socket`.
 
     After it has been made nothing else can read from the one or write to the other: what is printed
-    by mistake goes to stderr.
+    by mistake goes to stderr. Raises UsageError when one of them is closed.
     """
 
     def __init__(self) -> None:
-        reader, writer = os.dup(0), os.dup(1)
+        try:
+            os.fstat(1)  # a copy of stdin would take its place
+            reader, writer = os.dup(0), os.dup(1)
+        except OSError:
+            raise UsageError(
+                "stdin and stdout have to be open: an editor speaks with the adapter there",
+                hint="--listen HOST:PORT serves on TCP",
+            ) from None
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(2, 1)
@@ -33,8 +42,8 @@ class Stdio:
         _start(pump_to_socket, reader, self._inner)
         self._writing = _start(_pump_from_socket, self._inner, writer)
 
-    def finish(self, timeout: float = 2.0) -> None:
-        """Wait until all has been written; `socket` must have been closed."""
+    def finish(self, timeout: float) -> None:
+        """Wait until all has been written, so many seconds; `socket` must have been closed."""
         self._writing.join(timeout)
 
 

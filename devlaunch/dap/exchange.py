@@ -1,8 +1,9 @@
-"""What a session of `devlaunch adapter` hears (events), and what it does (actions)."""
+"""What a session of `devlaunch adapter` hears (events), what it does (actions), its phases."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from devlaunch.events import Message
 
@@ -14,6 +15,19 @@ FAILED = "devlaunchFailed"
 
 STARTED = "devlaunchStarted"
 """The launcher's event: the first start of the app has come to an end, good or not."""
+
+
+class Phase(Enum):
+    """How far the session has come."""
+
+    CONNECTED = auto()
+    INITIALIZED = auto()
+    STARTING = auto()
+    """`launch` or `attach` has been asked for, and there is no keeper yet."""
+    RUNNING = auto()
+    ENDED = auto()
+    """The editor knows; it has a moment to say goodbye."""
+    CLOSED = auto()
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -33,9 +47,13 @@ class EditorGone:
 
 @dataclass(frozen=True, slots=True)
 class KeeperConnected:
-    """The keeper can be spoken to. `pid` is the launcher's where we started it."""
+    """The keeper can be spoken to. `pid` is the launcher's where we started it.
+
+    `where` is its address, for people, where `attach` led to it.
+    """
 
     pid: int = 0
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +65,9 @@ class KeeperSaid:
 
 @dataclass(frozen=True, slots=True)
 class KeeperGone:
-    """The keeper's connection has ended."""
+    """The keeper's connection has ended; `reason` is why we have given it up, if we have."""
+
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

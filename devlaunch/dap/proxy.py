@@ -10,7 +10,6 @@ Sans-IO: events go into `handle`, actions come out, `deadline` says when to call
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 
 from devlaunch.dap.exchange import (
     FAILED,
@@ -26,6 +25,7 @@ from devlaunch.dap.exchange import (
     LauncherGone,
     LeaveKeeper,
     OutputRead,
+    Phase,
     Start,
     StartFailed,
     TellEditor,
@@ -51,24 +51,17 @@ SETTLE_TIMEOUT = 5.0
 """Seconds that `launch` waits for the app to be imported, so that a target which does not exist is
 a launch that failed. Longer, and editors give up (dape after 10)."""
 
+ANSWER_TIMEOUT = 5.0
+"""Seconds for what listens where `attach` leads to say something."""
+
+LEAVE_TIMEOUT = 2.0
+"""Seconds for the keeper to answer `disconnect`."""
+
 GOODBYE_TIMEOUT = 1.0
 """Seconds for the editor to say `disconnect` after the end; some never do (Vimspector)."""
 
 ERROR_ID = 1
 """DAP wants a number for each kind of error."""
-
-
-class Phase(Enum):
-    """How far the session has come."""
-
-    CONNECTED = auto()
-    INITIALIZED = auto()
-    STARTING = auto()
-    """`launch` or `attach` has been asked for, and there is no keeper yet."""
-    RUNNING = auto()
-    ENDED = auto()
-    """The editor knows; it has a moment to say goodbye."""
-    CLOSED = auto()
 
 
 _TRANSITIONS = {
@@ -100,6 +93,7 @@ class Proxy:
         self._start: Message | None = None
         """The request `launch` or `attach`, until it is answered."""
         self._is_launch = False
+        self._where = ""
         self._launched: Message | None = None
         """The answer to `launch`, held back until the app has started."""
         self._asked: dict[int, Callable[[Message], None]] = {}
@@ -140,16 +134,18 @@ class Proxy:
 
     def _launcher_changed(self, event: object) -> None:
         match event:
-            case KeeperConnected(pid) if self.phase is Phase.STARTING:
-                self._keeper_connected(pid)
+            case KeeperConnected(pid, where) if self.phase is Phase.STARTING:
+                self._keeper_connected(pid, where)
             case StartFailed(text) if self._start is not None:
                 self._fail_start(text)
             case TerminalWanted(arguments) if self.phase is Phase.STARTING:
                 self._ask_editor("runInTerminal", arguments, self._terminal_opened)
             case LauncherGone(status) if self.phase is Phase.RUNNING:
-                self._finish(status)
-            case KeeperGone() if self.phase is Phase.RUNNING and not self._is_launch:
-                self._finish(None)
+                how = "" if status is None else f" with status {status}"
+                self._over(status, f"devlaunch ended{how} before the app could start")
+            case KeeperGone(reason) if self.phase is Phase.RUNNING and not self._is_launch:
+                why = f"{self._where}: {reason or 'it closed the connection'}"
+                self._over(None, f"{why}\nis that a devlaunch --debug-attach?")
             case (
                 KeeperConnected()
                 | KeeperSaid()
@@ -223,14 +219,14 @@ class Proxy:
 
     def _disconnect(self, request: Message) -> None:
         if self.phase is Phase.RUNNING and not self._ends_with_editor(request):
+            self._settle()
             self._is_leaving = True
+            self.deadline = self._now + LEAVE_TIMEOUT
             self._forward(request)
             return
         self._goodbyes.append(request)
         if self.phase is not Phase.RUNNING:
-            if self._start is not None:
-                self._fail_start("cancelled by the editor")
-            self._close()
+            self._cancel()
         elif not self._is_stopping:
             # A second one would cut short what the app does at its end.
             self._is_stopping = True
@@ -249,10 +245,11 @@ class Proxy:
 
     # --- the keeper -----------------------------------------------------------------------------
 
-    def _keeper_connected(self, pid: int) -> None:
+    def _keeper_connected(self, pid: int, where: str) -> None:
         assert self._start is not None
         self._advance("connected")
-        self.deadline = None
+        self._where = where
+        self.deadline = None if self._is_launch else self._now + ANSWER_TIMEOUT
         arguments = arguments_of(self._start)
         self._call_keeper("initialize", self._initialize_arguments)
         if self._is_launch:
@@ -268,6 +265,8 @@ class Proxy:
             self._event("process", {**body, "startMethod": "launch"})
 
     def _keeper_said(self, message: Message) -> None:
+        if not self._is_launch and not self._is_leaving:
+            self.deadline = None  # it answers
         match message["type"]:
             case "response":
                 self._on_response(message)
@@ -281,7 +280,8 @@ class Proxy:
         if request is None:
             return
         answer = {**response, "request_seq": request["seq"], "command": request["command"]}
-        if request is self._start and self._is_launch and response["success"]:
+        is_launched = request is self._start and self._is_launch and response["success"]
+        if is_launched and not self._is_leaving:
             self._launched = answer
             self.deadline = self._now + SETTLE_TIMEOUT
             return
@@ -330,11 +330,11 @@ class Proxy:
     # --- the end --------------------------------------------------------------------------------
 
     def _fail_start(self, text: str) -> None:
-        """Answer `launch` or `attach` with a failure; the editor may try again."""
+        """Answer `launch` or `attach` with a failure; the editor may try again, or leave."""
         request, self._start, self._launched = self._start, None, None
         self._advance("failed")
-        self.deadline = None
-        self._forwarded.clear()
+        self.deadline = self._exit = None
+        self._has_terminated = self._is_stopping = False
         self._asked.clear()
         self._actions.append(LeaveKeeper())
         if request is not None:
@@ -343,6 +343,35 @@ class Proxy:
         held, self._held = self._held, []
         for each in held:
             self._tell_editor(make_failure(each, "The session could not be started."))
+        self._refuse_forwarded("The session could not be started.", answered=request)
+        if self._goodbyes or self._is_leaving:
+            self._close()
+
+    def _over(self, status: int | None, text: str) -> None:
+        """What was launched or attached to has gone; `text` says so if it has not begun."""
+        if self._start is not None and self._launched is None:
+            self._fail_start(text)
+        else:
+            self._finish(status)
+
+    def _cancel(self) -> None:
+        """The editor leaves, and nobody is to be waited for."""
+        if self._start is not None:
+            self._fail_start("cancelled by the editor")
+        else:
+            self._refuse_forwarded("The session has ended.")
+            self._close()
+
+    def _refuse_forwarded(self, text: str, answered: Message | None = None) -> None:
+        """No keeper will answer these any more."""
+        forwarded, self._forwarded = self._forwarded, {}
+        for request in forwarded.values():
+            if request is None or request is answered:
+                continue
+            if request["command"] == "disconnect":
+                self._goodbyes.append(request)
+            else:
+                self._tell_editor(make_failure(request, text))
 
     def _finish(self, status: int | None) -> None:
         """The launcher, or the connection to a keeper that is not ours, has ended."""
@@ -350,9 +379,7 @@ class Proxy:
         self._advance("ended")
         self.deadline = self._now + GOODBYE_TIMEOUT
         self._actions.append(LeaveKeeper())
-        pending, self._forwarded = [r for r in self._forwarded.values() if r], {}
-        for request in pending:
-            self._tell_editor(make_failure(request, "The session has ended."))
+        self._refuse_forwarded("The session has ended.")
         if self._exit is not None:
             self._tell_editor(self._exit)
         elif self._is_launch and status is not None:
@@ -366,8 +393,13 @@ class Proxy:
         if self.deadline is None or self.deadline > self._now:
             return
         self.deadline = None
-        if self.phase is Phase.RUNNING:
+        if self._is_leaving:
+            self._cancel()
+        elif self.phase is Phase.RUNNING and self._is_launch:
             self._settle()
+        elif self.phase is Phase.RUNNING:
+            text = f"{self._where} accepts, but does not answer"
+            self._fail_start(f"{text}\nis it a devlaunch that is stopped (Ctrl-Z)?")
         elif self.phase is Phase.STARTING:
             self._fail_start(f"devlaunch was not up within {START_TIMEOUT:.0f} seconds")
         else:

@@ -50,6 +50,7 @@ class _Peer:
     """Nothing more is read or accepted for sending; it is closed when `unsent` is empty."""
     reason: str = ""
     """Why we have given it up."""
+    on_flushed: Callable[[], None] | None = None
 
 
 class DapSockets:
@@ -118,6 +119,20 @@ class DapSockets:
             self._watch(peer)
         else:
             self._remove(peer)
+
+    @property
+    def is_flushing(self) -> bool:
+        """Whether a peer that was closed has not taken all that was sent to it."""
+        return any(peer.is_closing for peer in self._peers.values())
+
+    def unsent(self, number: int) -> int:
+        """How many bytes wait for this peer to read them."""
+        peer = self._peers.get(number)
+        return len(peer.unsent) if peer else 0
+
+    def when_flushed(self, number: int, callback: Callable[[], None]) -> None:
+        """Call back once when the peer has taken all that was sent; never if it goes before."""
+        self._peers[number].on_flushed = callback
 
     def close(self) -> None:
         """Close everything. What the kernel would not take at once is lost."""
@@ -203,6 +218,9 @@ class DapSockets:
         elif peer.is_blocked != bool(peer.unsent):
             peer.is_blocked = bool(peer.unsent)
             self._watch(peer)
+        if not peer.unsent and peer.on_flushed:
+            callback, peer.on_flushed = peer.on_flushed, None
+            callback()
 
     def _drop(self, peer: _Peer, reason: str) -> None:
         """A connection that ends without the keeper having asked for it."""
