@@ -7,7 +7,6 @@ neither `-m MODULE args…` nor that options may follow `module:attr` but not a 
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +29,7 @@ from devlaunch.options import (
     TARGET,
     Option,
 )
+from devlaunch.output import print_text
 from devlaunch.settings import resolve
 from devlaunch.targets import looks_like_app
 from devlaunch.values import BadValue, nearest, to_poll
@@ -57,9 +57,10 @@ Usage: devlaunch doctor [--json] [OPTIONS] [TARGET] [ARGS]...
 
   Say which debugger runs here and why, what devlaunch will do about it, and
   what stands in the way, with the fix. Nothing of the app is run. With the
-  options and the target of a run: what that run would meet.
+  options and the target of a run: what that run would meet before any code
+  of the app runs; whether the app can be imported only the run shows.
 
-  The exit status is 0 when nothing stands in the way, 1 otherwise.
+  The exit status is 0 when nothing of this stands in the way, 1 otherwise.
 
 Options:
   --json      Print it as JSON.
@@ -117,8 +118,10 @@ def doctor(words: Sequence[str]) -> int:
     """`devlaunch doctor [--json]`, and what `run` takes; the target may be left out."""
     ours, target = split_words(words)
     if {"-h", "--help"}.intersection(ours):
-        click.echo(DOCTOR_HELP, nl=False)
+        print_text(DOCTOR_HELP)
         return 0
+    if any(word.startswith("--json=") for word in ours):
+        raise UsageError("--json takes no value", hint="devlaunch doctor --help shows how")
     as_json = "--json" in ours
     rest = [word for word in ours if word != "--json"]
     config = parse([*rest, *target], needs_target=False, flags=("--json",))
@@ -151,10 +154,6 @@ def parse(
         with command.make_context("devlaunch", list(ours)) as context:
             given = _given(context)
     except click.exceptions.Exit:
-        return None
-    except BrokenPipeError:
-        # `devlaunch --help | head -1`: nobody reads on, and Python would complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return None
     except click.UsageError as error:
         raise _usage_error(error, flags) from None
@@ -239,18 +238,11 @@ class _Command(click.Command):
     """Our options, with a help text made from the table."""
 
     def __init__(self, name: str, params: list[click.Parameter] | list[click.Option]) -> None:
-        version = click.Option(
-            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version
-        )
-        super().__init__(
-            name,
-            params=[*params, version],
-            context_settings={"help_option_names": ["-h", "--help"]},
-        )
-
-    def get_help(self, ctx: click.Context) -> str:  # noqa: ARG002
-        """The whole help text."""
-        return help_text().rstrip("\n")
+        shown = [
+            click.Option(names, is_flag=True, is_eager=True, expose_value=False, callback=show)
+            for names, show in ((["-h", "--help"], _show_help), (["--version"], _show_version))
+        ]
+        super().__init__(name, params=[*params, *shown], add_help_option=False)
 
 
 def help_text() -> str:
@@ -263,12 +255,17 @@ def help_text() -> str:
     _write_section(formatter, "Examples", EXAMPLES)
     _write_section(formatter, "Commands", SUBCOMMANDS)
     for group in (DEBUGGING, SERVING, RELOADING, RUNNING, OUTPUT):
-        rows = [(_signature(o), o.help) for o in OPTIONS if o.group == group]
+        rows = [row for o in OPTIONS if o.group == group for row in _help_rows(o)]
         if group == OUTPUT:
             rows += [("    --version", "Show the versions."), ("-h, --help", "Show this text.")]
         _write_section(formatter, group, rows)
     formatter.write(f"\nSettings:\n{_indented(SETTINGS_HELP)}\n")
     return formatter.getvalue()
+
+
+def _help_rows(option: Option) -> list[tuple[str, str]]:
+    rows = [(_signature(option), option.help)]
+    return [*rows, (f"    --no-{option.key}", option.off_help)] if option.off_help else rows
 
 
 def _signature(option: Option) -> str:
@@ -291,9 +288,14 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
+def _show_help(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+    if value:
+        print_text(help_text())
+        ctx.exit()
+
+
 def _show_version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
-    if not value:
-        return
-    debugpy = importlib.metadata.version("debugpy")
-    click.echo(f"devlaunch {__version__} (debugpy {debugpy}, Python {platform.python_version()})")
-    ctx.exit()
+    if value:
+        debugpy, python = importlib.metadata.version("debugpy"), platform.python_version()
+        print_text(f"devlaunch {__version__} (debugpy {debugpy}, Python {python})\n")
+        ctx.exit()

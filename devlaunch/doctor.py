@@ -12,25 +12,30 @@ import json
 import os
 import platform
 import queue
+import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from devlaunch import __version__
-from devlaunch.config import Config
+from devlaunch.adapter.link import VARIABLE as ADAPTER
+from devlaunch.config import Config, TargetKind
 from devlaunch.console import Console
-from devlaunch.core.detection import JOINS, TAKES_ALONG, DebuggerKind, Detection
-from devlaunch.debuggers import is_wanted
+from devlaunch.core.detection import JOINS, TAKES_ALONG, DebuggerKind, Detection, Way, way
 from devlaunch.debuggers.snapshot import detect
 from devlaunch.debuggers.vscode import VARIABLE as VSCODE_ENDPOINTS
 from devlaunch.errors import EX_FAILURE, DevlaunchError
 from devlaunch.events import WatchDegraded, WatchReady
 from devlaunch.interpreter import Interpreter, choose_interpreter, own_debugpy_dir
-from devlaunch.listen import bind_debug, bind_tcp, format_address
+from devlaunch.listen import bind_debug, format_address, open_app_socket
+from devlaunch.output import print_text
 from devlaunch.reloading import Reloading
 
 PACKAGES = ("debugpy", "uvicorn", "watchdog")
+
+_PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?", re.IGNORECASE)
 
 _WATCH_TIMEOUT = 5.0
 """Seconds for the first scan of the tree."""
@@ -66,7 +71,7 @@ def doctor(config: Config, *, as_json: bool = False) -> int:
     """Examine what `config` would meet here, print it, and return the exit status."""
     report = examine(config, detect())
     if as_json:
-        sys.stdout.write(to_json(report) + "\n")
+        print_text(to_json(report) + "\n")
     else:
         show(report, Console(sys.stdout, config.verbosity))
     return 0 if report.is_fine else EX_FAILURE
@@ -81,9 +86,12 @@ def examine(
     interpreter = None
     with _collected(findings):
         interpreter = choose_interpreter(
-            config.python, config.app_dir, debugging=is_wanted(config, detection)
+            config.python,
+            config.app_dir,
+            debugging=way(config, detection) is not Way.NONE,
         )
     findings += _check_debugging(config, detection, interpreter)
+    findings += _check_command(config, interpreter)
     findings += _check_port(config)
     findings += _check_watching(config)
     findings += _check_environment(environ, detection)
@@ -99,18 +107,21 @@ def examine(
 
 def plan(config: Config, detection: Detection) -> str:
     """What devlaunch will do to have the app debugged; `debuggers.choose` does it."""
-    if config.pycharm_server:
-        where = format_address(*config.pycharm_server)
-        return f"connects the app to PyCharm's debug server at {where}"
-    if config.debug_attach is False:
-        return "runs the app without a debugger, as --no-debug-attach says"
-    if not config.debug_attach:
-        return detection.action
-    if detection.has_adapter:
-        return JOINS
-    if _will_listen(config, detection):
-        return f"listens on {format_address(*config.debug_address)} for an editor"
-    return TAKES_ALONG
+    listens = f"listens on {format_address(*config.debug_address)} for an editor"
+    match way(config, detection):
+        case Way.SETTRACE if config.pycharm_server:
+            where = format_address(*config.pycharm_server)
+            return f"connects the app to PyCharm's debug server at {where}"
+        case Way.JOIN:
+            return JOINS
+        case Way.LISTEN:
+            return listens
+        case Way.PYCHARM:
+            return TAKES_ALONG
+        case Way.PYCHARM_ELSE_LISTEN:
+            return f"{TAKES_ALONG} if the IDE answers, else {listens}"
+    off = "runs the app without a debugger, as --no-debug-attach says"
+    return off if config.debug_attach is False else detection.action
 
 
 def versions() -> dict[str, str]:
@@ -134,26 +145,19 @@ def _collected(findings: list[Finding], *, blocks: bool = True) -> Iterator[None
         findings.append(Finding(error.message, error.hint, blocks))
 
 
-def _will_listen(config: Config, detection: Detection) -> bool:
-    reaches_children = detection.has_adapter or detection.kind in (
-        DebuggerKind.PYCHARM,
-        DebuggerKind.PYDEV,
-    )
-    return bool(config.debug_attach) and not reaches_children
-
-
 def _check_debugging(
     config: Config, detection: Detection, interpreter: Interpreter | None
 ) -> list[Finding]:
     findings: list[Finding] = []
-    wanted = is_wanted(config, detection)
+    chosen = way(config, detection)
+    wanted = chosen is not Way.NONE
     if own_debugpy_dir() is None:
         text = "debugpy is not installed where devlaunch is"
         findings.append(Finding(text, f"{sys.executable} -m pip install debugpy", blocks=wanted))
-    if _will_listen(config, detection) or not detection:
+    if chosen in (Way.LISTEN, Way.PYCHARM_ELSE_LISTEN) or not detection:
         host, port = config.debug_address
-        # Without --debug-attach it is only good to know.
-        with _collected(findings, blocks=bool(config.debug_attach)):
+        # Where it may not come to that it is only good to know.
+        with _collected(findings, blocks=chosen is Way.LISTEN):
             bind_debug(host, port, allow_remote=config.allow_remote_debug).close()
     frozen = (
         [word for word in interpreter.options if "frozen_modules" in word] if interpreter else []
@@ -164,11 +168,28 @@ def _check_debugging(
     return findings
 
 
+def _check_command(config: Config, interpreter: Interpreter | None) -> list[Finding]:
+    """As `child.targets` looks for it; `python` is always there."""
+    name = config.target.name
+    is_python = _PYTHON.fullmatch(os.path.basename(name))
+    if config.target.kind is not TargetKind.COMMAND or is_python or interpreter is None:
+        return []
+    if os.path.dirname(name):
+        is_there = os.path.isfile(name)
+    else:
+        beside = os.path.dirname(interpreter.executable)
+        is_there = bool(shutil.which(name, path=beside) or shutil.which(name))
+    if is_there:
+        return []
+    text = f"{name}: no such command beside {interpreter.executable} or on PATH"
+    return [Finding(text, "install it there, or give its path", blocks=True)]
+
+
 def _check_port(config: Config) -> list[Finding]:
     findings: list[Finding] = []
-    if config.target.serves and config.target.name and config.uds is None and config.fd is None:
+    if config.target.serves and config.target.name:
         with _collected(findings):
-            bind_tcp(config.host, config.port).close()
+            open_app_socket(config).close()
     return findings
 
 
@@ -212,6 +233,9 @@ def _check_environment(environ: Mapping[str, str], detection: Detection) -> list
     if environ.get("DEBUGPY_RUNNING") == "true" and detection.kind is not DebuggerKind.DEBUGPY:
         text = "DEBUGPY_RUNNING=true is left over: `python -m debugpy` from here debugs nothing"
         findings.append(Finding(text, "unset DEBUGPY_RUNNING"))
+    if environ.get(ADAPTER) and not os.path.exists(environ[ADAPTER]):
+        text = f"{ADAPTER} is left over: a run looks for a debug adapter that is not there"
+        findings.append(Finding(text, f"unset {ADAPTER}", blocks=True))
     endpoints = environ.get(VSCODE_ENDPOINTS)
     if endpoints and not os.path.isdir(os.path.dirname(endpoints)):
         text = (
@@ -242,7 +266,7 @@ def show(report: Report, console: Console) -> None:
     rows = [
         ("debugger", found.name, found.origin.value),
         ("why", "; ".join(found.why), ""),
-        *([("profiler", ", ".join(found.observers), "no debugger")] if found.observers else []),
+        *([("observer", ", ".join(found.observers), "")] if found.observers else []),
         ("plan", report.plan, ""),
         _interpreter_row(report.interpreter, console),
         ("versions", ", ".join(f"{k} {v}" for k, v in report.versions.items()), ""),

@@ -36,7 +36,7 @@ class Option:
 
     `rivals` are keys that make no sense together with this one: in one source both are an error,
     else the higher source wins. `needs` is a switch without which the flag does nothing. `locate`
-    makes a path of it absolute.
+    makes a path of it absolute. `off_help` is for a switch whose `--no-` form has a use of its own.
     """
 
     key: str
@@ -51,6 +51,7 @@ class Option:
     rivals: tuple[str, ...] = ()
     needs: str = ""
     for_apps: bool = False
+    off_help: str = ""
 
     @property
     def field(self) -> str:
@@ -79,7 +80,7 @@ RUNNING, OUTPUT = "Running", "Output"
 OPTIONS: tuple[Option, ...] = (
     Option(
         "debug-attach", to_bool, "Let a debugger attach, and keep it attached.",
-        DEBUGGING,
+        DEBUGGING, off_help="Leave the app alone, even under an editor's debugger.",
     ),
     Option(
         "debug-address", to_address, "Where it attaches [127.0.0.1:5678]; port 0: any free one.",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import devlaunch
-from devlaunch.cli import parse, split_words
+from devlaunch.cli import help_text, parse, split_words
 from devlaunch.config import Config, TargetKind
 from devlaunch.errors import UsageError
 from devlaunch.options import OPTIONS
@@ -75,6 +75,10 @@ def project(tmp_path: Path) -> Path:
         (["--wait-for-client", "app:app"], "--wait-for-client does nothing without --debug-", ""),
         (["-q", "-v", "app:app"], "--verbose and --quiet exclude each other", ""),
         (["--no-such=\x1b[2J", "app:app"], "there is no option --no-such", ""),
+        (["adapter", "--schema=1"], "--schema takes no value", "--help"),
+        (["adapter", "--allow-remote-debug"], "--allow-remote-debug does nothing without --listen",
+         "add --listen HOST:PORT"),
+        (["adapter", "--schema", "--listen", "1"], "--schema and --listen exclude each other", ""),
     ],
 )  # fmt: skip
 def test_bad_words(project: Path, words: list[str], message: str, hint: str) -> None:
@@ -228,16 +232,27 @@ def test_help(project: Path, flag: str) -> None:
     assert titles[:2] == ["Targets:", "Examples:"]
 
 
-def test_a_closed_stdout_is_no_traceback(project: Path) -> None:
+@pytest.mark.parametrize(
+    "words", ["--help", "--version", "doctor --help", "doctor --json", "doctor", "adapter --help",
+              "adapter --schema"],
+)  # fmt: skip
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_stdout_is_no_traceback(project: Path, words: str, unbuffered: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer) as stdout:
         done = subprocess.run(
-            [sys.executable, "-m", "devlaunch", "--help"],
-            env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=project, stdout=stdout,
+            [sys.executable, "-m", "devlaunch", *words.split()],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
+            cwd=project, stdout=stdout,
             stderr=subprocess.PIPE, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert done.stderr == ""
+    assert done.returncode == 0 or words.startswith("doctor")
+
+
+def test_the_help_tells_how_to_have_no_debugger() -> None:
+    assert "      --no-debug-attach           Leave the app alone, even under" in help_text()
 
 
 # --- where our options end ----------------------------------------------------------------------

@@ -24,8 +24,10 @@ from support.pycharm import Mode, pycharm
 from support.wait import wait_until
 
 import devlaunch
+from devlaunch.config import Config, Target, TargetKind
 from devlaunch.core.detection import (
     JOINS,
+    TAKES_ALONG,
     DebuggerKind,
     Debugpy,
     Detection,
@@ -33,7 +35,9 @@ from devlaunch.core.detection import (
     Origin,
     Pydevd,
     Snapshot,
+    Way,
     detect,
+    way,
 )
 from devlaunch.core.invocation import Invocation, invocation
 
@@ -235,6 +239,7 @@ OBSERVERS: dict[str, tuple[Snapshot, tuple[str, ...]]] = {
 def test_observers_are_no_debuggers(snapshot: Snapshot, names: tuple[str, ...]) -> None:
     found = detect(snapshot)
     assert (found.kind, found.observers) == (Kind.NONE, names)
+    assert found.why[0] == f"{' and '.join(names)} only observe{'s' if len(names) == 1 else ''}"
 
 
 def test_observers_are_told_beside_a_debugger_whose_own_hooks_are_none() -> None:
@@ -253,8 +258,10 @@ def test_what_the_setup_says_is_carried_on() -> None:
     assert not found.follows_children
     assert "subProcess" in " ".join(found.why)
     assert found.setup == {**SETTRACE, **setup}
-    with pytest.raises(TypeError):
-        found.setup["port"] = 1  # type: ignore[index]
+    # A copy, of a type that all can handle.
+    assert json.loads(json.dumps(dataclasses.asdict(found)))["setup"] == found.setup
+    found.setup["port"] = 1  # type: ignore[index]
+    assert SETTRACE["port"] == 4711
 
 
 @pytest.mark.parametrize("flag", ["multiproc", "multiprocess"])
@@ -272,6 +279,45 @@ def test_debugpy_is_joined_whatever_it_does_with_processes() -> None:
     found = detect(of_debugpy(OF_COMMAND_LINE))
     assert not found.follows_children
     assert found.action == JOINS
+
+
+OF_DEBUGPY = Detection(Kind.DEBUGPY, has_adapter=True)
+FOLLOWS = Detection(Kind.PYCHARM, follows_children=True)
+WAYS = {  # by what, and --debug-attach: not given, on, off
+    "nothing": (Detection(), (Way.NONE, Way.LISTEN, Way.NONE)),
+    "pdb": (Detection(Kind.BDB), (Way.NONE, Way.LISTEN, Way.NONE)),
+    "debugpy": (OF_DEBUGPY, (Way.JOIN, Way.JOIN, Way.NONE)),
+    "debugpy alone": (Detection(Kind.DEBUGPY, follows_children=True),
+                      (Way.NONE, Way.LISTEN, Way.NONE)),
+    "PyCharm": (Detection(Kind.PYCHARM), (Way.NONE, Way.PYCHARM_ELSE_LISTEN, Way.NONE)),
+    "PyCharm that follows": (FOLLOWS, (Way.PYCHARM, Way.PYCHARM, Way.NONE)),
+    "PyDev": (Detection(Kind.PYDEV), (Way.NONE, Way.PYCHARM_ELSE_LISTEN, Way.NONE)),
+    "PyDev that follows": (
+        dataclasses.replace(FOLLOWS, kind=Kind.PYDEV), (Way.PYCHARM, Way.PYCHARM, Way.NONE),
+    ),
+    "settrace": (
+        dataclasses.replace(FOLLOWS, kind=Kind.PYCHARM_SERVER), (Way.NONE, Way.LISTEN, Way.NONE),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("detection", "ways"), WAYS.values(), ids=WAYS)
+def test_way(detection: Detection, ways: tuple[Way, ...]) -> None:
+    target = Target(TargetKind.APP, "app:app")
+    configs = [Config(target, debug_attach=each) for each in (None, True, False)]
+    assert tuple(way(config, detection) for config in configs) == ways
+    server = Config(target, pycharm_server=("localhost", 1))
+    assert way(server, detection) is Way.SETTRACE
+
+
+def test_the_table_has_every_way() -> None:
+    assert {each for _, ways in WAYS.values() for each in ways} == set(Way) - {Way.SETTRACE}
+
+
+@pytest.mark.parametrize("flag", ["multiproc", "multiprocess"])
+@pytest.mark.parametrize("make", [under_pycharm, under_pydev])
+def test_with_a_flag_children_are_taken_along(make: Any, flag: str) -> None:
+    assert detect(make({**OF_COMMAND_LINE, flag: True})).action == TAKES_ALONG
 
 
 @pytest.mark.parametrize("make", [under_pycharm, under_pydev])

@@ -84,6 +84,22 @@ def test_every_state_of_the_supervisor_is_in_the_diagram() -> None:
         assert f" {state.__name__}" in text
 
 
+def test_the_rings_of_the_design_name_every_module() -> None:
+    """Packages by `name/*`; `_posix…` stands for all that begin so."""
+    text = (ROOT / "docs" / "design.md").read_text()
+    rows = re.findall(r"^\| (?:vocabulary|core|shell|child|front).*", text, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([a-z_]+(?:/\*|…)?)`", row)}
+    entries = (ROOT / "devlaunch").iterdir()
+    there = {
+        path.stem + ("/*" if path.is_dir() else "")
+        for path in entries
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    } - {"__init__", "__main__"}
+    stems = tuple(name.removesuffix("…") for name in named if name.endswith("…"))
+    assert {name for name in there if not name.startswith(stems)} <= named
+    assert {name for name in named if not name.endswith("…")} <= there
+
+
 if __name__ == "__main__":
     OPTIONS_PAGE.write_text(options_page())
     print(f"wrote {OPTIONS_PAGE.relative_to(ROOT)}", file=sys.stderr)

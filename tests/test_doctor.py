@@ -17,8 +17,8 @@ from support.pty import Pty
 from support.wait import wait_until
 
 from devlaunch.config import Config, Target, TargetKind
-from devlaunch.core.detection import DebuggerKind, Detection
-from devlaunch.doctor import plan
+from devlaunch.core.detection import TAKES_ALONG, DebuggerKind, Detection
+from devlaunch.doctor import examine, plan
 
 APP = Target(TargetKind.APP, "app:app")
 QUIETED = (
@@ -198,13 +198,15 @@ def test_under_debugpy(project: Path) -> None:
 @pytest.mark.parametrize("module", ["cProfile"])
 def test_a_profiler_is_told(project: Path, module: str) -> None:
     done = doctor(cwd=project, before=("-m", module, "-o", os.devnull))
-    assert f"profiler  {module}" in done.stdout
+    assert f"observer  {module}" in done.stdout
+    assert f"{module} only observes" in done.stdout
     assert "debugger  none" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--json=1",), "--json takes no value"),
         (("--jsn",), "there is no option --jsn\n  did you mean --json?"),
         (("--port", "x"), "--port: expected"),
         (("nothing.py",), "nothing.py"),
@@ -268,6 +270,57 @@ def test_a_limit_of_the_system(project: Path) -> None:
     assert report["ok"]
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--fd", "77", "app:app"), "--fd 77: is not open"),
+        (("--uds", "no/such/socket", "app:app"), "no/such/socket: no such file or directory"),
+        (("--", "no-such-command", "-x"), "no-such-command: no such command beside "),
+        (("--", "./no-such-command"), "./no-such-command: no such command beside "),
+    ],
+    ids=str,
+)
+def test_what_a_run_ends_with(project: Path, words: tuple[str, ...], what: str) -> None:
+    report = found_by(*words, cwd=project)
+    (finding,) = report["findings"]
+    assert what in finding["what"]
+    assert finding["fix"] or "--uds" in words
+    assert finding["blocks"]
+
+
+@pytest.mark.parametrize("name", ["python3.10", "pip", "./tool"])
+def test_commands_that_are_there(project: Path, name: str) -> None:
+    (project / "tool").touch()
+    assert found_by("--", name, cwd=project, PATH="")["findings"] == []
+
+
+def test_an_adapter_that_is_gone(project: Path) -> None:
+    (finding,) = found_by(cwd=project, DEVLAUNCH_ADAPTER="/gone")["findings"]
+    assert (finding["fix"], finding["blocks"]) == ("unset DEVLAUNCH_ADAPTER", True)
+    assert not found_by(cwd=project, DEVLAUNCH_ADAPTER=str(project / "app.py"))["findings"]
+
+
+@pytest.mark.parametrize(
+    ("detection", "blocks"),
+    [
+        (Detection(DebuggerKind.PYCHARM), [False]),  # only when the IDE does not answer
+        (Detection(DebuggerKind.PYCHARM, follows_children=True), []),
+        (Detection(DebuggerKind.BDB), [True]),
+    ],
+    ids=str,
+)
+def test_the_debug_address_is_tried_where_it_may_be_used(
+    tmp_path: Path, detection: Detection, blocks: list[bool]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = Config(
+            Target(TargetKind.SCRIPT, "app.py"), debug_attach=True, reload=False,
+            debug_address=taken.getsockname(), app_dir=str(tmp_path), python=sys.executable,
+        )  # fmt: skip
+        findings = examine(config, detection, environ={}).findings
+    assert [finding.blocks for finding in findings if "in use" in finding.what] == blocks
+
+
 PLANS = {
     "nothing": (Config(APP, debug_attach=None), Detection(action="as is"), "as is"),
     "listens": (Config(APP, debug_attach=True), Detection(), "listens on 127.0.0.1:5678"),
@@ -283,7 +336,11 @@ PLANS = {
     ),
     "pdb": (Config(APP, debug_attach=True), Detection(DebuggerKind.BDB), "listens on"),
     "PyCharm": (
-        Config(APP, debug_attach=True), Detection(DebuggerKind.PYCHARM), "same debugger",
+        Config(APP, debug_attach=True), Detection(DebuggerKind.PYCHARM),
+        "same debugger if the IDE answers, else listens on 127.0.0.1:5678",
+    ),
+    "PyCharm that follows": (
+        Config(APP), Detection(DebuggerKind.PYCHARM, follows_children=True, action=""), TAKES_ALONG,
     ),
     "a server": (
         Config(APP, pycharm_server=("localhost", 1)), Detection(), "debug server at localhost:1",

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
+from devlaunch.config import Config
+from devlaunch.core.evidence import Debugpy, Hook, Pydevd, Snapshot
 from devlaunch.core.invocation import Invocation, base_name, invocation
 
 JOINS = "joins the editor's session: one child session that lasts over all restarts"
 TAKES_ALONG = "starts each child under the same debugger"
 _ALONE = "leaves the app alone; --debug-attach lets an editor attach to it"
+_ALONE_UNDER_IDE = "leaves the app alone; --debug-attach debugs it all the same"
 
 
 class DebuggerKind(StrEnum):
@@ -38,6 +40,22 @@ class DebuggerKind(StrEnum):
     """A trace function of somebody else."""
 
 
+class Way(StrEnum):
+    """The ways in which children come to be debugged."""
+
+    NONE = "none"
+    JOIN = "join"
+    """By the debugpy adapter that devlaunch itself is debugged through."""
+    LISTEN = "listen"
+    """An editor attaches at the debug address."""
+    PYCHARM = "pycharm"
+    """By the IDE that debugs devlaunch itself: PyCharm's pydevd, or PyDev's."""
+    PYCHARM_ELSE_LISTEN = "pycharm-else-listen"
+    """That IDE was not told to follow processes: it is asked, and may not answer."""
+    SETTRACE = "settrace"
+    """Children call PyCharm's "Python Debug Server"."""
+
+
 class Origin(StrEnum):
     """How the debugger came into the process."""
 
@@ -56,67 +74,6 @@ class Origin(StrEnum):
     """A debugged parent brought it along."""
     HOOKED = "hooked"
     """A trace function was set."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """A trace or profile function, by names.
-
-    `owners` are the classes of the object it is bound to, bases included: `pdb.Pdb`, `bdb.Bdb`.
-    """
-
-    module: str
-    name: str
-    owners: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return self.owners[0] if self.owners else f"{self.module}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Pydevd:
-    """What a loaded pydevd knows. `setup` is its `SetupHolder.setup`, None before it is set."""
-
-    file: str = ""
-    has_debugger: bool = False
-    """A PyDB exists, is connected or listening, and has not been disposed."""
-    is_client_attached: bool | None = None
-    """A DAP client has finished its configuration; None: this fork does not say."""
-    is_pycharms: bool = False
-    """JetBrains' fork."""
-    setup: Mapping[str, Any] | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Debugpy:
-    """What a loaded debugpy knows."""
-
-    version: str = ""
-    has_listened: bool = False
-    """`debugpy.listen` was called."""
-    has_adapter: bool = False
-    """It started an adapter for that, and does not speak DAP by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What is known of a process. `argv` is `sys.orig_argv`, with the interpreter's options.
-
-    `tools` are the names under which `sys.monitoring` tools are registered, by id (PEP 669).
-    `parent` is the parent's command line, empty where it cannot be had.
-    """
-
-    argv: tuple[str, ...] = field(default=(), repr=False)
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    modules: frozenset[str] = field(default=frozenset(), repr=False)
-    parent: tuple[str, ...] = field(default=(), repr=False)
-    pydevd: Pydevd | None = None
-    debugpy: Debugpy | None = None
-    trace: Hook | None = None
-    threading_trace: Hook | None = None
-    profile: Hook | None = None
-    threading_profile: Hook | None = None
-    tools: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +114,31 @@ class Detection:
 def detect(snapshot: Snapshot) -> Detection:
     """The debugger that this process runs under, and the observers that are there as well."""
     found = _pydevd(snapshot) or _bdb(snapshot) or _tracer(snapshot) or _nothing(snapshot)
-    return replace(found, observers=tuple(sorted(set(_observers(snapshot)))))
+    action = {Way.JOIN: JOINS, Way.PYCHARM: TAKES_ALONG}.get(_way(None, found), found.action)
+    return replace(found, action=action, observers=_observers(snapshot))
+
+
+def way(config: Config, detection: Detection) -> Way:
+    """How the children of a run with `config` under `detection` are debugged.
+
+    Without a word about it they are when devlaunch runs under debugpy: who debugs devlaunch means
+    the app, and debugpy's subProcess is about the processes that the app starts. PyCharm's setting
+    "Attach to subprocess" is the IDE's for all it runs, and is heeded.
+    """
+    return Way.SETTRACE if config.pycharm_server else _way(config.debug_attach, detection)
+
+
+def _way(debug_attach: bool | None, detection: Detection) -> Way:
+    if debug_attach is False:
+        return Way.NONE
+    if detection.has_adapter:
+        return Way.JOIN
+    is_under_ide = detection.kind in (DebuggerKind.PYCHARM, DebuggerKind.PYDEV)
+    if is_under_ide and detection.follows_children:
+        return Way.PYCHARM
+    if not debug_attach:
+        return Way.NONE
+    return Way.PYCHARM_ELSE_LISTEN if is_under_ide else Way.LISTEN
 
 
 # --- pydevd: debugpy, PyCharm, PyDev ------------------------------------------------------------
@@ -181,7 +162,7 @@ def _pydevd(snapshot: Snapshot) -> Detection | None:
         access_token=setup.get("access-token"),
         client_access_token=setup.get("client-access-token"),
         follows_children=_follows_children(setup),
-        setup=MappingProxyType(dict(setup)),
+        setup=dict(setup),
     )
 
 
@@ -191,12 +172,6 @@ def _is_debugpys(pydevd: Pydevd) -> bool:
 
 def _follows_children(setup: Mapping[str, Any]) -> bool:
     return bool(setup.get("multiproc") or setup.get("multiprocess"))
-
-
-def _action(setup: Mapping[str, Any], what: str) -> str:
-    if _follows_children(setup):
-        return what
-    return "leaves the app alone; --debug-attach debugs it all the same"
 
 
 def _debugpy(
@@ -217,7 +192,7 @@ def _debugpy(
         origin=origin,
         name=f"debugpy {facts.version}".rstrip(),
         why=tuple(why),
-        action=JOINS if has_adapter else _ALONE,
+        action=_ALONE,
         has_client=is_client_attached,
         has_adapter=has_adapter,
     )
@@ -299,7 +274,7 @@ def _pycharm(snapshot: Snapshot, setup: Mapping[str, Any]) -> Detection:
         origin=Origin.ATTACHED if is_attached else Origin.LAUNCHED,
         name="PyCharm's debugger",
         why=tuple(why),
-        action=_action(setup, TAKES_ALONG),
+        action=_ALONE_UNDER_IDE,
         has_client=True,
     )
 
@@ -327,7 +302,7 @@ def _pydev(snapshot: Snapshot, setup: Mapping[str, Any]) -> Detection:
         else Origin.CONNECTED,
         name="PyDev's debugger",
         why=tuple(why),
-        action=_action(setup, TAKES_ALONG),
+        action=_ALONE_UNDER_IDE,
         has_client=True,
     )
 
@@ -395,14 +370,18 @@ def _nothing(snapshot: Snapshot) -> Detection:
     why = ["no trace function is set, and no debugger is loaded"]
     if snapshot.pydevd is not None:
         why = ["pydevd is loaded, but does not debug this process"]
-    elif any(_observers(snapshot)):
-        why = ["what looks on is no debugger"]
+    elif observers := _observers(snapshot):
+        why = [f"{' and '.join(observers)} only observe{'' if observers[1:] else 's'}"]
     if snapshot.environ.get("PYCHARM_HOSTED"):
         why.append("PyCharm started it, without its debugger")
     return Detection(why=tuple(why), action="runs the app; --debug-attach lets an editor attach")
 
 
-def _observers(snapshot: Snapshot) -> Iterator[str]:
+def _observers(snapshot: Snapshot) -> tuple[str, ...]:
+    return tuple(sorted(set(_find_observers(snapshot))))
+
+
+def _find_observers(snapshot: Snapshot) -> Iterator[str]:
     started = invocation(snapshot.argv)
     for hook in _trace_hooks(snapshot):
         if _is_observer(hook, started):

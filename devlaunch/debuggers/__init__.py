@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from devlaunch.adapter.link import Link
 from devlaunch.config import Config
 from devlaunch.control import Message
-from devlaunch.core.detection import DebuggerKind, Detection
+from devlaunch.core.detection import Detection, Way, way
 from devlaunch.debuggers import pycharm
 from devlaunch.debuggers.falling_back import FallingBack
 from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
@@ -48,17 +49,8 @@ class Debugging(Protocol):
 
 
 def is_wanted(config: Config, detection: Detection) -> bool:
-    """Whether children are to be debugged.
-
-    Without a word about it they are when devlaunch runs under debugpy: who debugs devlaunch means
-    the app, and debugpy's subProcess is about the processes that the app starts. PyCharm's setting
-    "Attach to subprocess" is the IDE's for all it runs, and is heeded.
-    """
-    if config.pycharm_server:
-        return True
-    if config.debug_attach is not None:
-        return config.debug_attach
-    return _can_join(detection) or (detection.kind in _PYDEVDS and detection.follows_children)
+    """Whether children are to be debugged."""
+    return way(config, detection) is not Way.NONE
 
 
 def choose(
@@ -77,32 +69,15 @@ def choose(
     """
     if link:
         return LinkedDebugging(config, loop, debugpy_dir, link)
-    if config.pycharm_server:
-        return pycharm.by_settrace(loop, config.pycharm_server)
-    if is_wanted(config, detection):
-        return _with_debugger(config, loop, detection, guardian, debugpy_dir)
+    match way(config, detection):
+        case Way.SETTRACE if config.pycharm_server:
+            return pycharm.by_settrace(loop, config.pycharm_server)
+        case Way.JOIN:
+            return KeeperDebugging(config, loop, debugpy_dir, Adapter.of(detection, guardian))
+        case Way.LISTEN:
+            return ListeningDebugging(config, loop, debugpy_dir)
+        case (Way.PYCHARM | Way.PYCHARM_ELSE_LISTEN) as chosen:
+            first = pycharm.under_ide(loop, detection)
+            second = partial(KeeperDebugging, config, loop, debugpy_dir)
+            return first if chosen is Way.PYCHARM else FallingBack(loop, first, second)
     return None
-
-
-def _with_debugger(
-    config: Config,
-    loop: Loop,
-    detection: Detection,
-    guardian: Guardian,
-    debugpy_dir: str | None,
-) -> Debugging:
-    if detection.kind in _PYDEVDS:
-        way = pycharm.under_ide(loop, detection)
-        if detection.follows_children:
-            return way
-        return FallingBack(loop, way, lambda: KeeperDebugging(config, loop, debugpy_dir))
-    if _can_join(detection):
-        return KeeperDebugging(config, loop, debugpy_dir, Adapter.of(detection, guardian))
-    return ListeningDebugging(config, loop, debugpy_dir)
-
-
-_PYDEVDS = (DebuggerKind.PYCHARM, DebuggerKind.PYDEV)
-
-
-def _can_join(detection: Detection) -> bool:
-    return detection.kind is DebuggerKind.DEBUGPY and detection.has_adapter

@@ -12,8 +12,10 @@ import threading
 from types import ModuleType
 from typing import Any
 
-from devlaunch.core.detection import Debugpy, Detection, Hook, Pydevd, Snapshot
+from devlaunch.core.detection import Detection
 from devlaunch.core.detection import detect as judge
+from devlaunch.core.evidence import Debugpy, Hook, Pydevd, Snapshot
+from devlaunch.hiding import pydb
 
 _TOOL_IDS = range(6)
 """PEP 669."""
@@ -46,7 +48,7 @@ def _pydevd() -> Pydevd | None:
     if module is None:
         return None
     constants = sys.modules.get("_pydevd_bundle.pydevd_constants")
-    debugger = getattr(getattr(constants, "GlobalDebuggerHolder", None), "global_dbg", None)
+    debugger = pydb()
     setup = getattr(getattr(module, "SetupHolder", None), "setup", None)
     return Pydevd(
         file=str(getattr(module, "__file__", None) or ""),

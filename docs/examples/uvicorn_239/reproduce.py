@@ -9,6 +9,7 @@ Python that runs this file, the same is done to devlaunch. Linux and macOS.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pathlib
@@ -118,9 +119,15 @@ class Run:
 
     def close(self) -> None:
         """Leave nothing behind, whatever the program did."""
-        for line in subprocess.check_output(["ps", "-eo", "pid=,sess="], text=True).splitlines():
-            pid, session = map(int, line.split())
-            if session == self.process.pid:
+        listed = subprocess.check_output(["ps", "-eo", "pid=,ppid=,pgid="], text=True)
+        rows = [tuple(map(int, line.split())) for line in listed.splitlines()]
+        found: set[int] = set()
+        top = self.process.pid
+        # Its group, which outlives it, and all that descends, in whatever session.
+        while new := {p for p, up, group in rows if group == top or up in found | {top}} - found:
+            found |= new
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):  # it ends at this moment, or was ps
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
         shutil.rmtree(self.directory)
