@@ -60,7 +60,10 @@ def _pass_on_to(launcher: int) -> None:
     def pass_on(signum: int, _: object) -> None:
         # A dead launcher is not our parent any more; its end of the lifeline is closed then.
         if os.getppid() == launcher:
-            os.kill(launcher, signum)
+            try:
+                os.kill(launcher, signum)
+            except ProcessLookupError:
+                pass  # it has ended just now
 
     signal.signal(signal.SIGTERM, pass_on)
 

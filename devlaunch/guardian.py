@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 
-from devlaunch.hiding import plain_processes
+from devlaunch.hiding import plain_processes, pydb
 from devlaunch.process import MARK
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -38,6 +38,7 @@ class Guardian:
         self._restarts = 0
         self._popen: subprocess.Popen[bytes] | None = None
         self._stands_for_debuggee = False
+        self._spared: set[str] = set()
 
     @classmethod
     def start(cls, run_id: str) -> Guardian:
@@ -59,6 +60,7 @@ class Guardian:
     def adopt(self, pid: int) -> None:
         """A child has been started. It was guarded by its mark already; now it is asked first."""
         self._children.add(pid)
+        self._spare()
         self._tell(f"adopt {pid}")
 
     def forget(self, pid: int) -> None:
@@ -96,6 +98,7 @@ class Guardian:
             self._popen.kill()  # stopped by somebody
             self._popen.wait()
         self._popen = None
+        self._spare()
 
     def _spawn(self) -> None:
         if sys.platform == "win32":
@@ -118,6 +121,19 @@ class Guardian:
                 )
         finally:
             os.close(reader)
+        self._spare()
+
+    def _spare(self) -> None:
+        """Keep pydevd from killing us and the children when an IDE ends the debugged launcher.
+
+        It does so with all descendants (`_terminate_child_processes_linux_and_mac`), whose ids it
+        compares as text. The guardian ends them in its stead, politely first.
+        """
+        spared = getattr(pydb(), "dont_terminate_child_pids", None)
+        if spared is not None:
+            spared -= self._spared
+            self._spared = {str(pid) for pid in (self.pid, *self._children) if pid}
+            spared |= self._spared
 
     def _tell(self, line: str) -> None:
         if self._popen is None:

@@ -42,8 +42,9 @@ def hide_main_thread() -> None:
     tracing off in the thread itself is kept with what it knows (`ThreadInfo.trace`).
     """
     vars(threading.current_thread()).update(pydev_do_not_trace=True)
-    if debugger := _debugger():
+    if debugger := pydb():
         debugger.disable_tracing()
+        _set_monitored(debugger, wanted=False)
 
 
 @contextmanager
@@ -57,8 +58,26 @@ def hidden() -> Iterator[None]:
     finally:
         if not was_hidden:
             del thread["pydev_do_not_trace"]
-            if debugger := _debugger():
+            if debugger := pydb():
                 debugger.enable_tracing()
+                _set_monitored(debugger, wanted=True)
+
+
+def _set_monitored(debugger: Any, *, wanted: bool) -> None:
+    """Do what PyCharm's low-impact monitoring (PEP 669) leaves out of a thread's tracing.
+
+    Its callback for raised exceptions does not look at `ThreadInfo.trace`, and nothing sets that
+    back to true. The events are switched, and the tool stays in use: pydevd frees it at its end.
+    """
+    if not getattr(debugger, "is_pep669_monitoring_enabled", False):
+        return
+    monitoring: Any = getattr(sys, "monitoring", None)
+    tool, event = monitoring.DEBUGGER_ID, monitoring.events.RAISE
+    events = monitoring.get_events(tool)
+    monitoring.set_events(tool, events | event if wanted else events & ~event)
+    tracing: Any = sys.modules["_pydevd_bundle.pydevd_pep_669_tracing"]
+    if info := getattr(tracing._thread_local_info, "thread_info", None):  # noqa: SLF001
+        info.trace = wanted
 
 
 @contextmanager
@@ -78,7 +97,7 @@ def plain_processes() -> Iterator[None]:
             setattr(module, function, replacement)
 
 
-def _debugger() -> Any:
-    """The PyDB of this process, if pydevd is at work."""
+def pydb() -> Any:
+    """The PyDB of this process; None when pydevd is not loaded or has none."""
     constants = sys.modules.get("_pydevd_bundle.pydevd_constants")
     return getattr(getattr(constants, "GlobalDebuggerHolder", None), "global_dbg", None)

@@ -263,6 +263,38 @@ def test_a_killed_guardian_is_replaced_and_knows_the_children(tmp_path: Path, ru
     assert child.reap() == 0
 
 
+PASSING_ON = """
+import os, signal, sys
+from devlaunch import _posix_guardian
+
+launcher = os.getpid()
+if os.fork() == 0:
+    def end_launcher(frame, event, function):
+        if (event, function) == ("c_return", os.getppid):
+            sys.setprofile(None)
+            os.kill(launcher, signal.SIGKILL)
+            while os.path.exists(f"/proc/{launcher}"):
+                pass
+
+    _posix_guardian._pass_on_to(launcher)
+    sys.setprofile(end_launcher)
+    signal.raise_signal(signal.SIGTERM)
+    open(sys.argv[1], "w").close()
+    os._exit(0)
+signal.pause()
+"""
+
+
+def test_a_launcher_that_ends_while_a_signal_is_passed_on_does_no_harm(tmp_path: Path) -> None:
+    """Right between the look whether it lives and the signal."""
+    subprocess.run(
+        [sys.executable, "-c", PASSING_ON, str(tmp_path / "survived")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    wait_until((tmp_path / "survived").exists)
+
+
 def test_a_child_that_was_forgotten_is_not_touched(run_id: str) -> None:
     guardian = Guardian.start(run_id)
     bystander = subprocess.Popen(["sleep", "600"])

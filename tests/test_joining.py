@@ -17,7 +17,7 @@ from support.dap import Body, RequestFailed
 from support.interpreters import launchers
 from support.launch import asgi_app
 from support.marks import describe, marked
-from support.vscode import Session, VsCode
+from support.vscode import Session, VsCode, adapters
 from support.wait import wait_until
 
 import devlaunch
@@ -273,6 +273,22 @@ def test_stop_ends_everything_and_runs_the_shutdown_hooks(
         assert (tmp_path / "hook").exists()
 
 
+TERMINATING: dict[str, Body] = {"terminate": {}, "disconnect": {"terminateDebuggee": True}}
+
+
+@pytest.mark.parametrize("command", TERMINATING)
+def test_stop_with_terminate_runs_the_shutdown_hooks(tmp_path: Path, command: str) -> None:
+    """pydevd, in the launcher, kills all of its descendants before it ends it."""
+    (tmp_path / "app.py").write_text(HOOKED)
+    with VsCode(cwd=tmp_path) as ide:
+        root = ide.attach(ide.listen("app:app", options=["--wait-for-client"]))
+        ide.adopt()
+        ide.wait_served("here")
+        root.request(command, **TERMINATING[command])
+        ide.wait_all_ended(within=3)
+        assert (tmp_path / "hook").exists()
+
+
 @pytest.mark.parametrize("which", STOPPED.values(), ids=STOPPED)
 def test_stop_while_a_breakpoint_holds_the_app(app: Path, which: int) -> None:
     with VsCode(cwd=app, breakpoints={"app.py": [MODULE_LINE]}) as ide:
@@ -400,6 +416,18 @@ def test_an_ide_that_adopts_no_children_does_not_hang_the_app(app: Path) -> None
             assert answer.result(10) == "2"
 
 
+def test_the_app_waits_for_a_client_that_comes_by_another_way(app: Path) -> None:
+    words = ("--debug-attach", "--wait-for-client", "--debug-address", "127.0.0.1:0")
+    with VsCode(cwd=app, breakpoints={"app.py": [MODULE_LINE]}) as ide:
+        ide.launch(*APP, *words)
+        ide.announced()
+        ide.wait_text("the app waits for one; to debug it, attach to 127.0.0.1:")
+        other = ide.attach(int(re.search(r"attach to 127\.0\.0\.1:(\d+)", ide.text)[1]))
+        hit(other, MODULE_LINE)
+        other.continue_()
+        ide.wait_served("1")
+
+
 def test_a_busy_debug_address_is_replaced(app: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy, VsCode(cwd=app) as ide:
         port = busy.getsockname()[1]
@@ -476,6 +504,37 @@ class Door:
             target.shutdown(socket.SHUT_WR)
 
 
+@pytest.mark.parametrize("while_paused", ["wait", "restart"])
+def test_a_save_while_a_child_that_attached_by_itself_is_paused(
+    app: Path, while_paused: str
+) -> None:
+    door = Door(app)
+    with (
+        contextlib.closing(door),
+        VsCode(cwd=app, breakpoints={"app.py": [HANDLER_LINE]}) as ide,
+    ):
+        script = REFUSED.format(port=door.port)
+        option = f"app:app', while_paused={while_paused!r}"
+        (app / "run.py").write_text(script.replace('app:app"', option.replace("'", '"')))
+        ide.launch(program=str(app / "run.py"))
+        child = ide.adopt()
+        ide.wait_text("ready in")
+        with requesting(ide) as answer:
+            stopped = hit(child, HANDLER_LINE)
+            ide.save(wsgi("2"))
+            if while_paused == "wait":
+                ide.wait_text("on continue")
+                assert child.evaluate(stopped, "VERSION") == "'1'"
+                child.continue_()
+            assert answer.result(10) == "1"
+        child = ide.adopt()
+        ide.wait_text("reloaded in")
+        with requesting(ide) as answer:
+            hit(child, HANDLER_LINE)
+            child.continue_()
+            assert answer.result(10) == "2"
+
+
 def test_children_attach_by_themselves_where_the_adapter_cannot_be_joined(app: Path) -> None:
     door = Door(app)
     with (
@@ -497,11 +556,20 @@ def test_children_attach_by_themselves_where_the_adapter_cannot_be_joined(app: P
 def test_an_adapter_that_knows_no_token_of_ours_is_not_waited_for(app: Path) -> None:
     """The keeper, then the child by itself, show a wrong token: the app runs all the same."""
     script = REFUSED.replace('setup["port"] = {port}', 'setup["client-access-token"] = "wrong"')
-    with VsCode(cwd=app) as ide:
+    script = script.replace("server=", "debug_attach=True, debug_address='127.0.0.1:0', server=")
+    with VsCode(cwd=app, breakpoints={"app.py": [HANDLER_LINE]}) as ide:
         (app / "run.py").write_text(script)
         ide.launch(program=str(app / "run.py"))
         ide.wait_text("could not join the editor's debug adapter")
+        ide.wait_text("runs without a debugger; to debug it, attach to 127.0.0.1:")
         ide.wait_served("1", timeout=20)
+        ide.save(wsgi("2"))
+        ide.wait_served("2", timeout=5)  # less than a child waits
+        other = ide.attach(int(re.search(r"attach to 127\.0\.0\.1:(\d+)", ide.text)[1]))
+        with requesting(ide) as answer:
+            hit(other, HANDLER_LINE)
+            other.continue_()
+            assert answer.result(10) == "2"
 
 
 # --- ends ---------------------------------------------------------------------------------------
@@ -538,6 +606,22 @@ def test_stop_on_the_child_session_lets_an_attached_app_run_on(app: Path) -> Non
         ide.save(wsgi("2"))
         ide.wait_served("2")
         assert not root.has_event("terminated")
+
+
+def test_kill_of_an_adapter_that_listens_lets_an_ide_attach_otherwise(app: Path) -> None:
+    with VsCode(cwd=app, breakpoints={"app.py": [HANDLER_LINE]}) as ide:
+        port = ide.listen(*APP, "--debug-attach", "--debug-address", "127.0.0.1:0", on_pty=True)
+        ide.attach(port)
+        ide.adopt()
+        ide.wait_text("ready in")
+        for adapter in adapters(ide.run_id):
+            os.kill(adapter, signal.SIGKILL)
+        ide.wait_text("the app runs without a debugger")
+        other = ide.attach(int(re.search(r"attach\s+to\s+127\.0\.0\.1:(\d+)", ide.text)[1]))
+        with requesting(ide) as answer:
+            hit(other, HANDLER_LINE)
+            other.continue_()
+            assert answer.result(10) == "1"
 
 
 def test_kill_of_the_adapter_ends_what_it_launched(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ pydevd is run from a directory of its own, as the IDE has it (`helpers/pydev`).
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,14 +21,26 @@ from support.dap import DapClient
 from support.interpreters import launchers, oldest_pydevd
 from support.launch import HANDLER_LINE, MODULE_LINE, Launch, asgi_app, launched, save
 from support.marks import assert_nothing_left
-from support.pycharm import SUSPEND, Debugged, Mode, PyCharm, debugging, pycharm
+from support.pycharm import (
+    ADD_EXCEPTION_BREAK,
+    SUSPEND,
+    Debugged,
+    Mode,
+    PyCharm,
+    debugging,
+    pycharm,
+)
 from support.wait import wait_until
+
+from devlaunch.child.pauses import Pauses
+from devlaunch.child.pycharm import connect
 
 FOLLOWING = [Mode.DISPATCH, Mode.CONNECT]
 APP = ("--port", "0", "app:app")
 UNCAUGHT = "python-BaseException\tNone\tNone\t0\t1\t0"
 RAISED = "python-BaseException\tNone\tNone\t1\t0\t1"
 """On raise, but not in libraries: where the exception, the condition, when, and what is ignored."""
+RAISED_ANYWHERE = "python-BaseException\tNone\tNone\t1\t0\t0"
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +180,42 @@ def test_an_uncaught_exception_stops_where_it_was_raised(project: Path, helpers:
             assert ide.main.suspensions == 0
 
 
+@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
+@pytest.mark.parametrize("breakpoints", [[], [UNCAUGHT]], ids=["no breakpoint", "breakpoint"])
+@pytest.mark.parametrize("python", launchers())
+def test_a_traceback_is_the_users_alone(
+    python: str, breakpoints: list[str], low_impact: str, project: Path, helpers: Path
+) -> None:
+    env = {"USE_LOW_IMPACT_MONITORING": low_impact}
+    save(project / "app.py", "def fails():\n    raise ValueError('no')\n\nfails()\n")
+    with pycharm(Mode.CONNECT) as ide:
+        ide.exception_breakpoints += breakpoints
+        with debugging(ide, *APP, cwd=project, pydevd=helpers, python=python, **env) as launch:
+            if breakpoints:
+                ide.wait_suspended().resume()
+            launch.wait_for(r"app\.py:2\b")
+            assert re.findall(r'^  File "(.*)", line (\d+)', launch.text, re.MULTILINE) == [
+                (str(project / "app.py"), "4"),
+                (str(project / "app.py"), "2"),
+            ]
+
+
+@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
+@pytest.mark.parametrize("python", launchers())
+def test_an_error_of_usage_is_no_exception(
+    python: str, low_impact: str, project: Path, helpers: Path
+) -> None:
+    env = {"USE_LOW_IMPACT_MONITORING": low_impact}
+    with pycharm(Mode.CONNECT) as ide:
+        ide.exception_breakpoints.append(UNCAUGHT)
+        words = ("--port", "0", "app:nope")
+        with debugging(ide, *words, cwd=project, pydevd=helpers, python=python, **env) as launch:
+            assert launch.wait_ended() == 2
+            assert "nope" in launch.text
+            assert "Traceback" not in launch.text
+        assert not any(process.suspensions for process in ide.processes)
+
+
 @pytest.mark.parametrize("python", launchers())
 def test_the_launcher_never_stops(
     python: str, project: Path, helpers: Path, requests: ThreadPoolExecutor
@@ -185,6 +234,71 @@ def test_the_launcher_never_stops(
             launch.wait_for("reloaded in")
             assert pass_handler(ide, launch, requests) == "two"
             assert ide.main.suspensions == 0
+
+
+@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
+@pytest.mark.parametrize("python", launchers())
+def test_the_launcher_never_stops_in_a_library(
+    python: str, low_impact: str, project: Path, helpers: Path
+) -> None:
+    """At raised exceptions, with "Ignore library files" off."""
+    env = {"USE_LOW_IMPACT_MONITORING": low_impact}
+    words = ("--no-debug-attach", *APP)
+    with (
+        pycharm(Mode.CONNECT) as ide,
+        debugging(ide, *words, cwd=project, pydevd=helpers, python=python, **env) as launch,
+    ):
+        launch.wait_served("one")
+        ide.main.send(ADD_EXCEPTION_BREAK, RAISED_ANYWHERE)
+        ide.set(project / "app.py", HANDLER_LINE)
+        launch.save("def broken(:\n")
+        launch.wait_for("SyntaxError")
+        launch.save(asgi_app("two"))
+        launch.wait_served("two")
+        assert ide.main.suspensions == 0
+
+
+CALLER = """\
+import devlaunch
+
+def after():
+    return True
+
+def fails():
+    raise ValueError("no")
+
+if __name__ == "__main__":
+    devlaunch.run("job.py", reload=False)
+    after()
+    try:
+        fails()
+    except ValueError:
+        print("the end", flush=True)
+"""
+
+
+@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
+@pytest.mark.parametrize("python", launchers())
+def test_after_a_run_by_the_program_it_is_debugged_on(
+    python: str, low_impact: str, tmp_path: Path, helpers: Path
+) -> None:
+    save(tmp_path / "caller.py", CALLER)
+    save(tmp_path / "job.py", "")
+    env = {"USE_LOW_IMPACT_MONITORING": low_impact, "PYTHONPATH": str(tmp_path)}
+    with pycharm(Mode.CONNECT) as ide:
+        ide.exception_breakpoints.append(RAISED)
+        ide.set(tmp_path / "caller.py", 4)
+        with debugging(
+            ide, cwd=tmp_path, pydevd=helpers, python=python, module="caller", **env
+        ) as launch:
+            for function in ("after", "fails"):
+                stop = ide.wait_suspended(lambda s, name=function: s.function == name)
+                assert stop.process is ide.main
+                stop.resume()
+            # The exception shows in the caller's frame too.
+            stop = ide.wait_suspended(lambda s: s.function == "<module>")
+            stop.resume()
+            launch.wait_for("the end")
 
 
 def test_pause_of_the_app(project: Path, helpers: Path) -> None:
@@ -283,6 +397,69 @@ def test_debug_attach_with_an_ide_that_takes_one_process_only(
                 client.continue_(stopped["threadId"])
                 assert answered(request) == version
         assert launch.text.count("could not connect") == 1
+        assert "if it takes another process" in launch.text
+        assert "follows every restart" not in launch.text
+
+
+@pytest.mark.parametrize("takes_more", [False, True], ids=["silent", "never says run"])
+def test_debug_attach_waits_for_a_client_when_the_ide_takes_no_process(
+    takes_more: bool, project: Path, helpers: Path, requests: ThreadPoolExecutor
+) -> None:
+    """The child that asked may have PyCharm's pydevd loaded, which debugpy cannot work beside."""
+    words = ("--debug-attach", "--wait-for-client", "--debug-address", "127.0.0.1:0", *APP)
+    with pycharm(Mode.NONE, takes_more=takes_more) as ide:
+        ide.runs_children = False
+        with debugging(ide, *words, cwd=project, pydevd=helpers) as launch:
+            port = int(launch.wait_for(r"debug +127\.0\.0\.1:(\d+)").group(1))
+            with DapClient("127.0.0.1", port) as client:
+                lines = [MODULE_LINE, HANDLER_LINE]
+                client.attach(breakpoints={str(project / "app.py"): lines})
+                client.continue_(client.wait_event("stopped")["threadId"])
+                request = requests.submit(launch.get)
+                stopped = client.wait_event("stopped")
+                assert client.evaluate(stopped, "VERSION") == "'one'"
+                client.continue_(stopped["threadId"])
+                assert answered(request) == "one"
+
+
+@pytest.mark.parametrize("flag", ["multiproc", "multiprocess", "file"])
+def test_the_setting_is_named_only_when_it_is_off(flag: str) -> None:
+    with pycharm(Mode.CONNECT, answers=False) as ide:
+        request = {"host": "127.0.0.1", "port": ide.port, "timeout": 0.1, "setup": {flag: True}}
+        error, hint = connect(request, Pauses(lambda _: None))
+    assert error == f"127.0.0.1:{ide.port}: PyCharm does not answer"
+    assert ("Attach to subprocess" in hint) == (flag == "file")
+    assert ("the next restart" in hint) == (flag != "file")
+
+
+@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
+@pytest.mark.parametrize("python", launchers())
+def test_an_ide_that_takes_a_process_and_never_runs_it(
+    python: str, low_impact: str, project: Path, helpers: Path
+) -> None:
+    env = {"USE_LOW_IMPACT_MONITORING": low_impact}
+    words = ("--debug-attach", "--debug-address", "127.0.0.1:0", *APP)
+    with pycharm(Mode.NONE, takes_more=True) as ide:
+        ide.runs_children = False
+        with debugging(ide, *words, cwd=project, pydevd=helpers, python=python, **env) as launch:
+            launch.wait_for("PyCharm does not answer")
+            launch.wait_served("one")
+            wait_until(lambda: len(ide.processes) > 1 and ide.processes[1].has_ended)
+            assert "ValueError" not in launch.text
+
+
+@pytest.mark.parametrize("python", launchers())
+def test_a_program_that_ends_the_debugging_itself(
+    python: str, tmp_path: Path, helpers: Path
+) -> None:
+    env = {"USE_LOW_IMPACT_MONITORING": "True"}
+    save(tmp_path / "job.py", "import pydevd\npydevd.stoptrace()\nprint('the end')\n")
+    words = ("--no-reload", "job.py")
+    with pycharm(Mode.CONNECT) as ide:
+        with debugging(ide, *words, cwd=tmp_path, pydevd=helpers, python=python, **env) as launch:
+            assert launch.wait_ended() == 0
+        assert "the end" in launch.text
+        assert "Traceback" not in launch.text
 
 
 def test_no_debug_attach(project: Path, helpers: Path) -> None:

@@ -72,16 +72,12 @@ class Session:
         try:
             if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-            run = self._run_app if self._start["target"]["kind"] == "app" else self._run_program
             if (self._start["debug"] or {}).get("kind") == "pycharm":
                 from . import pycharm
 
-                pycharm.execute(run)
+                pycharm.execute(self._run_target)
             else:
-                run()
-        except Usage as usage:
-            self.fail(usage.fields)
-            sys.exit(2)
+                self._run_target()
         except SystemExit:
             raise
         except BaseException as error:
@@ -104,6 +100,16 @@ class Session:
         self._control.send("note", text=text)
 
     # --- the main thread ------------------------------------------------------------------------
+
+    def _run_target(self) -> None:
+        try:
+            if self._start["target"]["kind"] == "app":
+                self._run_app()
+            else:
+                self._run_program()
+        except Usage as usage:  # here: PyCharm's debugger stops at all that leaves us but an exit
+            self.fail(usage.fields)
+            sys.exit(2)
 
     def _run_program(self) -> None:
         program = targets.resolve(self._start["target"])
@@ -150,7 +156,7 @@ class Session:
         else:
             from . import debugger
 
-            error, hint = debugger.connect(request), ""
+            error, hint = debugger.connect(request, self._pauses), ""
         more = {"hint": hint} if hint else {}
         self._control.send("debugger", connected=error is None, error=error, **more)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import hide, modules
 from .control import start_hidden_thread
+from .pauses import Pauses
 
 hide(__name__)
 
@@ -21,12 +22,13 @@ hide(__name__)
 _VALIDATION = "PYDEVD_DISABLE_FILE_VALIDATION"
 
 
-def connect(request: dict[str, Any]) -> str | None:
+def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
     """Connect to where `request` says; with its `wait`, return when the client is configured.
 
-    Returns what went wrong, if anything: the app runs on without a debugger then. Called in the
-    main thread before user code, or in a hidden thread while it runs; pydevd traces the threads
-    that exist, and the frames they are in, in both cases.
+    With its `patience`, in seconds, that is an IDE's own adapter: the launcher does not see its
+    pauses, and nobody may answer. Returns what went wrong, if anything: the app runs on without a
+    debugger then. Called in the main thread before user code, or in a hidden thread while it runs;
+    pydevd traces the threads that exist, and the frames they are in, in both cases.
     """
     try:
         debugpy = _load(request.get("debugpy"))
@@ -34,7 +36,10 @@ def connect(request: dict[str, Any]) -> str | None:
         address = request["host"], request["port"]
         parent = request.get("parent")
         debugpy.connect(address, access_token=request["token"], parent_session_pid=parent)
-        end_at_once(sys.modules["pydevd"].get_global_debugger())
+        pydb = sys.modules["pydevd"].get_global_debugger()
+        end_at_once(pydb)
+        if request.get("patience") is not None:
+            pauses.watch(pydb)
         # As debugpy's command line does: a `python -m debugpy` below is this session's.
         os.environ["DEBUGPY_RUNNING"] = "true"
         if request.get("wait") and not patience.is_exhausted:

@@ -19,11 +19,13 @@ import threading
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec, PathFinder
 from time import monotonic, sleep
+from types import TracebackType
 from typing import Any
 
 from . import hide, modules, rename
 from .debugger import end_at_once
 from .pauses import Pauses
+from .tracebacks import trimmed
 
 hide(__name__)
 
@@ -36,6 +38,8 @@ _SILENT = "PyCharm does not answer"
 _NOT_INSTALLED = """\
 install it for the app: {python} -m pip install pydevd-pycharm~=BUILD
 BUILD is the IDE's (Help | About): the two have to fit"""
+
+_BUSY = "the app runs on without it; the next restart tries again"
 
 _NO_SERVER = 'start the IDE\'s "Python Debug Server"; the app runs on without it'
 
@@ -57,7 +61,8 @@ def connect(request: dict[str, Any], pauses: Pauses) -> tuple[str | None, str]:
     except ModuleNotFoundError as error:
         return f"No module named {error.name!r}", _NOT_INSTALLED.format(python=sys.executable)
     except (OSError, EOFError) as error:
-        hint = _NO_MORE if "setup" in request else _NO_SERVER
+        setup = request.get("setup")
+        hint = _NO_SERVER if setup is None else _BUSY if _follows(setup) else _NO_MORE
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return f"{request['host']}:{request['port']}: {reason}", hint
     except Exception as error:
@@ -74,7 +79,8 @@ def _exec(function: Callable[[], None]) -> None:
     function()
 
 
-rename(_exec.__code__, "pydevd.py")  # pydevd looks for a frame of this name and file
+# pydevd looks for a frame of this name and base name; our tracebacks leave out what is frozen.
+rename(_exec.__code__, f"<frozen {__name__}>/pydevd.py")
 
 
 def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
@@ -91,6 +97,7 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
     pydevd: Any = importlib.import_module("pydevd")
     modules.libraries.append(os.path.dirname(os.path.abspath(str(pydevd.__file__))) + os.sep)
     _hide_frames()
+    _trim_tracebacks()
     pydevd.SetupHolder.setup = setup
     pydevd.pydevd_vm_type.setup_type()
     debugger = pydevd.PyDB()
@@ -103,17 +110,30 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
     _patch(pydevd, debugger, setup)
     while not debugger.ready_to_run:
         if debugger.pydb_disposed or monotonic() > deadline:
-            pydevd.stoptrace()
+            _stop(pydevd, debugger)
             raise EOFError(_SILENT)
         sleep(0.01)
     _trace(debugger)
-    atexit.register(pydevd.stoptrace)
+    atexit.register(_stop, pydevd, debugger)
+
+
+def _stop(pydevd: Any, debugger: Any) -> None:
+    """End the debugging. With low-impact monitoring that is an error while it is not on."""
+    try:
+        pydevd.stoptrace()
+    except ValueError:
+        debugger.dispose_and_kill_all_pydevd_threads()
+
+
+def _follows(setup: dict[str, Any]) -> bool:
+    """Whether the IDE takes the processes of the program too."""
+    return bool(setup.get("multiproc") or setup.get("multiprocess"))
 
 
 def _patch(pydevd: Any, debugger: Any, setup: dict[str, Any]) -> None:
     """Follow the processes of the app, and what else the options ask for."""
     monkey = importlib.import_module("_pydev_bundle.pydev_monkey")
-    if setup.get("multiproc") or setup.get("multiprocess"):
+    if _follows(setup):
         monkey.patch_new_process_functions()
     else:
         monkey.patch_new_process_functions_with_warning()
@@ -147,6 +167,24 @@ def _hide_frames() -> None:
             parts = [__package__, *package[1:], name.removesuffix(".py")]
             dotted = ".".join(parts).removesuffix(".__init__")
             files.DONT_TRACE[f"<frozen {dotted}>"] = files.PYDEV_FILE
+
+
+def _trim_tracebacks() -> None:
+    """Have pydevd, which prints uncaught exceptions itself, leave out what brought us there."""
+    breakpoints: Any = importlib.import_module("_pydevd_bundle.pydevd_breakpoints")
+    show = breakpoints.original_excepthook
+
+    def excepthook(
+        kind: type[BaseException], value: BaseException, tb: TracebackType | None
+    ) -> None:
+        whole = value.__traceback__
+        value.__traceback__ = trimmed(tb)  # which goes before the third argument
+        try:
+            show(kind, value, value.__traceback__)
+        finally:
+            value.__traceback__ = whole
+
+    breakpoints.original_excepthook = excepthook
 
 
 def _answered(host: str, port: int, deadline: float, *, dispatches: bool = False) -> socket.socket:

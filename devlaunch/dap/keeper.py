@@ -139,6 +139,13 @@ class Keeper:
         """IDEs can connect to us at this address."""
         self._roster.endpoint = (host, port)
 
+    def stop_waiting(self) -> None:
+        """Let children run, though no IDE has adopted one, unless `wait_for_client` has it so."""
+        self._adoption_deadline = None
+        if not self._waits_for_ever:
+            self._roster.waits_for_client = False
+            self._roster.settle()
+
     @property
     def expects_goodbye(self) -> bool:
         """Whether an IDE that was told that all is over has not said `disconnect` yet."""
@@ -228,7 +235,7 @@ class Keeper:
             if session.goodbye_deadline is not None and session.goodbye_deadline <= now:
                 self._end_session(session)
         if self._adoption_deadline is not None and self._adoption_deadline <= now:
-            self._stop_waiting()
+            self.stop_waiting()
             self._outbox.add(NobodyAdopted())
 
     def _front_closed(self, session: Session, reason: str) -> None:
@@ -237,15 +244,8 @@ class Keeper:
         self._end_session(session)
         if self._is_ours(session):
             was_refused = self._adoption_deadline is not None
-            self._stop_waiting()
+            self.stop_waiting()
             self._outbox.add(AdapterLost(was_refused))
-
-    def _stop_waiting(self) -> None:
-        """Let the child run, though no IDE has adopted it."""
-        self._adoption_deadline = None
-        if not self._waits_for_ever:
-            self._roster.waits_for_client = False
-            self._roster.settle()
 
     # --- requests of an IDE ----------------------------------------------------------------------
 
@@ -364,7 +364,7 @@ class Keeper:
         if is_main and (terminates or session.ends_the_run):
             self._outbox.add(StopRequested(None))
         elif self._is_ours(session):
-            self._stop_waiting()
+            self.stop_waiting()
 
     def _end_process(self, session: Session) -> None:
         """End the one process that a session besides the main one sees."""

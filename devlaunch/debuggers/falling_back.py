@@ -12,7 +12,7 @@ from devlaunch.control import Message
 from devlaunch.debuggers.keeper import KeeperDebugging
 from devlaunch.debuggers.pycharm import PycharmDebugging
 from devlaunch.errors import DevlaunchError
-from devlaunch.events import DebuggerReady, LogLine
+from devlaunch.events import DebuggerReady, LogLine, RestartRequested
 from devlaunch.loop import Loop
 
 
@@ -23,53 +23,50 @@ class FallingBack:
         self, loop: Loop, first: PycharmDebugging, make_second: Callable[[], KeeperDebugging]
     ) -> None:
         self._loop = loop
-        self._first: PycharmDebugging | None = first
-        self._second: KeeperDebugging | None = None
+        self._way: PycharmDebugging | KeeperDebugging | None = first
         self._make_second = make_second
-        self._child = (0, 0)
-        self.rows = first.rows
+        self.rows = [(label, name, "if it takes another process") for label, name, _ in first.rows]
 
     @property
     def deadline(self) -> float | None:
         """When to call `due`."""
-        return self._second.deadline if self._second else None
+        return self._way.deadline if self._way else None
 
     def due(self, now: float) -> None:
         """Do what its time has come for."""
-        if self._second:
-            self._second.due(now)
+        if self._way:
+            self._way.due(now)
 
     def start_message(self) -> Message | None:
         """As the way of now has it."""
-        way = self._first or self._second
-        return way.start_message() if way else None
+        return self._way.start_message() if self._way else None
 
     def spawned(self, generation: int, pid: int) -> None:
         """The child that was given the last `start_message` has been started."""
-        self._child = generation, pid
-        if way := self._first or self._second:
-            way.spawned(generation, pid)
+        if self._way:
+            self._way.spawned(generation, pid)
 
     def tell(self, event: object) -> None:
         """Hand an event on, and change the way when PyCharm has not answered."""
-        if self._first and isinstance(event, DebuggerReady) and not event.connected:
-            self._first = None
+        is_refusal = isinstance(event, DebuggerReady) and not event.connected
+        if is_refusal and isinstance(self._way, PycharmDebugging):
             self._listen()
-        elif way := self._first or self._second:
-            way.tell(event)
+        elif self._way:
+            self._way.tell(event)
 
     def close(self, status: int) -> None:
         """The run has ended with this status (as in Popen.returncode)."""
-        if self._second:
-            self._second.close(status)
+        if self._way:
+            self._way.close(status)
 
     def _listen(self) -> None:
         try:
-            self._second = second = self._make_second()
+            self._way = self._make_second()
         except DevlaunchError as error:
+            self._way = None
             self._loop.post(LogLine(f"{error.message}: {error.hint}"))
             return
-        for label, value, remark in second.rows:
+        for label, value, remark in self._way.rows:
             self._loop.post(LogLine(f"{label}  {value}  {remark}"))
-        second.start_message()  # this child was started without its debugger
-        second.spawned(*self._child)
+        # This child may have PyCharm's pydevd loaded, and has not waited for a client to attach.
+        self._loop.post(RestartRequested())

@@ -25,10 +25,12 @@ from devlaunch.events import (
     ClosePeer,
     ConnectDebuggee,
     DeadlineReached,
+    DebuggerReady,
     JoinAdapter,
     LauncherEnded,
     LogLine,
     NobodyAdopted,
+    ReleaseRequested,
     RestartRequested,
     SendMessage,
     TellChild,
@@ -38,10 +40,12 @@ from devlaunch.listen import bind_debug, format_address
 from devlaunch.loop import Loop
 
 CONNECT_TIMEOUT = 2.0
-"""Seconds for a connection to an adapter, which is on this machine."""
+"""Seconds for a connection to an adapter, on this machine as a rule."""
 
 PATIENCE = 10.0
 """Seconds that a child which was attached directly waits for its IDE."""
+
+NO_SESSION = "the editor opens no debug session for the app"
 
 _NO_PROCESS = 2**31 - 1
 """A process id that no process has, for Windows, where there is no guardian."""
@@ -119,6 +123,7 @@ class KeeperDebugging:
         # The token goes over the control channel only: arguments and environments can be read.
         self._address = {"host": host, "port": port, "token": token, "debugpy": debugpy_dir}
         self._spawned_with_debugger = False
+        self._generation = 0
         self._is_closing = False
         self.endpoint = ("", 0)
         """Where it listens for IDEs, if it does."""
@@ -149,10 +154,13 @@ class KeeperDebugging:
 
     def spawned(self, generation: int, pid: int) -> None:
         """The child that was given the last `start_message` has been started."""
+        self._generation = generation
         self.tell(ChildSpawned(generation, pid, debugging=self._spawned_with_debugger))
 
     def tell(self, event: object) -> None:
         """Hand an event to the keeper and carry out what it decides."""
+        if self._direct:
+            self._tell_direct(event)
         for action in self._keeper.handle(event, time.monotonic()):
             match action:
                 case SendMessage() | ClosePeer():
@@ -162,7 +170,7 @@ class KeeperDebugging:
                 case JoinAdapter(pid):
                     self._join(pid)
                 case NobodyAdopted():
-                    self._listen_besides()
+                    self._listen_besides(NO_SESSION)
                 case AdapterLost(was_refused):
                     self._adapter_lost(was_refused=was_refused)
                 case _:
@@ -191,21 +199,25 @@ class KeeperDebugging:
         self._keeper.listens_at(*self.endpoint)
         return format_address(*self.endpoint)
 
-    def _listen_besides(self) -> None:
-        """The IDE that we have joined does not open a session: let it attach by another way."""
-        host, port = self._config.debug_address
+    def _listen_besides(self, why: str) -> None:
+        """The IDE that we have joined has no session for the app: let it attach by another way."""
+        # Without a session, a debugger is wanted only when the app waits for one.
+        state = "waits for one" if self._keeper.wants_debugger else "runs without a debugger"
         try:
-            address = self._listen(host, port)
+            address = self._address_besides()
+        except DevlaunchError as error:
+            self._log(f"{why}: the app {state}, and nobody can attach: {error.message}")
+        else:
+            self._log(f"{why}: the app {state}; to debug it, attach to {address}")
+
+    def _address_besides(self) -> str:
+        host, port = self._config.debug_address
+        if self.endpoint[1]:
+            return format_address(*self.endpoint)
+        try:
+            return self._listen(host, port)
         except DevlaunchError:
-            try:
-                address = self._listen(host, 0)
-            except DevlaunchError as error:
-                self._log(f"nobody can attach to the app: {error.message}")
-                return
-        self._log(
-            "the editor opens no debug session for the app, which runs without; "
-            f"to debug it, attach to {address}"
-        )
+            return self._listen(host, 0)
 
     def _join(self, pid: int) -> None:
         assert self._adapter is not None
@@ -223,15 +235,27 @@ class KeeperDebugging:
             if self._spawned_with_debugger:
                 self._loop.post(RestartRequested())  # the child waits for a session in vain
         else:
-            self._log("the editor's debug session has ended: the app runs on without a debugger")
+            self._listen_besides("the editor's debug session has ended")
 
     def _attach_directly(self, reason: str) -> None:
         if self._adapter is not None:
             self._direct = self._adapter.direct(self._debugpy_dir)
+        self._keeper.stop_waiting()
         self._log(
             f"could not join the editor's debug adapter ({reason}): "
             "each restart of the app opens a debug session of its own"
         )
+
+    def _tell_direct(self, event: object) -> None:
+        """What concerns a child that has connected, or tried to, by itself."""
+        match event:
+            case ReleaseRequested():
+                self._loop.post(TellChild(self._generation, {"type": "release"}))
+            case DebuggerReady(connected=False) if not self._spawned_with_debugger:
+                self._direct = None
+                self._listen_besides(NO_SESSION)
+                # debugpy connects once only, and has done so in this child.
+                self._loop.post(RestartRequested())
 
     def _log(self, text: str) -> None:
         self._loop.post(LogLine(text))

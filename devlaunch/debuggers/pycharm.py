@@ -11,12 +11,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any
 
 from devlaunch.control import Message
 from devlaunch.core.detection import Detection
 from devlaunch.events import ReleaseRequested, StopRequested, TellChild
-from devlaunch.hiding import hide_thread
+from devlaunch.hiding import hide_thread, pydb
 from devlaunch.listen import format_address
 from devlaunch.loop import Loop
 
@@ -85,26 +84,20 @@ def by_settrace(loop: Loop, address: tuple[str, int]) -> PycharmDebugging:
     )
 
 
-def _pydb() -> Any:
-    """The launcher's own PyDB."""
-    constants = sys.modules.get("_pydevd_bundle.pydevd_constants")
-    return getattr(getattr(constants, "GlobalDebuggerHolder", None), "global_dbg", None)
-
-
 def _announce_process() -> None:
     """Tell the IDE of one more process, as pydevd does before each that it starts.
 
     An IDE that connects, instead of being connected to, waits for that
     (`ClientModeMultiProcessDebugger`).
     """
-    announce = getattr(_pydb(), "send_process_created_message", None)
+    announce = getattr(pydb(), "send_process_created_message", None)
     if announce is not None:
         announce()
 
 
 def _stop_with_ide(loop: Loop) -> None:
     """End the run when the IDE closes the launcher's connection: that is its Stop."""
-    reader = getattr(_pydb(), "reader", None)
+    reader = getattr(pydb(), "reader", None)
     if reader is None:
         return
 

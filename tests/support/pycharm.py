@@ -102,7 +102,8 @@ class Debugged:
             self.send(ADD_EXCEPTION_BREAK, payload)
         for breakpoint_ in list(self._ide.breakpoints):
             self.send(SET_BREAK, breakpoint_.payload)
-        self.send(RUN, "")
+        if self._ide.runs_children or self is self._ide.main:
+            self.send(RUN, "")
 
     @property
     def pid(self) -> int:
@@ -185,6 +186,7 @@ class PyCharm:
         self.exception_breakpoints: list[str] = []
         self.processes: list[Debugged] = []
         self.errors: list[str] = []
+        self.runs_children = True
         self._answers = answers
         self._takes_more = takes_more or mode is not Mode.NONE
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -293,11 +295,11 @@ def pycharm(mode: Mode, *, answers: bool = True, takes_more: bool = False) -> It
             ide.close()
 
 
-def command(ide: PyCharm, pydevd: Path) -> tuple[str, ...]:
-    """How the IDE starts `python -m devlaunch` for a run configuration with a module name."""
+def command(ide: PyCharm, pydevd: Path, module: str) -> tuple[str, ...]:
+    """How the IDE starts `python -m MODULE` for a run configuration with a module name."""
     flags = [ide.mode.value] if ide.mode.value else []
     where = ["--client", "127.0.0.1", "--port", str(ide.port)]
-    return (str(pydevd), "--module", *flags, *where, "--file", "devlaunch")
+    return (str(pydevd), "--module", *flags, *where, "--file", module)
 
 
 @contextlib.contextmanager
@@ -307,10 +309,11 @@ def debugging(
     cwd: Path,
     pydevd: Path,
     python: str = sys.executable,
+    module: str = "devlaunch",
     **env: str,
 ) -> Iterator[Launch]:
     """devlaunch as the IDE's Debug button starts it; ended and proven gone with the block."""
     env = {"PYCHARM_HOSTED": "1", "IDE_PROJECT_ROOTS": str(cwd), **env}
-    launch = Launch(*args, cwd=cwd, python=python, env=env, command=command(ide, pydevd))
+    launch = Launch(*args, cwd=cwd, python=python, env=env, command=command(ide, pydevd, module))
     with ending(launch):
         yield launch

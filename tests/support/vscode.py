@@ -356,7 +356,7 @@ class VsCode:
             self.terminal.close()
         if self.program is not None:
             # Its adapter outlives it for as long as a session lasts.
-            wait_until(lambda: not _adapters(self.run_id), 10, "end of the adapter")
+            wait_until(lambda: not adapters(self.run_id), 10, "end of the adapter")
         assert_nothing_left(self.run_id)
 
     def _end_sessions(self) -> None:
@@ -386,7 +386,7 @@ def _connect(port: int) -> socket.socket | None:
         return None
 
 
-def _adapters(run_id: str) -> list[int]:
+def adapters(run_id: str) -> list[int]:
     from support.marks import marked
 
     found = []
