@@ -793,9 +793,14 @@ def test_a_connection_to_a_keeper_that_comes_too_late_is_closed() -> None:
 @pytest.mark.parametrize("size", [150_000, 900_000], ids=["in the pipes", "and more"])
 def test_all_output_and_the_end_reach_an_editor_that_is_slow(tmp_path: Path, size: int) -> None:
     """The program has long ended when the editor begins to read."""
-    (tmp_path / "script.py").write_text(f"print('x' * {size} + 'last words')")
+    (tmp_path / "script.py").write_text(
+        "import os, time\n"
+        "while not os.path.exists('go'): time.sleep(0.01)\n"
+        f"print('x' * {size} + 'last words')\n"
+    )
     with editing(tmp_path) as editor:
         editor.ide.launch(program="script.py", reload=False, noDebug=True)
+        (tmp_path / "go").touch()  # from here on the editor reads nothing
         run = [editor.process.pid]
         wait_until(lambda: marked(editor.run_id) == run, 20, "the end of the launcher")
         seconds = GOODBYE_TIMEOUT + 2.5

@@ -301,7 +301,7 @@ class Classic(Way):
         return ()
 
     def _command(self) -> tuple[str, ...]:
-        return command(self._ide, self.pydevd)
+        return command(self._ide, self.pydevd, "devlaunch")
 
     @property
     def text(self) -> str:
