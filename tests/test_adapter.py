@@ -438,7 +438,7 @@ def refused(root: Path, **arguments: Any) -> Iterator[str]:
         ({"app": "app:app", "stopOnEntry": True}, ["stopOnEntry", "set a breakpoint"]),
         ({"app": "app:app", "python": "nopython"}, ["nopython"]),
         ({"app": "app:app", "envFile": ".env"}, ["envFile", ".env: no such file"]),
-        ({"app": "app:app", "debugAddress": "0.0.0.0:0"}, ["other machines could reach it"]),
+        ({**APP, "debugAddress": "0.0.0.0:0"}, ["other machines could reach it"]),
         ({"app": "app:app", "env": {"DEVLAUNCH_PROT": "1"}}, ["DEVLAUNCH_PROT=1", "PORT?"]),
         ({"command": "unclosed '"}, ["command: expected a target in the shell's quoting"]),
         ({"port": 0}, ["nothing to run", "add app, module, program or command"]),

@@ -67,10 +67,19 @@ class Suspended:
     """Files and functions from the innermost frame outwards: `app.py:handler`."""
 
     def resume(self) -> None:
-        self.process.send(RESUME, self.thread)
+        self._leave(RESUME)
 
     def step_over(self) -> None:
-        self.process.send(STEP_OVER, self.thread)
+        self._leave(STEP_OVER)
+
+    def _leave(self, command: int) -> None:
+        """Go on, and wait until that is known: else the next stop looked for is this one."""
+        process = self.process
+        process.send(command, self.thread)
+        wait_until(
+            lambda: process.has_ended or process.suspended.get(self.thread) is not self,
+            what="resumed",
+        )
 
     def evaluate(self, expression: str) -> str:
         payload = f"{self.thread}\t{self.frame}\tFRAME\t{expression}\t1"
