@@ -358,6 +358,19 @@ def test_a_virtual_environment_made_while_watching_is_left(watch, tmp_path):
     wait_until(lambda: inotify_watches() == before, what=lambda: f"{inotify_watches()} {before}")
 
 
+def test_a_directory_with_links_into_itself_is_left_with_the_link_that_led_there(watch, tmp_path):
+    other = write(tmp_path / "other" / "real.py")
+    (other.parent / "link.py").symlink_to(other)
+    watched = watch()
+    before = inotify_watches()
+    link = tmp_path / "app" / "link.py"
+    link.symlink_to(other)
+    wait_until(lambda: inotify_watches() == before + 1)
+    link.unlink()
+    watched.settle()
+    wait_until(lambda: inotify_watches() == before, what=lambda: f"{inotify_watches()} {before}")
+
+
 def test_gitignore_files_are_followed_as_they_change(watch, mode, tmp_path):
     root = tmp_path / "app"
     write(root / "gen" / "sub" / "a.py")

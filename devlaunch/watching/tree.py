@@ -179,7 +179,8 @@ class Tree:
         """Watch a directory and put its scan on the list; says whether it is watched now."""
         known = self.directories.get(child.path)
         if known is not None:
-            known.holders.add(holder)
+            if os.path.dirname(holder) != child.path:  # else it would hold itself for ever
+                known.holders.add(holder)
             if child.recursive and not known.recursive:
                 known.recursive = True
                 self._pending.append((child.path, since_ns))
