@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +26,7 @@ from support.pycharm import (
     Mode,
     PyCharm,
     debugging,
+    install_pydevd,
     pycharm,
 )
 from support.wait import wait_until
@@ -46,15 +45,7 @@ RAISED_ANYWHERE = "python-BaseException\tNone\tNone\t1\t0\t0"
 @pytest.fixture(scope="module")
 def helpers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """pydevd alone in a directory, as in the IDE's installation."""
-    packages = Path(sysconfig.get_paths()["purelib"])
-    directory = tmp_path_factory.mktemp("helpers")
-    ignored = shutil.ignore_patterns("*.pyd", "*darwin*", "*.c", "*.pyx", "__pycache__")
-    for found in [*packages.glob("pydev*"), *packages.glob("_pydev*")]:
-        if found.is_dir() and not found.name.endswith("-info"):
-            shutil.copytree(found, directory / found.name, ignore=ignored)
-        elif found.suffix == ".py":
-            shutil.copy(found, directory)
-    return directory / "pydevd.py"
+    return install_pydevd(tmp_path_factory.mktemp("helpers"))
 
 
 @pytest.fixture

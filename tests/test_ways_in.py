@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import sysconfig
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.marks import marked
+from support.pycharm import install_pydevd
 from support.wait import wait_until
 from support.ways import WAYS, Way, running
 
@@ -52,15 +51,7 @@ def source(version: str) -> str:
 @pytest.fixture(scope="module")
 def helpers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """pydevd-pycharm alone in a directory, as in the IDE's installation."""
-    packages = Path(sysconfig.get_paths()["purelib"])
-    directory = tmp_path_factory.mktemp("helpers")
-    ignored = shutil.ignore_patterns("*.pyd", "*darwin*", "*.c", "*.pyx", "__pycache__")
-    for found in [*packages.glob("pydev*"), *packages.glob("_pydev*")]:
-        if found.is_dir() and not found.name.endswith("-info"):
-            shutil.copytree(found, directory / found.name, ignore=ignored)
-        elif found.suffix == ".py":
-            shutil.copy(found, directory)
-    return directory / "pydevd.py"
+    return install_pydevd(tmp_path_factory.mktemp("helpers"))
 
 
 @pytest.fixture(params=WAYS.values(), ids=WAYS)

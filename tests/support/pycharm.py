@@ -12,8 +12,10 @@ import contextlib
 import os
 import re
 import select
+import shutil
 import socket
 import sys
+import sysconfig
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
@@ -302,6 +304,18 @@ def pycharm(mode: Mode, *, answers: bool = True, takes_more: bool = False) -> It
     finally:
         with contextlib.suppress(OSError):
             ide.close()
+
+
+def install_pydevd(directory: Path) -> Path:
+    """Put pydevd-pycharm alone into a directory, as the IDE has it; returns its pydevd.py."""
+    packages = Path(sysconfig.get_paths()["purelib"])
+    ignored = shutil.ignore_patterns("*.pyd", "*darwin*", "*.c", "*.pyx", "__pycache__")
+    for found in [*packages.glob("pydev*"), *packages.glob("_pydev*")]:
+        if found.is_dir() and not found.name.endswith("-info"):
+            shutil.copytree(found, directory / found.name, ignore=ignored)
+        elif found.suffix == ".py":
+            shutil.copy(found, directory)
+    return directory / "pydevd.py"
 
 
 def command(ide: PyCharm, pydevd: Path, module: str) -> tuple[str, ...]:
