@@ -25,7 +25,8 @@ from typing import Any
 import pytest
 from support.dap import Body, DapClient, RequestFailed
 from support.editor import COMMAND, Editor, editing
-from support.launch import Launch, environment, free_port, launched
+from support.launch import MODULE_LINE, WSGI, Launch, environment, free_port, launched
+from support.launch import WSGI_HANDLER_LINE as HANDLER_LINE
 from support.marks import assert_nothing_left, describe, marked
 from support.pty import Pty
 from support.wait import wait_until
@@ -37,18 +38,6 @@ from devlaunch.adapter.starting import Run
 from devlaunch.dap.proxy import GOODBYE_TIMEOUT
 from devlaunch.loop import Loop
 
-WSGI = """\
-VERSION = {version!r}
-
-def handler():
-    result = VERSION
-    return result
-
-def app(environ, start_response):
-    start_response("200 OK", [])
-    return [str(handler()).encode()]
-"""
-MODULE_LINE, HANDLER_LINE = 1, 4
 HOOKED = """\
 import pathlib
 VERSION = {version!r}

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from support.dap import DapClient, RequestFailed
 from support.interpreters import launchers
-from support.launch import Launch, launched, save
+from support.launch import MODULE_LINE, WSGI, Launch, launched, save
+from support.launch import WSGI_HANDLER_LINE as HANDLER_LINE
 from support.marks import describe, marked, open_files
 from support.wait import wait_until
 
@@ -26,19 +27,6 @@ DEBUG = ("--debug-attach", "--debug-address", "127.0.0.1:0")
 APP = ("--port", "0", "app:app")
 WSGIREF = ("--server", "wsgiref", *APP)
 
-WSGI = """\
-VERSION = {version!r}
-
-def handler(path):
-    result = VERSION
-    return result
-
-def app(environ, start_response):
-    start_response("200 OK", [])
-    answer = handler(environ["PATH_INFO"])
-    return [str(answer).encode()]
-"""
-MODULE_LINE, HANDLER_LINE = 1, 4
 
 HOOKED = """\
 import os, pathlib

@@ -15,26 +15,14 @@ from pathlib import Path
 import pytest
 from support.dap import Body, RequestFailed
 from support.interpreters import launchers
-from support.launch import asgi_app
+from support.launch import MODULE_LINE, WSGI, asgi_app
+from support.launch import WSGI_HANDLER_LINE as HANDLER_LINE
 from support.marks import describe, marked
 from support.vscode import Session, VsCode, adapters
 from support.wait import wait_until
 
 import devlaunch
 
-WSGI = """\
-VERSION = {version!r}
-
-def handler(path):
-    result = VERSION
-    return result
-
-def app(environ, start_response):
-    start_response("200 OK", [])
-    answer = handler(environ["PATH_INFO"])
-    return [str(answer).encode()]
-"""
-MODULE_LINE, HANDLER_LINE = 1, 4
 APP = ("--server", "wsgiref", "app:app")
 
 HOOKED = """\
