@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import stat
 import time
 from collections.abc import Iterable
+
+try:
+    from _blake2 import blake2b  # `hashlib` would load OpenSSL: some MB, and time at the start
+except ImportError:
+    from hashlib import blake2b
 
 MOST_READ = 4 << 20
 """Bytes of a file that may be read in the loop's thread, which has Ctrl-C to answer as well."""
@@ -23,16 +27,29 @@ def digest(path: str) -> str | None:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             names = sorted(map(os.fsencode, os.listdir(path)))
-            return hashlib.blake2b(b"\0".join(names)).hexdigest()
+            return _digest(b"\0".join(names))
         # A FIFO of that name would block the launcher for ever.
         if not stat.S_ISREG(status.st_mode):
             return None
         if status.st_size > MOST_READ:
             return f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_ctime_ns}"
         with open(path, "rb") as file:
-            return hashlib.file_digest(file, "blake2b").hexdigest()
+            return _digest(file.read())
     except OSError:
         return None
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def is_filled(path: str) -> bool:
+    """Whether there is a regular file, and something in it."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 def changed_at(path: str) -> float | None:

@@ -7,7 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from devlaunch.config import Config, TargetKind
-from devlaunch.contents import changed_at, digest, discard_bytecode, with_realpaths
+from devlaunch.contents import (
+    changed_at,
+    digest,
+    discard_bytecode,
+    is_filled,
+    with_realpaths,
+)
 from devlaunch.core.changes import Changes
 from devlaunch.core.debounce import Debounce
 from devlaunch.core.filters import Filters
@@ -35,7 +41,7 @@ class Reloading:
         )
 
     def start(self) -> None:
-        """Watch; before the first child is spawned, so that no save is lost."""
+        """Watch; what was saved since this object was made, before the first child, counts."""
         self._watcher.start()
 
     def stop(self) -> None:
@@ -55,7 +61,8 @@ class Reloading:
     def touched(self, event: FilesTouched, now: float) -> None:
         """The OS reported paths."""
         discard_bytecode(event.paths)
-        self._debounce.touch(filter(self._changes.interesting, event.paths), now)
+        paths = list(filter(self._changes.interesting, event.paths))
+        self._debounce.touch(paths, now, written=len(paths) == 1 and is_filled(paths[0]))
 
     def due(self, now: float) -> Changed:
         """What has changed, once the files have been quiet for a moment."""

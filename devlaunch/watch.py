@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -26,10 +27,10 @@ from devlaunch.watching.backends import (
     Backend,
     Deliver,
     NoEvents,
+    Observer,
     Signal,
-    system_backend,
 )
-from devlaunch.watching.entries import read_gitignore
+from devlaunch.watching.entries import read_gitignore, size_of
 from devlaunch.watching.mounts import MOUNTINFO, silent_mount
 from devlaunch.watching.tree import Tree
 
@@ -52,6 +53,16 @@ _LIMITS = {
     errno.EMFILE: "max_user_instances=1024",
     errno.ENFILE: "max_user_instances=1024",
 }
+
+
+def system_backend(deliver: Deliver) -> Backend:
+    """The backend of this platform. Raises OSError when the OS refuses it."""
+    if sys.platform == "linux":
+        # Late: loading watchdog takes a while, and the first child would wait for it.
+        from devlaunch.watching.inotify import Inotify
+
+        return Inotify(deliver)
+    return Observer(deliver)
 
 
 class Watcher:
@@ -82,7 +93,7 @@ class Watcher:
         self._mountinfo = mountinfo or _read_mountinfo
         self._backend: Backend = NoEvents()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._tree = Tree(filters, self._watch, self._unwatch, 0)
+        self._tree = Tree(filters, self._watch, self._unwatch, time.time_ns() - _CLOCK_GRAIN_NS)
         self._is_stopping = False
         self._is_ready = False
         self._has_failed = False
@@ -93,21 +104,7 @@ class Watcher:
         hide_thread(self._thread)
 
     def start(self) -> None:
-        """Begin; the root directory itself is watched on return, the rest a little later."""
-        self._tree = Tree(
-            self._filters, self._watch, self._unwatch, time.time_ns() - _CLOCK_GRAIN_NS
-        )
-        _learn_from_above(self._filters)
-        if self._interval is None:
-            mount = silent_mount(self._mountinfo(), self._filters)
-            if mount is not None:
-                self._degrade(f"{mount[0]} is a file system ({mount[1]}) that reports no changes")
-        if self._interval is None:
-            try:
-                self._backend = self._make_backend(partial(self._call, self._handle))
-            except OSError as error:
-                self._degrade(_limit_reason(error))
-        self._tree.add(self._filters.root, recursive=True)
+        """Begin; returns at once. What changed since this object was made is reported, too."""
         self._thread.start()
 
     def add_directories(self, directories: Iterable[str]) -> None:
@@ -142,11 +139,24 @@ class Watcher:
 
     def _run(self) -> None:
         try:
+            self._attempt(self._prepare)
             self._attempt(self._add, (*self._filters.roots, *self._extra), recursive=True)
             while not self._is_stopping:
                 self._attempt(self._turn)
         finally:
             self._backend.close()
+
+    def _prepare(self) -> None:
+        _learn_from_above(self._filters)
+        if self._interval is None:
+            mount = silent_mount(self._mountinfo(), self._filters)
+            if mount is not None:
+                self._degrade(f"{mount[0]} is a file system ({mount[1]}) that reports no changes")
+        if self._interval is None:
+            try:
+                self._backend = self._make_backend(partial(self._call, self._handle))
+            except OSError as error:
+                self._degrade(_limit_reason(error))
 
     def _turn(self) -> None:
         self._scan()
@@ -195,6 +205,7 @@ class Watcher:
         began = time.monotonic()
         while self._tree.busy and time.monotonic() - began < _SLICE:
             self._tree.step()
+        self._tree.pack()
         if self._tree.busy:
             return
         if self._interval is not None and self._next_poll is None:
@@ -258,14 +269,15 @@ class Watcher:
 
     def _contents(self) -> tuple[tuple[str, str | None, float | None], ...]:
         """Read what --watch names, so that a save that changes nothing is known as such."""
-        contents = []
-        for directory in tuple(self._tree.directories.values()):
-            for name, known in directory.files.items():
+        contents: list[tuple[str, str | None, float | None]] = []
+        for directory in tuple(self._tree.directories.values()) if self._filters.watches else ():
+            for name in directory.files:
                 path = os.path.join(directory.path, name)
-                if known.size <= _MOST_BYTES and self._filters.is_watched(path):
+                if self._filters.is_watched(path) and size_of(path) <= _MOST_BYTES:
                     contents.append((path, digest(path), changed_at(path)))
                 if len(contents) == _MOST_CONTENTS:
                     return tuple(contents)
+            directory.pack()
         return tuple(contents)
 
 

@@ -31,6 +31,22 @@ def test_a_batch_is_due_when_its_files_are_quiet(touches, due, batch):
     assert debounce.take(due + 9.0) == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("touches", "due"),
+    [
+        pytest.param([(0.0, "a", True)], 0.01, id="complete"),
+        pytest.param([(0.0, "a", False), (0.02, "a", True)], 0.03, id="gone, then complete"),
+        pytest.param([(0.0, "a", True), (0.005, "a", False)], 0.03, id="complete, then gone"),
+        pytest.param([(0.0, "a", True), (0.005, "b", True)], 0.105, id="two files"),
+    ],
+)
+def test_a_complete_file_is_waited_for_less(touches, due):
+    debounce = Debounce()
+    for now, path, written in touches:
+        debounce.touch([path], now, written=written)
+    assert debounce.deadline == pytest.approx(due)
+
+
 def test_touching_nothing_sets_no_deadline():
     debounce = Debounce()
     debounce.touch((), 1.0)

@@ -18,7 +18,8 @@ from devlaunch.core.debounce import Debounce
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
 from devlaunch.watch import Watcher
-from devlaunch.watching.backends import Inotify, Observer
+from devlaunch.watching.backends import Observer
+from devlaunch.watching.inotify import Inotify
 from devlaunch.watching.mounts import silent_mount
 from devlaunch.watching.tree import Tree
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+WRITTEN_FILE = 0.010
+"""Quiet time after which a single file that was closed, or moved into place, is a batch: it is
+complete, and a second file that is saved with it comes sooner, or while the app still stops."""
 ONE_FILE = 0.025
-"""Quiet time after which a single touched file is a batch: an editor's write is over by then."""
+"""The same while the file is gone or empty, which is how some editors begin to save it."""
 SEVERAL_FILES = 0.100
 """Quiet time for more: the pauses of a checkout or a formatter between files are shorter."""
 LONGEST = 2.0
@@ -24,19 +27,25 @@ class Debounce:
     def __init__(
         self,
         *,
+        written_file: float = WRITTEN_FILE,
         one_file: float = ONE_FILE,
         several_files: float = SEVERAL_FILES,
         longest: float = LONGEST,
     ) -> None:
+        self._written_file = written_file
         self._one_file = one_file
         self._several_files = several_files
         self._longest = longest
         self._paths: set[str] = set()
+        self._is_written = False
         self._first = 0.0
         self._last = 0.0
 
-    def touch(self, paths: Iterable[str], now: float) -> None:
-        """Add paths to the batch; nothing happens when there are none."""
+    def touch(self, paths: Iterable[str], now: float, *, written: bool = False) -> None:
+        """Add paths to the batch; nothing happens when there are none.
+
+        `written` says that what they name is complete as far as anyone can tell.
+        """
         added = set(paths)
         if not added:
             return
@@ -44,13 +53,16 @@ class Debounce:
             self._first = now
         self._paths |= added
         self._last = now
+        self._is_written = written
 
     @property
     def deadline(self) -> float | None:
         """When the batch is due; None while there is nothing to wait for."""
         if not self._paths:
             return None
-        quiet = self._one_file if len(self._paths) == 1 else self._several_files
+        quiet = self._several_files
+        if len(self._paths) == 1:
+            quiet = self._written_file if self._is_written else self._one_file
         return min(self._last + quiet, self._first + self._longest)
 
     def take(self, now: float) -> frozenset[str]:

@@ -12,10 +12,13 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from pathspec import PathSpec
-from pathspec.patterns.gitignore import GitIgnorePatternError
-from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
+if TYPE_CHECKING:
+    from pathspec import PathSpec
+    from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
+
+    Rules = PathSpec[GitIgnoreBasicPattern]
 
 IGNORED_DIRECTORIES = frozenset(
     {
@@ -36,13 +39,30 @@ _DROPPING = re.compile("|".join(map(fnmatch.translate, _DROPPINGS)))
 _MAGIC = frozenset("*?[")
 
 
-def _spec(lines: Iterable[str]) -> PathSpec[GitIgnoreBasicPattern]:
-    """Compile gitignore lines; as in git, a line that is no pattern matches nothing."""
-    patterns = (_compile(line) for line in lines)
-    return PathSpec([pattern for pattern in patterns if pattern is not None])
+def _spec(lines: Iterable[str]) -> Rules | None:
+    """Compile gitignore lines; as in git, a line that is no pattern matches nothing.
+
+    None when there is no pattern: pathspec takes a while to load, and the app waits for us then.
+    """
+    patterns = [pattern for line in lines if (pattern := _compile(line)) is not None]
+    if not patterns:
+        return None
+    from pathspec import PathSpec
+
+    return PathSpec(patterns)
+
+
+def _verdict(rules: Rules | None, path: str) -> bool | None:
+    """Whether the rules include the path; None when no pattern matches."""
+    return None if rules is None else rules.check_file(path).include
 
 
 def _compile(line: str) -> GitIgnoreBasicPattern | None:
+    if not line.strip() or line.startswith("#"):
+        return None
+    from pathspec.patterns.gitignore import GitIgnorePatternError
+    from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
+
     try:
         return GitIgnoreBasicPattern(line)
     except (GitIgnorePatternError, re.error):  # the latter for ranges such as [z-a]
@@ -51,7 +71,7 @@ def _compile(line: str) -> GitIgnoreBasicPattern | None:
 
 def is_pattern(text: str) -> bool:
     """Whether the text can be a gitignore pattern."""
-    return _compile(text) is not None
+    return not text.strip() or text.startswith("#") or _compile(text) is not None
 
 
 def is_glob(pattern: str) -> bool:
@@ -97,14 +117,15 @@ class _Watched:
         base, rest = split_glob(pattern)
         self.base = posixpath.normpath(posixpath.join(root, base))
         anchored = "/" in rest or bool(base)
-        self._spec = _spec([f"/{rest}" if anchored else rest]) if rest else None
+        self._is_glob = bool(rest)
+        self._rules = _spec([f"/{rest}" if anchored else rest]) if rest else None
 
     def matches(self, path: str) -> bool:
         if not is_below(path, self.base):
             return False
-        if self._spec is None:
+        if not self._is_glob:
             return True
-        return self._spec.match_file(path[len(self.base.rstrip("/")) + 1 :])
+        return bool(_verdict(self._rules, path[len(self.base.rstrip("/")) + 1 :]))
 
 
 class Filters:
@@ -123,7 +144,7 @@ class Filters:
         self._ignore = _spec(patterns)
         # Outside the root there is nothing that an anchored pattern could be relative to.
         self._ignore_anywhere = _spec(line for line in patterns if "/" not in line.rstrip("/"))
-        self._gitignores: dict[str, tuple[str, PathSpec[GitIgnoreBasicPattern]]] = {}
+        self._gitignores: dict[str, tuple[str, Rules | None]] = {}
         self._environments: frozenset[str] = frozenset()
         self._verdicts: dict[str, bool] = {}
 
@@ -131,6 +152,11 @@ class Filters:
     def roots(self) -> tuple[str, ...]:
         """Where scanning begins: the root, and what --watch names elsewhere or in ignored trees."""
         return (self.root, *dict.fromkeys(w.base for w in self._watched if w.base != self.root))
+
+    @property
+    def watches(self) -> bool:
+        """Whether --watch names anything."""
+        return bool(self._watched)
 
     def learn_gitignore(self, directory: str, text: str | None) -> bool:
         """Take in what a directory's .gitignore says (None: it has none).
@@ -220,8 +246,8 @@ class Filters:
         """What --ignore says; None when no pattern matches. `mark` is `/` for a directory."""
         if is_below(path, self.root) and path != self.root:
             relative = path[len(self.root.rstrip("/")) + 1 :]
-            return self._ignore.check_file(relative + mark).include
-        return self._ignore_anywhere.check_file(posixpath.basename(path) + mark).include
+            return _verdict(self._ignore, relative + mark)
+        return _verdict(self._ignore_anywhere, posixpath.basename(path) + mark)
 
     def _check_gitignores(self, directory: str) -> bool | None:
         """What the nearest .gitignore with a matching pattern says, as in gitignore(5)."""
@@ -229,9 +255,9 @@ class Filters:
         parent = posixpath.dirname(directory)
         while True:
             if parent in gitignores:
-                _, spec = gitignores[parent]
+                _, rules = gitignores[parent]
                 relative = directory[len(parent.rstrip("/")) + 1 :]
-                verdict = spec.check_file(relative + "/").include
+                verdict = _verdict(rules, relative + "/")
                 if verdict is not None:
                     return verdict
             above = posixpath.dirname(parent)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from devlaunch.core.filters import is_below
+
 _MOST_GITIGNORE = 1 << 20
+_MOST_SPELLINGS = 8
 
 
 class Stamp(NamedTuple):
@@ -18,6 +23,11 @@ class Stamp(NamedTuple):
     inode: int
     ctime_ns: int
 
+    @property
+    def fingerprint(self) -> int:
+        """One number for all of it, of 8 bytes: what is kept of 100,000 files has to be little."""
+        return hash(tuple(self)) & 0xFFFF_FFFF_FFFF_FFFF
+
 
 class Child(NamedTuple):
     """The directory that is watched because of an entry: its own, or where a link leads."""
@@ -26,16 +36,58 @@ class Child(NamedTuple):
     recursive: bool
 
 
-@dataclass
+@dataclass(slots=True)
 class Directory:
-    """A watched directory. `files` holds the files worth reporting only."""
+    """A watched directory. `files` holds the files worth reporting only.
+
+    They are packed while nobody looks at them; who has looked calls `pack` in the end.
+    """
 
     path: str
     identity: tuple[int, int]
     recursive: bool
     holders: set[str]
-    files: dict[str, Stamp] = field(default_factory=dict)
+    opened: list[Directory]
+    """Where this directory puts itself when its files are looked at."""
     children: dict[str, Child] = field(default_factory=dict)
+    _files: dict[str, int] | None = None
+    _names: str = ""
+    _fingerprints: array[int] | None = None
+
+    @property
+    def files(self) -> dict[str, int]:
+        """Fingerprints (`Stamp.fingerprint`) by name; to be changed in place."""
+        if self._files is None:
+            names = self._names.split("\0") if self._fingerprints else ()
+            self._files = dict(zip(names, self._fingerprints or (), strict=True))
+            self.opened.append(self)
+        return self._files
+
+    def pack(self) -> None:
+        """Keep the files in a tenth of the memory, until they are looked at again."""
+        if self._files is not None:
+            self._names = "\0".join(self._files)
+            self._fingerprints = array("Q", self._files.values()) if self._files else None
+            self._files = None
+
+
+def identity_of(path: str) -> tuple[int, int]:
+    """What tells a file from all others, whatever path leads there. Raises OSError."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def spellings(path: str, links: Mapping[str, str]) -> list[str]:
+    """The real path, and those through symbolic links (to where they lead) that lead there."""
+    found = [path]
+    for spelling in found:
+        for link, target in links.items():
+            if not is_below(spelling, target) or is_below(link, target):
+                continue
+            other = link + spelling[len(target) :]
+            if other not in found and len(found) < _MOST_SPELLINGS:
+                found.append(other)
+    return found
 
 
 def nearest_directory(path: str) -> str:
@@ -76,6 +128,14 @@ def mode_of(path: str) -> int | None:
         return os.lstat(path).st_mode
     except OSError:
         return None
+
+
+def size_of(path: str) -> int:
+    """The size of a file in bytes; 0 when there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def stamp_of(path: str) -> Stamp | None:

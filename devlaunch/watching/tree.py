@@ -21,16 +21,17 @@ from devlaunch.watching.entries import (
     Child,
     Directory,
     Stamp,
+    identity_of,
     kind_of,
     mode_of,
     nearest_directory,
     read_gitignore,
+    spellings,
     stamp_of,
 )
 
 _TOP = ""
 _MODULE = "module"
-_MOST_SPELLINGS = 8
 
 
 class Tree:
@@ -56,6 +57,7 @@ class Tree:
         self._watch = watch
         self._unwatch = unwatch
         self._since_ns = since_ns
+        self._opened: list[Directory] = []
         self._pending: deque[tuple[str, int]] = deque()
         self._unreported: set[str] = set()
         self._tops: dict[str, bool] = {}
@@ -107,6 +109,11 @@ class Tree:
         if (directory := self.directories.get(path)) is not None:
             self._refresh(directory, since_ns)
 
+    def pack(self) -> None:
+        """Give back the memory that looking at directories took."""
+        while self._opened:
+            self._opened.pop().pack()
+
     def refresh_all(self, *, rewatch: bool = False) -> None:
         """Scan everything again; `rewatch` because the news that a directory went may be lost."""
         if rewatch:
@@ -143,7 +150,7 @@ class Tree:
             return
         if is_new and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             return
-        stamp, child = self._classify(directory, name, status, self._spell(parent)[1:])
+        stamp, child = self._classify(directory, name, status, spellings(parent, self._links)[1:])
         self._apply(directory, name, stamp, child, since_ns=0, is_event=True)
 
     def recheck(self, path: str) -> None:
@@ -186,28 +193,25 @@ class Tree:
                 self._pending.append((child.path, since_ns))
             return True
         try:
-            status = os.stat(child.path)
-            identity = (status.st_dev, status.st_ino)
+            identity = identity_of(child.path)
             if self._is_entered_elsewhere(child.path, identity):
                 return True
             self._report(child.path)
         except OSError:
             return False
         self._by_identity[identity] = child.path
-        self.directories[child.path] = Directory(child.path, identity, child.recursive, {holder})
+        new = Directory(child.path, identity, child.recursive, {holder}, self._opened)
+        self.directories[child.path] = new
         self._pending.append((child.path, since_ns))
         return True
 
     def _is_entered_elsewhere(self, path: str, identity: tuple[int, int]) -> bool:
         """Whether a bind mount shows the same directory under another path."""
-        other = self._by_identity.get(identity)
-        if other is None or other == path:
-            return False
+        other = self._by_identity.get(identity, path)
         try:
-            status = os.stat(other)
+            if other == path or identity_of(other) != identity:
+                return False
         except OSError:
-            return False
-        if (status.st_dev, status.st_ino) != identity:
             return False
         self._links[path] = other
         return True
@@ -262,8 +266,7 @@ class Tree:
 
     def _refresh(self, directory: Directory, since_ns: int) -> None:
         try:
-            status = os.stat(directory.path)
-            identity = (status.st_dev, status.st_ino)
+            identity = identity_of(directory.path)
             if directory.path in self._unreported:
                 if self._is_entered_elsewhere(directory.path, identity):
                     self._drop(directory)
@@ -282,11 +285,14 @@ class Tree:
         if self._filters.learn_gitignore(directory.path, text):
             self._refresh_below(directory.path)
         self._follow_dangling(directory.path)
-        spellings = self._spell(directory.path)[1:]
-        for name in directory.files.keys() | directory.children.keys() | entries.keys():
+        others = spellings(directory.path, self._links)[1:]
+        known = directory.files.keys() | directory.children.keys()
+        for name in known | entries.keys():
+            if name not in known and self._is_beside(directory.path, entries[name], others):
+                continue
             stamp, child = None, None
             if name in entries:
-                stamp, child = self._classify(directory, name, entries[name], spellings)
+                stamp, child = self._classify(directory, name, entries[name], others)
             self._apply(directory, name, stamp, child, since_ns)
 
     def _replace(self, directory: Directory, identity: tuple[int, int]) -> None:
@@ -310,7 +316,7 @@ class Tree:
                     self._pending.append((parent, 0))
 
     def _refresh_below(self, path: str) -> None:
-        below = [other for other in self.directories if is_below(other, path) and other != path]
+        below = (other for other in self.directories if is_below(other, path) and other != path)
         self._pending.extend((other, 0) for other in below)
 
     # --- entries --------------------------------------------------------------------------------
@@ -320,7 +326,7 @@ class Tree:
         directory: Directory,
         name: str,
         entry: os.DirEntry[str] | os.stat_result,
-        spellings: Iterable[str],
+        others: Iterable[str],
     ) -> tuple[Stamp | None, Child | None]:
         """What to remember of an entry, and which directory to watch because of it."""
         path = os.path.join(directory.path, name)
@@ -338,7 +344,7 @@ class Tree:
             elif wanted:
                 child = Child(leads_to, recursive=False)
         else:
-            wanted = wanted or self._is_wanted(directory.path, name, spellings)
+            wanted = wanted or self._is_wanted(directory.path, name, others)
             if wanted and is_link:
                 child = Child(os.path.dirname(leads_to), recursive=False)
         self._dangling.pop(path, None)
@@ -361,19 +367,20 @@ class Tree:
     ) -> None:
         """Bring the picture of one entry up to date, and touch what differs."""
         path = os.path.join(directory.path, name)
-        old_stamp = directory.files.get(name)
+        files = directory.files
+        old, new = files.get(name), stamp.fingerprint if stamp else None
         if is_event:
-            is_touched = stamp is not None or old_stamp is not None
+            is_touched = new is not None or old is not None
         else:
-            is_touched = stamp != old_stamp and (stamp is None or stamp.ctime_ns >= since_ns)
+            is_touched = new != old and (stamp is None or stamp.ctime_ns >= since_ns)
         if is_touched:
             self._touch(path)
         if is_event and self._is_module_entry(*os.path.split(directory.path)):
             self._touch(directory.path)
-        if stamp is not None:
-            directory.files[name] = stamp
+        if new is not None:
+            files[name] = new
         else:
-            directory.files.pop(name, None)
+            files.pop(name, None)
         self._apply_child(directory, name, child, since_ns, is_event=is_event)
 
     def _apply_child(
@@ -411,25 +418,21 @@ class Tree:
 
     def _touch(self, path: str) -> None:
         self.touched.add(path)
-        self.touched.update(self._spell(self._links.get(path, path)))
+        self.touched.update(spellings(self._links.get(path, path), self._links))
 
-    def _spell(self, path: str) -> list[str]:
-        """The real path, and those through links that lead there."""
-        spellings = [path]
-        for spelling in spellings:
-            for link, target in self._links.items():
-                if not is_below(spelling, target) or is_below(link, target):
-                    continue
-                other = link + spelling[len(target) :]
-                if other not in spellings and len(spellings) < _MOST_SPELLINGS:
-                    spellings.append(other)
-        return spellings
-
-    def _is_wanted(self, directory: str, name: str, spellings: Iterable[str]) -> bool:
+    def _is_wanted(self, directory: str, name: str, others: Iterable[str]) -> bool:
         path = os.path.join(directory, name)
-        if path in self._files or self._filters.reports(path):
-            return True
-        return any(self._filters.is_watched(os.path.join(other, name)) for other in spellings)
+        return (
+            path in self._files
+            or self._filters.reports(path)
+            or any(self._filters.is_watched(os.path.join(other, name)) for other in others)
+        )
+
+    def _is_beside(self, path: str, entry: os.DirEntry[str], others: Iterable[str]) -> bool:
+        """Whether a new entry is a file that nobody asks for, as most are in large trees."""
+        if not entry.is_file(follow_symlinks=False) or self._is_module_entry(path, entry.name):
+            return False
+        return not self._is_wanted(path, entry.name, others)
 
     def _is_module_entry(self, directory: str, name: str) -> bool:
         return directory in self._module_directories and is_module_entry(name, self._modules)
@@ -444,5 +447,4 @@ class Tree:
         return not self._filters.is_environment(leads_to)
 
     def _learn_environment(self, path: str) -> bool:
-        is_environment = os.path.exists(os.path.join(path, "pyvenv.cfg"))
-        return self._filters.learn_environment(path, is_environment)
+        return self._filters.learn_environment(path, os.path.exists(f"{path}/pyvenv.cfg"))

@@ -1,0 +1,138 @@
+"""inotify(7): the backend of Linux."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from watchdog.observers.inotify_c import (
+    CallbackId,
+    InotifyConstants,
+    InotifyEvent,
+    InotifyFD,
+    Mask,
+    WatchDescriptor,
+)
+
+from devlaunch.hiding import hide_thread
+from devlaunch.watching.backends import Deliver, Signal
+
+assert sys.platform == "linux"  # tells mypy what this file is for
+
+_EVENTS = Mask(
+    InotifyConstants.IN_CLOSE_WRITE
+    | InotifyConstants.IN_MOVED_TO
+    | InotifyConstants.IN_MOVED_FROM
+    | InotifyConstants.IN_CREATE
+    | InotifyConstants.IN_DELETE
+    | InotifyConstants.IN_DELETE_SELF
+    | InotifyConstants.IN_MOVE_SELF
+    | InotifyConstants.IN_ONLYDIR
+)
+"""Never IN_OPEN or IN_ACCESS: each import in the tree would be an event."""
+
+
+class _Callback:
+    """Carries events out of the InotifyFD's thread."""
+
+    def __init__(self, deliver: Callable[[InotifyEvent | None], None]) -> None:
+        self._deliver = deliver
+
+    def on_event(self, event: InotifyEvent) -> None:
+        self._deliver(event)
+
+    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
+        # IN_DELETE_SELF, or our own unwatch, has said so; only an unmount has not.
+        self._deliver(InotifyEvent(wd, InotifyConstants.IN_DELETE_SELF, cookie=0, name=b""))
+
+    def on_queue_overflow(self) -> None:
+        self._deliver(None)
+
+
+class Inotify:
+    """One inotify instance, one watch for each directory.
+
+    The thread that reads from the kernel waits while `capacity` deliveries are not yet read:
+    then the kernel's bounded queue fills, and its overflow asks for a rescan.
+    """
+
+    def __init__(self, deliver: Deliver, capacity: int = 4096) -> None:
+        # Its warnings of an overflow are no news for the user: we act on it.
+        logger = logging.getLogger("watchdog.observers.inotify_c")
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+        self._deliver = deliver
+        self._capacity = capacity
+        self._slots = threading.Semaphore(capacity)
+        self._is_closed = False
+        self._callback = _Callback(self._pass_on)
+        self._ids = itertools.count()
+        self._watches: dict[str, WatchDescriptor] = {}
+        self._paths: dict[WatchDescriptor, tuple[str, CallbackId]] = {}
+        self._inotify = InotifyFD()
+        self._inotify.name = "devlaunch-inotify"
+        hide_thread(self._inotify)
+        self._inotify.start()
+
+    def watch(self, path: str) -> str | None:
+        """Watch the directory; see `Backend.watch`."""
+        # An id of its own each time: InotifyFD warns when it knows the id of a watch already,
+        # and the kernel gives a directory that moved the watch that it had.
+        number = CallbackId(next(self._ids))
+        wd = self._inotify.add_callback(os.fsencode(path), _EVENTS, self._callback, number)
+        if wd < 0:  # InotifyFD keeps quiet about EACCES
+            self._inotify.remove_callbacks([(wd, number)])
+            raise PermissionError(f"cannot watch {path}")
+        replaced = self._watches.get(path)
+        shared = self._paths.get(wd)
+        self._watches[path] = wd
+        self._paths[wd] = (path, number)
+        if shared is not None:
+            self._inotify.remove_callbacks([(wd, shared[1])])
+        if replaced is not None and replaced != wd:
+            self._forget(replaced, path)
+        return shared[0] if shared is not None and shared[0] != path else None
+
+    def unwatch(self, path: str) -> None:
+        """Stop watching; see `Backend.unwatch`."""
+        wd = self._watches.pop(path, None)
+        if wd is not None:
+            self._forget(wd, path)
+
+    def read(self, raw: Any) -> tuple[Signal, str] | None:
+        """Translate an event; see `Backend.read`."""
+        self._slots.release()
+        if raw is None:
+            return Signal.REFRESH_ALL, ""
+        event: InotifyEvent = raw
+        if event.wd not in self._paths:
+            return None
+        directory, _ = self._paths[event.wd]
+        if event.is_delete_self or event.is_move_self:
+            return Signal.RECHECK, directory
+        path = os.path.join(directory, os.fsdecode(event.name))
+        return (Signal.EXAMINE_NEW if event.is_create else Signal.EXAMINE), path
+
+    def close(self) -> None:
+        """Close the instance; see `Backend.close`."""
+        self._is_closed = True
+        self._slots.release(self._capacity)
+        self._inotify.stop()
+        self._inotify.join()
+
+    def _forget(self, wd: WatchDescriptor, path: str) -> None:
+        known = self._paths.get(wd)
+        if known is not None and known[0] == path:
+            del self._paths[wd]
+            self._inotify.remove_callbacks([(wd, known[1])])
+
+    def _pass_on(self, event: InotifyEvent | None) -> None:
+        if self._is_closed:
+            return
+        self._slots.acquire()
+        self._deliver(event)
