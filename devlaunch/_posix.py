@@ -49,7 +49,7 @@ class Child:
     def __init__(self, popen: subprocess.Popen[bytes], isolate: Isolation, mark: str) -> None:
         self._popen = popen
         self._isolate = isolate
-        self._family = table.Family(mark)
+        self._family = table.Family(mark, table.ticks(table.start_time(popen.pid)))
         self._family.adopt(popen.pid)
         self.pid = popen.pid
         self.survivors: set[int] = set()
@@ -77,9 +77,9 @@ class Child:
             return False
         return stop is not None and bool(stop.si_status == signal.SIGTSTP)
 
-    def look(self) -> set[int]:
-        """Note who belongs to the child now, so that they are found after they became orphans."""
-        return self._family.look()
+    def look(self) -> None:
+        """Note who descends from the child now, to find them after they became orphans."""
+        self._family.note()
 
     def signal(self, sig: int) -> None:
         """Signal the main process."""
@@ -89,7 +89,7 @@ class Child:
 
     def signal_session(self, sig: int) -> None:
         """Signal every process group of the session; or the group; or the descendants."""
-        members = self.look()
+        members = self._family.look()
         targets = [self.pid if self._isolate is Isolation.NONE else -self.pid]
         match self._isolate:
             case Isolation.SESSION:
@@ -108,7 +108,10 @@ class Child:
     def reap(self) -> int:
         """End what is left, and reap only then: until the reap nobody else can get the id."""
         if self._popen.returncode is None:
-            self.kill()
+            # The next child waits for this. Who was never seen with others most likely had none:
+            # one look has to do here, and a sweep follows.
+            quiet = 1 if self._family.is_single else 2
+            self.survivors = self._family.end(_KILL_SECONDS, quiet=quiet)
         return self._popen.wait()
 
     def _send(self, targets: Sequence[int], sig: int) -> None:
@@ -122,9 +125,10 @@ class Child:
                 self._family.send(target, signal.SIGCONT)
 
 
-def sweep(run_id: str, within: float) -> set[int]:
+def sweep(run_id: str, within: float, looks: int) -> set[int]:
     """Kill whatever carries the mark; returns who could not be ended."""
-    return table.Family(run_id).end(within)
+    since = table.ticks(table.start_time(os.getpid()))
+    return table.Family(run_id, since).end(within, quiet=looks)
 
 
 def reap_orphans(keep: Collection[int]) -> None:

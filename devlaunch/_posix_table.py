@@ -37,24 +37,44 @@ class Process:
 
 
 def carries(mark: str, run_id: str) -> bool:
-    """Whether the mark (`outer/inner`, each `run` or `run.generation`) names the run."""
+    """Whether the mark (`outer/inner`, each `run` or `run.serial`) names the run."""
     return any(part == run_id or part.startswith(run_id + ".") for part in mark.split("/"))
 
 
-def processes() -> dict[int, Process]:
-    """All living processes by id. A zombie is not alive: it only waits for its parent."""
-    return _from_proc() if sys.platform == "linux" else _from_ps()
+def processes(marked_since: int = 0) -> dict[int, Process]:
+    """All living processes by id. A zombie is not alive: it only waits for its parent.
+
+    The marks of those are left out that started before `marked_since` (`ticks`): reading them is
+    most of the work, and a mark is only got from a process that had it before.
+    """
+    return _from_proc(marked_since) if sys.platform == "linux" else _from_ps()
+
+
+def ticks(started: str) -> int:
+    """`Process.started` as a number to compare; 0 where it is none."""
+    return int(started) if started.isdigit() else 0
+
+
+def has_children(pid: int) -> bool:
+    """Whether a process has children (proc_pid_task_tid_children(5)); true when that is unknown."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+        return any(read_file(f"/proc/{pid}/task/{thread}/children") for thread in threads)
+    except OSError:
+        return True  # a thread has just ended, another system, or a kernel that was built without
 
 
 class Family:
     """The processes of one run, or of one child of it, followed over time.
 
-    `run_id` is the mark to look for. What was once seen as a member stays one when it becomes an
-    orphan: so call `look` before a member is told to end. The process that looks is no member.
+    `run_id` is the mark to look for, which no process carries that started before `since`
+    (`ticks`). What was once seen as a member stays one when it becomes an orphan: so call `note`
+    before a member is told to end. The process that looks is no member.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, since: int = 0) -> None:
         self._run_id = run_id
+        self._since = since
         self._known: dict[int, str] = {}
         self.refused: set[int] = set()
         """Members that may not be signalled (they changed their user id)."""
@@ -67,9 +87,19 @@ class Family:
         """The process was reaped: its id may come to mean another one. Unknown ids are ignored."""
         self._known.pop(pid, None)
 
+    @property
+    def is_single(self) -> bool:
+        """Whether no more than one member was ever seen."""
+        return len(self._known) <= 1
+
+    def note(self) -> None:
+        """Have all descendants of the members found later on; a look only when there are any."""
+        if not self.is_single or any(map(has_children, self._known)):
+            self.look()
+
     def look(self) -> set[int]:
         """The members that live now."""
-        table = processes()
+        table = processes(self._since)
         table.pop(os.getpid(), None)
         self._known = {
             pid: started
@@ -94,8 +124,9 @@ class Family:
         """SIGKILL all members until `quiet` looks in a row, `pause` seconds apart, found none.
 
         One look is not enough: a process between fork and exec has no environment yet, and a
-        member may fork while it is being looked at. Returns who still lives after `within`
-        seconds (in an uninterruptible sleep) or may not be signalled.
+        member may fork while it is being looked at. With `quiet` 1 it is when it finds nobody.
+        Returns who still lives after `within` seconds (in an uninterruptible sleep) or may not be
+        signalled.
         """
         deadline = time.monotonic() + within
         calm = 0
@@ -104,6 +135,7 @@ class Family:
             calm = 0 if members else calm + 1
             if calm >= quiet or time.monotonic() >= deadline:
                 return members | (self.refused & processes().keys() if self.refused else set())
+            quiet = max(quiet, 2) if members else quiet
             for pid in members:
                 self.send(pid, signal.SIGKILL)
             time.sleep(pause)
@@ -151,7 +183,7 @@ def _stat(pid: int) -> list[str]:
     return text[text.rindex(")") + 2 :].split()
 
 
-def _from_proc() -> dict[int, Process]:
+def _from_proc(marked_since: int) -> dict[int, Process]:
     table: dict[int, Process] = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -171,7 +203,7 @@ def _from_proc() -> dict[int, Process]:
             group=int(group),
             session=int(session),
             started=started,
-            mark=_proc_mark(pid),
+            mark=_proc_mark(pid) if ticks(started) >= marked_since else "",
         )
     return table
 

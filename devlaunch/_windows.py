@@ -195,9 +195,8 @@ class Child:
         """Never: Windows has no Ctrl-Z."""
         return False
 
-    def look(self) -> set[int]:
+    def look(self) -> None:
         """The job knows its members; there is nothing to note."""
-        return set()
 
     def signal(self, sig: int) -> None:
         """Ask with CTRL_BREAK, the one event that a process group can be sent; 9 ends the job."""
@@ -259,7 +258,7 @@ def spawn(
     return Child(popen(argv, env=env, cwd=cwd, **options), kernel or Kernel32())
 
 
-def sweep(run_id: str, within: float) -> set[int]:  # noqa: ARG001 - the jobs do it
+def sweep(run_id: str, within: float, looks: int) -> set[int]:  # noqa: ARG001 - the jobs do it
     """Nothing is left to do: each child's job ended with its handle."""
     return set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from devlaunch.beginning import begin
 from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
 from devlaunch.hiding import hidden
@@ -27,7 +28,9 @@ def run(target: str, *args: str, **options: Any) -> int:
             )
         given = {key.replace("_", "-"): value for key, value in options.items()}
         with hidden():
-            return launch(resolve({**given, "target": [target, *args]}))
+            config = resolve({**given, "target": [target, *args]})
+            with begin(config) as beginning:
+                return launch(config, beginning)
     except DevlaunchError as error:
         Console().error(error.message, error.hint)
         return error.exit_status

@@ -6,11 +6,10 @@ neither `-m MODULE args…` nor that options may follow `module:attr` but not a 
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -33,6 +32,12 @@ from devlaunch.output import print_text
 from devlaunch.settings import resolve
 from devlaunch.targets import looks_like_app
 from devlaunch.values import BadValue, nearest, to_poll
+
+if TYPE_CHECKING:
+    from devlaunch.adapter.link import Link
+
+ADAPTER_VARIABLE = "DEVLAUNCH_ADAPTER"
+"""`devlaunch.adapter.link.VARIABLE`."""
 
 TARGETS = (
     ("module:attr", "an ASGI or WSGI app, such as app:app"),
@@ -87,17 +92,18 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(words: Sequence[str]) -> int:
     """`devlaunch run …`, also without the word."""
-    from devlaunch.adapter.link import find_adapter
-
     # Before anything can fail, so that the editor hears of it.
-    link = find_adapter()
+    link = _find_adapter()
     try:
         config = parse(words)
         if config is None:
             return 0
-        from devlaunch.launcher import launch
+        from devlaunch.beginning import begin
 
-        return launch(config, link)
+        with begin(config) as beginning:
+            from devlaunch.launcher import launch
+
+            return launch(config, beginning, link)
     except DevlaunchError as error:
         if link:
             link.fail(error)
@@ -105,6 +111,15 @@ def run(words: Sequence[str]) -> int:
     finally:
         if link:
             link.close()
+
+
+def _find_adapter() -> Link | None:
+    """The link to the adapter that has started this; loaded only when there is one."""
+    if ADAPTER_VARIABLE not in os.environ:
+        return None
+    from devlaunch.adapter.link import find_adapter
+
+    return find_adapter()
 
 
 def adapter(words: Sequence[str]) -> int:
@@ -296,6 +311,9 @@ def _show_help(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
 
 def _show_version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
     if value:
+        import importlib.metadata
+        import platform
+
         debugpy, python = importlib.metadata.version("debugpy"), platform.python_version()
         print_text(f"devlaunch {__version__} (debugpy {debugpy}, Python {python})\n")
         ctx.exit()

@@ -30,6 +30,17 @@ class WhilePaused(StrEnum):
     RESTART = "restart"
 
 
+class StandbyLevel(StrEnum):
+    """What the process that waits for the next reload has done by then."""
+
+    FULL = "full"
+    """Imported what the app imports of others, and connected the debugger."""
+    DEBUGGER = "debugger"
+    """Connected the debugger."""
+    OFF = "off"
+    """There is no such process."""
+
+
 class ServerName(StrEnum):
     """The server that runs an app target; AUTO chooses by the app's interface."""
 
@@ -90,6 +101,7 @@ class Config:
     poll: float | None = None
     grace: float = 2.0
     while_paused: WhilePaused = WhilePaused.WAIT
+    standby: StandbyLevel = StandbyLevel.FULL
     isolate: Isolation = Isolation.SESSION
     python: str | None = None
     verbosity: int = 0

@@ -13,9 +13,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from devlaunch.events import Failure
+if TYPE_CHECKING:
+    from devlaunch.events import Failure
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 

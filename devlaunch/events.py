@@ -60,6 +60,13 @@ class ChildExited:
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChildRefused:
+    """A child that had been a standby must not go on; it is gone, a cold one takes its place."""
+
+    generation: int
+
+
 # --- events: people and files -------------------------------------------------------------------
 
 
@@ -133,6 +140,55 @@ class WatchDegraded:
     reason: str
 
 
+# --- events: the standby (input of its policy) ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AppStarted:
+    """A generation has been spawned, or the standby was promoted to it."""
+
+    by_promotion: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppServed:
+    """The generation answers, or its program runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppBroke:
+    """There is no generation any more, and a change starts the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportsKnown:
+    """The generation has said what it imported, or there is none to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyWarmed:
+    """The standby has imported all. A spoiled one must not be promoted."""
+
+    is_spoiled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyLost:
+    """The standby has ended by itself, was killed by others, or could not be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyDue:
+    """The policy's deadline has come. `idle`: cores without work since it was set, if known."""
+
+    idle: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DebuggerChanged:
+    """A standby would now be given another debugger, or none, than the present one was."""
+
+
 # --- events: debug connections (input of the keeper) --------------------------------------------
 
 
@@ -184,6 +240,20 @@ class ChildSpawned:
     generation: int
     pid: int
     debugging: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StandbySpawned:
+    """A process has been started that may become the next child: `ChildSpawned` with its pid."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyGone:
+    """The standby is being killed or has ended; it never was a child."""
+
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +353,26 @@ class LogLine:
     verbose: bool = False
 
 
+# --- actions of the standby's policy -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AskForImports:
+    """Ask the generation what it has imported; the answer is `ImportsKnown`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnStandby:
+    """Start a standby; with `imports` it is told what the last generations imported."""
+
+    imports: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KillStandby:
+    """End the standby and all that it may have started."""
+
+
 # --- actions of the supervisor ------------------------------------------------------------------
 
 
@@ -330,7 +420,9 @@ class Report:
     """Something people should read; `launcher` words it for the terminal and the IDE's console."""
 
     what: str
-    """ready | reloading | reloaded | broken | exited | waiting-while-paused | stopping.
+    """ready | reloading | reloaded | replaced | broken | exited | waiting-while-paused | stopping.
+
+    replaced: a child runs in place of one that ran already, and refused; nothing to tell people.
 
     `status` is the child's, and for stopping -n when signal n asked for it (None: the editor).
     """

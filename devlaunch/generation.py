@@ -2,62 +2,89 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from devlaunch import process
-from devlaunch.config import Config
+from devlaunch.config import Config, Isolation
 from devlaunch.control import ControlChannel, Message
 from devlaunch.events import ChildFailed, ChildServing, DebuggeePaused, DebuggeeResumed, Failure
 from devlaunch.loop import Loop
 
-CHILD_MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
+Deliver = Callable[[Message], None]
+
+
+class Spawner:
+    """Spawns the processes of a run, each with a mark of its own."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        command: Sequence[str],
+        *,
+        run_id: str,
+        isolate: Isolation,
+        socket_fd: int | None = None,
+        first: tuple[process.Child, socket.socket] | None = None,
+    ) -> None:
+        """`first` is a process that was spawned already, with the mark `<run id>.0`."""
+        self._loop = loop
+        self._first = first
+        self._command = command
+        self._run_id = run_id
+        self._isolate = isolate
+        self._inherited = [] if socket_fd is None else [socket_fd]
+        self._serial = count(1)
+
+    def spawn(self, env: Mapping[str, str]) -> Generation:
+        """A process that waits to be told what to do. Raises DevlaunchError."""
+        if self._first:
+            (child, channel), self._first = self._first, None
+            return Generation(child, self._loop, channel, f"{self._run_id}.0")
+        mark = f"{self._run_id}.{next(self._serial)}"
+        child, channel = process.spawn_controlled(
+            self._command,
+            run_id=mark,
+            isolate=self._isolate,
+            env=env,
+            pass_fds=self._inherited,
+        )
+        return Generation(child, self._loop, channel, mark)
 
 
 class Generation:
-    """Start with `start`; when `poll` gives a status, `finish` it and forget it."""
+    """`warm` it or not, `start` it; when `poll` gives a status, `finish` it and forget it."""
 
-    def __init__(self, number: int, child: process.Child, channel: ControlChannel) -> None:
-        self.number = number
-        self._child = child
-        self._channel = channel
-        self._has_ended = False
+    def __init__(
+        self, child: process.Child, loop: Loop, sock: socket.socket, mark: str = ""
+    ) -> None:
+        self.mark = mark
+        self.number = 0
+        """0 as long as it is a standby."""
         self.was_told_to_stop = False
+        self._child = child
+        self._channel = ControlChannel(loop, sock, self._said)
+        self._deliver: Deliver | None = None
+        self._has_ended = False
 
-    @classmethod
-    def start(
-        cls,
-        number: int,
-        *,
-        loop: Loop,
-        deliver: Callable[[Message], None],
-        command: Sequence[str],
-        env: Mapping[str, str],
-        run_id: str,
-        config: Config,
-        message: Message,
-        socket_fd: int | None,
-    ) -> Generation:
-        """Spawn the child and send it `message`. Raises DevlaunchError when it cannot start."""
-        ours, theirs = process.control_channel()
-        with theirs:
-            fds = [theirs.fileno()] + ([] if socket_fd is None else [socket_fd])
-            try:
-                child = process.spawn(
-                    [*command, CHILD_MAIN, str(theirs.fileno())],
-                    run_id=f"{run_id}.{number}",
-                    isolate=config.isolate,
-                    env=env,
-                    pass_fds=fds,
-                )
-            except BaseException:
-                ours.close()
-                raise
-        channel = ControlChannel(loop, ours, deliver)
-        channel.send({"type": "start", **message})
-        return cls(number, child, channel)
+    def warm(self, message: Message, deliver: Deliver) -> None:
+        """Make it a standby; `deliver` gets what it says."""
+        self._deliver = deliver
+        self._channel.send({"type": "warm", **message})
+
+    def start(self, number: int, message: Message, deliver: Deliver) -> None:
+        """Have it run the app as generation `number`; `deliver` gets what it says from now on."""
+        self.number = number
+        self._deliver = deliver
+        self._channel.send({"type": "start", **message})
+
+    def _said(self, message: Message) -> None:
+        if self._deliver:
+            self._deliver(message)
 
     @property
     def pid(self) -> int:
@@ -89,6 +116,13 @@ class Generation:
         """SIGKILL to the session and to whatever carries its mark; returns who survived that."""
         return self._child.kill()
 
+    def begin_to_kill(self) -> None:
+        """As `kill`, but do not wait: `poll` gives the status soon, `finish` finds the rest."""
+        if sys.platform == "win32":
+            self.kill()
+        else:
+            self._child.signal_session(signal.SIGKILL)
+
     def was_stopped(self) -> bool:
         """Whether the terminal's Ctrl-Z has stopped it since this was asked last."""
         return not self._has_ended and self._child.stopped()
@@ -106,6 +140,20 @@ class Generation:
         self._channel.close()
         self._child.reap()
         return self._child.survivors
+
+
+def instructions(config: Config, socket_fd: int | None) -> Message:
+    """The part of the start message that is the same for each generation."""
+    target = config.target
+    return {
+        "target": {"kind": target.kind, "name": target.name, "args": list(target.args)},
+        "factory": config.factory,
+        "app_dir": config.app_dir,
+        "server": config.server,
+        "socket_fd": socket_fd,
+        "grace": config.grace,
+        "verbose": config.verbosity > 0,
+    }
 
 
 def to_event(generation: int, message: Message) -> object | None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -128,6 +126,8 @@ def choose_interpreter(
 def find_program(python: str, environ: Mapping[str, str]) -> str:
     """The absolute path of `--python`'s value, a path or a name on PATH. Raises UsageError."""
     if not os.path.dirname(python):
+        import shutil
+
         found = shutil.which(python, path=environ.get("PATH"))
         if found is None:
             close = nearest(python, ("python3", "python"))
@@ -216,6 +216,8 @@ def probe_interpreter(executable: str, chosen_by: str = "--python") -> Probe:
         # Longer ones tend to repeat the probe.
         quoted = f" (it said: {said})" if 0 < len(said) <= 100 else ""
         raise UsageError(f"{origin}: is no Python{quoted}", hint=hint)
+    import json
+
     version, prefix, debugpy, debugpy_version = json.loads(answer.splitlines()[0])
     if tuple(version) < OLDEST:
         seen, needed = (".".join(map(str, v[:2])) for v in (version, OLDEST))

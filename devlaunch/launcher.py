@@ -10,80 +10,83 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 
 from devlaunch import __version__, events, process
-from devlaunch.adapter.link import Link
-from devlaunch.config import Config, Isolation, TargetKind
+from devlaunch.beginning import Beginning
+from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
 from devlaunch.console import Console
 from devlaunch.control import Message
 from devlaunch.core.supervisor import Supervisor
-from devlaunch.debuggers import Debugging, choose, is_wanted
-from devlaunch.debuggers.snapshot import detect
+from devlaunch.debuggers import Debugging, choose
 from devlaunch.envfile import read_env_file
-from devlaunch.errors import AddressInUseError, DevlaunchError, UsageError
-from devlaunch.generation import Generation, to_event
-from devlaunch.guardian import Guardian
-from devlaunch.interpreter import Interpreter, choose_interpreter
-from devlaunch.listen import AppSocket, open_app_socket
+from devlaunch.errors import DevlaunchError
+from devlaunch.generation import Generation, Spawner, instructions, to_event
 from devlaunch.loop import Loop
 from devlaunch.reloading import Changed, Reloading
+from devlaunch.reports import Reports
+from devlaunch.standby import Standby
 from devlaunch.terminal import Terminal
+
+if TYPE_CHECKING:
+    from devlaunch.adapter.link import Link
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGTSTP", "SIGWINCH")
 """Besides SIGCHLD. Which of them are ignored, as nohup(1) has it for SIGHUP, stay so."""
 
-LEFTOVER_SECONDS = 3.0
-"""An IDE's Restart kills devlaunch and starts it again, while the app may still be in the shutdown
-hooks that the guardian gives it time for, and has the port."""
 
-
-def launch(config: Config, link: Link | None = None) -> int:
+def launch(config: Config, beginning: Beginning, link: Link | None = None) -> int:
     """Run the target until it or the user ends it; returns the exit status for a shell.
 
     `link` leads to the debug adapter that has started this process.
 
     Raises DevlaunchError when it cannot be started as asked for. Only in the main thread.
     """
-    if threading.current_thread() is not threading.main_thread():
-        raise UsageError(
-            "devlaunch has to run in the main thread, where signals arrive",
-            hint="call devlaunch.run() outside of any thread",
-        )
     with contextlib.ExitStack() as stack:
-        return process.exit_code(Launcher(config, stack, link).run())
+        return process.exit_code(Launcher(config, beginning, stack, link).run())
 
 
 class Launcher:
     """One run of devlaunch. What has to be undone at its end is pushed on `stack`."""
 
     def __init__(
-        self, config: Config, stack: contextlib.ExitStack, link: Link | None = None
+        self,
+        config: Config,
+        beginning: Beginning,
+        stack: contextlib.ExitStack,
+        link: Link | None = None,
     ) -> None:
         self._config = config
         self._link = link
-        self._began = time.monotonic()
         self._console = (
             link.console(config.verbosity) if link else Console(verbosity=config.verbosity)
         )
-        self._run_id = process.new_run_id()
         self._status = 0
         self._generation: Generation | None = None
         self._failure: DevlaunchError | None = None
-        self._asked_to_stop = 0.0
-        self._interface = ""
-        self._notes: set[object] = set()
-        self._detection = detect()
-        self._interpreter = self._choose_interpreter()
-        self._socket = self._open_socket(stack)
+        self._ended: list[str] = []
+        self._reports = Reports(self._console, link)
+        self._chosen_by = beginning.interpreter.chosen_by
+        self._socket = beginning.app_socket
         self._loop = stack.enter_context(Loop())
         self._terminal = Terminal()
         stack.callback(self._terminal.restore)
-        self._guardian = Guardian.start(self._run_id)
-        stack.callback(self._guardian.close)
-        self._debugging = self._start_debugging(stack)
-        stack.callback(process.sweep, self._run_id)
+        self._guardian = beginning.guardian
+        self._debugging = self._reports.debugging = self._start_debugging(beginning, stack)
+        stack.callback(process.sweep, beginning.run_id)
+        socket_fd = self._socket.socket.fileno() if self._socket else None
+        self._instructions = instructions(config, socket_fd)
+        self._spawner = Spawner(
+            self._loop,
+            beginning.interpreter.command,
+            run_id=beginning.run_id,
+            isolate=config.isolate,
+            socket_fd=socket_fd,
+            first=(beginning.child, beginning.channel),
+        )
+        self._standby = self._make_standby(stack)
         self._reloading = self._start_watching(stack)
         self._supervisor = Supervisor(
             grace=config.grace, while_paused=config.while_paused, reload=config.reload
@@ -94,6 +97,8 @@ class Launcher:
         self._loop.catch_signals(_signals_to_catch())
         self._print_banner()
         self._loop.post(events.Launched())
+        if hasattr(signal, "SIGCHLD"):
+            self._loop.post(events.SignalReceived(signal.SIGCHLD))  # it may have ended already
         self._loop.run(self._handle, self._deadline)
         if self._failure:
             raise self._failure
@@ -101,49 +106,42 @@ class Launcher:
 
     # --- setting up -----------------------------------------------------------------------------
 
-    def _choose_interpreter(self) -> Interpreter:
-        config = self._config
-        debugging = is_wanted(config, self._detection)
-        return choose_interpreter(config.python, config.app_dir, debugging=debugging)
-
-    def _open_socket(self, stack: contextlib.ExitStack) -> AppSocket | None:
-        if not self._config.target.serves:
-            return None
-        until = time.monotonic() + (LEFTOVER_SECONDS if self._detection else 0)
-        while True:
-            try:
-                opened = open_app_socket(self._config)
-            except AddressInUseError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.05)
-            else:
-                stack.callback(opened.close)
-                return opened
-
-    def _start_debugging(self, stack: contextlib.ExitStack) -> Debugging | None:
+    def _start_debugging(
+        self, beginning: Beginning, stack: contextlib.ExitStack
+    ) -> Debugging | None:
         debugging = choose(
             self._config,
             self._loop,
-            detection=self._detection,
+            detection=beginning.detection,
             guardian=self._guardian,
-            debugpy_dir=self._interpreter.debugpy_dir,
+            debugpy_dir=beginning.interpreter.debugpy_dir,
             link=self._link,
         )
         if debugging:
             stack.callback(lambda: debugging.close(self._status))
         return debugging
 
+    def _make_standby(self, stack: contextlib.ExitStack) -> Standby:
+        standby = Standby(
+            self._config.standby if self._config.reload else StandbyLevel.OFF,
+            self._loop,
+            self._spawner,
+            debugging=self._debugging,
+            target=self._instructions["target"],
+            current=lambda: self._generation,
+        )
+        stack.callback(standby.close)
+        return standby
+
     def _start_watching(self, stack: contextlib.ExitStack) -> Reloading | None:
         if not self._config.reload:
             return None
         reloading = Reloading(self._config, self._loop.post)
         stack.callback(reloading.stop)
-        reloading.start()
         return reloading
 
     def _print_banner(self) -> None:
-        rows = [("app", str(self._config.target), self._interpreter.chosen_by)]
+        rows = [("app", str(self._config.target), self._chosen_by)]
         if self._socket:
             rows.append(("url", self._socket.url, ""))
         if self._debugging:
@@ -156,7 +154,7 @@ class Launcher:
     # --- what happened --------------------------------------------------------------------------
 
     def _deadline(self) -> float | None:
-        owners = (self._supervisor, self._reloading, self._debugging)
+        owners = (self._supervisor, self._reloading, self._debugging, self._standby)
         due = [owner.deadline for owner in owners if owner and owner.deadline is not None]
         return min(due, default=None)
 
@@ -180,6 +178,9 @@ class Launcher:
                     self._generation.send(message)
             case events.LogLine(text, verbose):
                 self._console.note(text, verbose=verbose)
+            case events.StopRequested():
+                self._supervise(event, now)
+                self._standby.tell(event, now)
             case _:
                 self._supervise(event, now)
 
@@ -191,6 +192,7 @@ class Launcher:
             self._report_changes(self._reloading.due(now))
         if self._debugging:
             self._debugging.due(now)
+        self._standby.due(now)
 
     def _signalled(self, signum: int) -> None:
         match signal.Signals(signum).name:
@@ -205,7 +207,8 @@ class Launcher:
                 self._loop.post(events.StopRequested(signum))
 
     def _suspend(self) -> None:
-        self._terminal.suspend([self._generation] if self._generation else [])
+        current = [self._generation] if self._generation else []
+        self._terminal.suspend([*current, *self._standby.living])
 
     def _child_changed(self) -> None:
         try:
@@ -213,9 +216,9 @@ class Launcher:
         except OSError as error:
             self._console.warning(f"there is no guardian process any more: {error.strerror}")
         generation = self._generation
-        process.reap_orphans(
-            [pid for pid in (self._guardian.pid, generation and generation.pid) if pid]
-        )
+        ours = [*self._standby.living, *([generation] if generation else [])]
+        process.reap_orphans([self._guardian.pid or 0, *(each.pid for each in ours)])
+        self._standby.child_changed()
         if generation is None:
             return
         if generation.was_stopped():
@@ -232,10 +235,14 @@ class Launcher:
                 hint="it belongs to another user, or hangs in the kernel",
             )
         self._generation = None
+        self._ended.append(generation.mark)
         self._guardian.forget(generation.pid)
         self._terminal.restore()
         if self._debugging:
             self._debugging.tell(events.ChildGone(generation.number))
+        if self._standby.has_refused(generation, status):
+            self._loop.post(events.ChildRefused(generation.number))
+            return
         if self._config.isolate is Isolation.GROUP and self._was_interrupted(generation, status):
             # In the foreground group Ctrl-C reaches the child instead of us.
             self._loop.post(events.StopRequested(signal.SIGINT))
@@ -256,26 +263,14 @@ class Launcher:
         match message:
             case {"type": "modules", "files": [*files]} if self._reloading:
                 self._report_changes(self._reloading.imported(files, time.monotonic()))
-            case {"type": "open", "requests": [*requests]}:
-                after = time.monotonic() - self._asked_to_stop
-                self._console.cut_off([str(each) for each in requests], after)
-            case {"type": "note", "text": text}:
-                if text not in self._notes:  # each generation says the same
-                    self._notes.add(text)
-                    self._console.note(str(text))
-            case {"type": "debugger", "error": error}:
-                if error:
-                    hint = str(message.get("hint") or "")
-                    self._console.warning(f"the debugger could not connect: {error}", hint)
-                if self._debugging:
-                    self._debugging.tell(events.DebuggerReady(number, connected=not error))
+            case {"type": "debugger", "error": error} if self._debugging:
+                self._debugging.tell(events.DebuggerReady(number, connected=not error))
             case _:
-                if message.get("type") == "serving":
-                    parts = (message.get("interface"), message.get("server"))
-                    self._interface = ", ".join(str(part) for part in parts if part)
+                self._standby.heard(message)
                 event = to_event(number, message)
                 if event:
                     self._loop.post(event)
+        self._reports.child_said(message)
 
     # --- what to do about it --------------------------------------------------------------------
 
@@ -298,8 +293,6 @@ class Launcher:
                 self._debugging.tell(events.ReleaseRequested())
             case events.Report():
                 self._report(action)
-                if self._link and action.what in ("ready", "broken", "exited"):
-                    self._tell_link(self._link, action)
             case events.Exit(status):
                 self._status = status
                 self._loop.stop()
@@ -307,28 +300,22 @@ class Launcher:
     def _spawn(self, number: int, changed: tuple[str, ...], now: float) -> None:
         if self._reloading:
             self._reloading.generation_started(now)
+        env, message = self._environment(), self._start_message(changed)
+        deliver = partial(self._child_said, number)
         try:
-            generation = Generation.start(
-                number,
-                loop=self._loop,
-                deliver=lambda message: self._child_said(number, message),
-                command=self._interpreter.command,
-                env=self._environment(),
-                run_id=self._run_id,
-                config=self._config,
-                message=self._start_message(changed),
-                socket_fd=self._socket.socket.fileno() if self._socket else None,
-            )
+            generation = self._standby.promote(number, message, env, deliver)
+            if generation is None:
+                generation = self._spawner.spawn(env)
+                generation.start(number, message, deliver)
         except DevlaunchError as error:
-            if number == 1:
-                self._fail(error)
-                return
             # The interpreter may be back in a moment, as when an environment is made anew.
             failure = events.Failure(error.message, hint=error.hint)
             self._loop.post(events.ChildFailed(number, failure))
             self._loop.post(events.ChildExited(number, error.exit_status))
             return
         self._generation = generation
+        if self._reloading and number == 1:
+            self._reloading.start()  # not before: the app would have to wait for it
         self._guardian.adopt(generation.pid)
         if self._config.isolate is Isolation.GROUP:
             self._terminal.lend_foreground(generation.pid)
@@ -359,23 +346,16 @@ class Launcher:
         return {**values, **os.environ}
 
     def _start_message(self, changed: tuple[str, ...]) -> Message:
-        config = self._config
-        target = config.target
         return {
-            "target": {"kind": target.kind, "name": target.name, "args": list(target.args)},
-            "factory": config.factory,
-            "app_dir": config.app_dir,
-            "server": config.server,
-            "socket_fd": self._socket.socket.fileno() if self._socket else None,
-            "grace": config.grace,
+            **self._instructions,
             "changed": list(changed),
             "debug": self._debugging.start_message() if self._debugging else None,
-            "verbose": config.verbosity > 0,
+            "record": self._standby.records,
         }
 
     def _ask_to_stop(self, generation: Generation, signum: int | None) -> None:
         generation.was_told_to_stop = True
-        self._asked_to_stop = time.monotonic()
+        self._reports.asked_to_stop()
         if signum == signal.SIGINT and self._terminal.keys_reach(self._config.isolate):
             return
         if signum is not None and signum != signal.SIGTERM:
@@ -389,41 +369,22 @@ class Launcher:
             generation.signal(signal.SIGTERM)
 
     def _report(self, report: events.Report) -> None:
-        console, paths, elapsed = self._console, report.paths, report.elapsed or 0.0
+        self._reports.show(report)
         match report.what:
-            case "ready":
+            case "ready" | "reloaded" | "replaced":
                 self._served()
-                console.ready(time.monotonic() - self._began, self._interface)
-            case "reloading":
-                console.reloading(paths)
-            case "reloaded":
-                self._served()
-                console.reloaded(paths, elapsed)
-            case "broken" if report.failure:
-                console.broken(report.failure, is_last=report.is_last)
-                self._failed(report.failure)
-            case "exited":
-                console.exited(report.status or 0, is_last=report.is_last)
-                if report.status:
-                    self._failed(None)
-            case "waiting-while-paused":
-                console.paused(paths)
-                if self._debugging and not (self._link and self._link.shows_lines):
-                    text = f"{console.changed(paths)} changed: will reload on continue"
-                    self._debugging.tell(events.ConsoleNote(text))
-            case "stopping":
-                console.stopping(_asked_by(report.status))
-
-    def _tell_link(self, link: Link, report: events.Report) -> None:
-        failure = report.failure
-        if failure and failure.is_usage and report.is_last:
-            link.fail(DevlaunchError(failure.summary, hint=failure.hint))
-        else:
-            link.started()
+            case "broken" | "exited":
+                self._standby.tell(events.AppBroke(), time.monotonic())
+                if report.status or report.failure:
+                    self._failed(report.failure)
 
     def _served(self) -> None:
+        self._standby.tell(events.AppServed(), time.monotonic())
         if self._reloading:
             self._reloading.generation_served()
+        for mark in self._ended:  # whom the reaping overlooked, in the midst of an exec
+            process.sweep(mark, looks=1)
+        self._ended.clear()
 
     def _failed(self, failure: events.Failure | None) -> None:
         if self._reloading:
@@ -434,10 +395,3 @@ def _signals_to_catch() -> list[int]:
     found = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
     heard = [signum for signum in found if signal.getsignal(signum) is not signal.SIG_IGN]
     return heard + ([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else [])
-
-
-def _asked_by(status: int | None) -> str:
-    """Who asked for the end, in words."""
-    if status is None:
-        return "the editor"
-    return "Ctrl-C" if status == -signal.SIGINT else signal.Signals(-status).name

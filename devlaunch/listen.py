@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 import stat
@@ -146,6 +145,8 @@ def _host_option(option: str) -> str:
 
 
 def _is_loopback(address: str) -> bool:
+    import ipaddress  # only to debug: loading it takes a while
+
     return ipaddress.ip_address(address).is_loopback
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from devlaunch.config import Isolation, ServerName, WhilePaused
+from devlaunch.config import Isolation, ServerName, StandbyLevel, WhilePaused
 from devlaunch.values import (
     Convert,
     locate,
@@ -146,6 +146,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "grace", to_duration, "Time that the app gets to shut down [2]: 2, 0.5, 2s, 500ms.",
         RELOADING, "SECONDS",
+    ),
+    Option(
+        "standby", to_choice(StandbyLevel), "full, debugger or off: what is loaded ahead of a save "
+        "[full].",
+        RELOADING, "WHAT",
     ),
     Option(
         "python", to_text, "Run the app with this interpreter, 3.10 or later.",

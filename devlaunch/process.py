@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
-import shutil
 import socket
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -23,6 +21,8 @@ if sys.platform == "win32":
     from devlaunch import _windows as _platform
 else:
     from devlaunch import _posix as _platform
+
+CHILD_MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
 
 MARK = "DEVLAUNCH_RUN"
 """The environment variable that every process of a run inherits (`_posix_table.MARK`)."""
@@ -44,8 +44,8 @@ class Child(Protocol):
         Only a child with isolate=group hears the keyboard instead of the launcher.
         """
 
-    def look(self) -> set[int]:
-        """Note who belongs to the child now, and return them.
+    def look(self) -> None:
+        """Note who descends from the child now.
 
         Call it before the child is asked to stop by other means than a signal: its children in
         sessions of their own, without the mark, cannot be found once it is gone.
@@ -61,12 +61,15 @@ class Child(Protocol):
         """SIGKILL to everything of it, wherever it went; returns `survivors`. Takes up to 2 s."""
 
     def reap(self) -> int:
-        """End what is left, then free the process id; returns the status. After it, forget it."""
+        """End what is left, then free the process id; returns the status. After it, forget it.
+
+        When there is time again `sweep` its mark: who was just starting may have been overlooked.
+        """
 
 
 def new_run_id() -> str:
     """A name for this run that no other one has."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()  # `secrets` would load OpenSSL
 
 
 def mark_environment(env: Mapping[str, str], run_id: str) -> dict[str, str]:
@@ -86,7 +89,7 @@ def spawn(
 ) -> Child:
     """Start a child that inherits stdin, stdout, stderr and `pass_fds`, and nothing else.
 
-    `run_id` is the mark to put in its environment: the run's own id, or `<run id>.<generation>`
+    `run_id` is the mark to put in its environment: the run's own id, or `<run id>.<serial number>`
     so that the end of one generation leaves the others alone.
 
     Raises DevlaunchError with exit status 127 when there is no such program, 126 when it cannot
@@ -100,6 +103,8 @@ def spawn(
             )
     except OSError as error:
         path = os.path.join(cwd or "", argv[0]) if os.path.dirname(argv[0]) else argv[0]
+        import shutil
+
         found = shutil.which(path, path=marked.get("PATH"))
         raise _cannot_start(argv[0], cwd, error, found is not None) from None
 
@@ -141,12 +146,40 @@ def control_channel() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def sweep(run_id: str, within: float = 2.0) -> set[int]:
+def spawn_controlled(
+    command: Sequence[str],
+    *,
+    run_id: str,
+    isolate: Isolation,
+    env: Mapping[str, str],
+    pass_fds: Collection[int] = (),
+) -> tuple[Child, socket.socket]:
+    """Start devlaunch's part of a child by an interpreter's `command`; it waits for its messages.
+
+    Returns the child and the launcher's end of its control channel. Raises as `spawn`.
+    """
+    ours, theirs = control_channel()
+    with theirs:
+        try:
+            child = spawn(
+                [*command, CHILD_MAIN, str(theirs.fileno())],
+                run_id=run_id,
+                isolate=isolate,
+                env=env,
+                pass_fds=[theirs.fileno(), *pass_fds],
+            )
+        except BaseException:
+            ours.close()
+            raise
+    return child, ours
+
+
+def sweep(run_id: str, within: float = 2.0, *, looks: int = 2) -> set[int]:
     """Kill what carries the run's mark until nothing does; returns who still lives after that.
 
-    `within` is seconds. The caller itself is spared.
+    `within` is seconds, `looks` how often nothing has to be found. The caller itself is spared.
     """
-    return _platform.sweep(run_id, within)
+    return _platform.sweep(run_id, within, looks)
 
 
 def reap_orphans(keep: Collection[int]) -> None:

@@ -9,10 +9,8 @@ import errno
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from devlaunch.config import Config, Target, TargetKind
@@ -163,16 +161,12 @@ def read_pyproject(directory: str) -> Source:
 
     Raises UsageError, naming file and line, when it is broken or has an unknown key.
     """
-    path = next(
-        (
-            p
-            for d in (Path(directory), *Path(directory).parents)
-            if os.path.isfile(p := d / "pyproject.toml")
-        ),
-        None,
-    )
-    if path is None:
-        return {}
+    path = os.path.join(directory, "pyproject.toml")
+    while not os.path.isfile(path):
+        above = os.path.dirname(directory)
+        if above == directory:
+            return {}
+        directory, path = above, os.path.join(above, "pyproject.toml")
     text, document = _load_toml(path)
     tool = document.get("tool", {})
     table = tool.get("devlaunch", {}) if isinstance(tool, dict) else {}
@@ -184,13 +178,16 @@ def read_pyproject(directory: str) -> Source:
         place = f"{path}:{line}: {key}" if line else f"{path}: [tool.devlaunch] {key}"
         if key not in KEYS:
             raise UsageError(f"{place}: there is no such key", hint=_suggestion(key, KEYS))
-        source[key] = Setting(value, place, str(path.parent))
+        source[key] = Setting(value, place, directory)
     return source
 
 
-def _load_toml(path: Path) -> tuple[str, dict[str, Any]]:
+def _load_toml(path: str) -> tuple[str, dict[str, Any]]:
+    import tomllib
+
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
         return text, tomllib.loads(text)
     except UnicodeDecodeError:
         raise UsageError(f"{path}: is not UTF-8 text") from None

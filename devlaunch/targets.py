@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Sequence
 
 from devlaunch.config import Target, TargetKind
@@ -150,6 +149,8 @@ def _guess_word(name: str, args: Sequence[str], base: str) -> str:
         or os.path.isfile(os.path.join(base, *name.split("."), "__main__.py"))
     ):
         return f"-m {name}"
+    import shutil
+
     if os.path.dirname(name) == "" and shutil.which(name):
         return " ".join(("--", name, *args))
     close = nearest(name + ".py", _sources(base))

@@ -6,7 +6,6 @@ completes the sentence "expected …".
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shlex
@@ -43,6 +42,8 @@ class BadValue(ValueError):
 
 def nearest(word: str, valid: Iterable[str], *, cutoff: float = 0.5) -> str | None:
     """The valid word that is most like this one, None when nothing is like it."""
+    import difflib
+
     return next(iter(difflib.get_close_matches(word, list(valid), n=1, cutoff=cutoff)), None)
 
 

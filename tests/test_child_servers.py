@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dbm.dumb
+import gzip
+import shelve
 import signal
 import socket
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -287,3 +291,139 @@ def test_an_asgi_app_on_a_wsgi_server(project: Path) -> None:
         child.wait()
     assert failed["is_usage"]
     assert "ASGI" in failed["summary"]
+
+
+# --- the end of the process ---------------------------------------------------------------------
+
+ENDING = """
+import atexit, sys, threading, weakref
+from pathlib import Path
+
+HERE = Path(__file__).parent
+log = (HERE / "log.txt").open("w")
+log.write("buffered text")
+binary = (HERE / "log.bin").open("wb")
+binary.write(b"buffered bytes")
+over = threading.Event()
+
+def last():
+    over.wait()
+    (HERE / "thread.txt").write_text("joined")
+
+threading.Thread(target=last).start()
+
+@atexit.register
+def at_exit():
+    print("at exit", (HERE / "thread.txt").read_text())  # not flushed
+
+class Part:
+    pass
+
+part = Part()
+scope = {"path": HERE / "torn.txt"}  # not this module's, which would be kept alive
+exec("def note(_): path.write_text('apart')", scope)
+sys.torn = weakref.ref(part, scope.pop("note"))
+threading._register_atexit(over.set)
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"hello"]
+"""
+
+
+def write_ending(directory: Path, more: str = "") -> None:
+    (directory / "app.py").write_text(ENDING + more)
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "werkzeug", "wsgiref"])
+def test_a_stop_ends_the_process_without_taking_it_apart(tmp_path: Path, server: str) -> None:
+    write_ending(tmp_path)
+    with Child(app="app:app", directory=tmp_path, server=server) as child:
+        child.wait_for("serving")
+        child.send("stop", grace=5.0)
+        assert child.wait() == 0
+    assert child.stdout == "at exit joined\n"
+    assert (tmp_path / "log.txt").read_text() == "buffered text"
+    assert (tmp_path / "log.bin").read_bytes() == b"buffered bytes"
+    assert not (tmp_path / "torn.txt").exists()
+    assert child.stderr == ""
+
+
+AT_THE_END = {
+    "a class of the app": """
+class Last:
+    def __del__(self, path=HERE / "more.txt"):
+        path.write_text("done")
+kept = Last()
+""",
+    "a generator": """
+def generate(path):
+    try:
+        yield
+    finally:
+        path.write_text("done")
+kept = generate(HERE / "more.txt")
+next(kept)
+""",
+    "a zip file": """
+import zipfile
+kept = zipfile.ZipFile(HERE / "more.txt", "w")
+kept.writestr("a", "b")
+""",
+    "a compressed file": """
+import gzip
+kept = gzip.open(HERE / "more.txt", "wb")
+kept.write(b"data")
+""",
+    "a shelf": """
+import shelve, dbm.dumb
+kept = shelve.Shelf(dbm.dumb.open(str(HERE / "db")), writeback=True)
+kept["a"] = ["b"]
+kept["a"].append("c")
+""",
+}
+
+
+@pytest.mark.parametrize("kind", AT_THE_END)
+def test_what_an_object_does_at_the_end_is_done(tmp_path: Path, kind: str) -> None:
+    write_ending(tmp_path, AT_THE_END[kind])
+    with Child(app="app:app", directory=tmp_path, server="wsgiref") as child:
+        child.wait_for("serving")
+        child.send("stop", grace=5.0)
+        assert child.wait() == 0
+    assert child.stdout == "at exit joined\n"
+    match kind:
+        case "a zip file":
+            assert zipfile.ZipFile(tmp_path / "more.txt").namelist() == ["a"]
+        case "a compressed file":
+            assert gzip.decompress((tmp_path / "more.txt").read_bytes()) == b"data"
+        case "a shelf":
+            shelf: shelve.Shelf[list[str]]
+            with shelve.Shelf(dbm.dumb.open(str(tmp_path / "db"))) as shelf:  # type: ignore[arg-type]
+                assert shelf["a"] == ["b", "c"]
+        case _:
+            assert (tmp_path / "more.txt").read_text() == "done"
+
+
+@pytest.mark.parametrize("options", [("-X", "dev"), ("-W", "always::ResourceWarning")])
+def test_an_interpreter_that_was_told_to_report_does(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    write_ending(tmp_path)
+    with Child(app="app:app", directory=tmp_path, server="wsgiref", options=options) as child:
+        child.wait_for("serving")
+        child.send("stop", grace=5.0)
+        assert child.wait() == 0
+    assert child.stdout == "at exit joined\n"
+    assert (tmp_path / "torn.txt").exists()
+    assert (tmp_path / "log.txt").read_text() == "buffered text"
+
+
+def test_output_that_cannot_be_written_sets_the_status(tmp_path: Path) -> None:
+    code = "import os\nread, write = os.pipe()\nos.close(read)\nos.dup2(write, 1)\n"
+    write_ending(tmp_path, code)
+    with Child(app="app:app", directory=tmp_path, server="wsgiref") as child:
+        child.wait_for("serving")
+        child.send("stop", grace=5.0)
+        assert child.wait() == 120, "as at the end of any Python program"
+    assert "BrokenPipeError" in child.stderr

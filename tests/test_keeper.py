@@ -37,6 +37,8 @@ from devlaunch.events import (
     ReleaseRequested,
     RestartRequested,
     SendMessage,
+    StandbyGone,
+    StandbySpawned,
     StopRequested,
 )
 
@@ -141,13 +143,21 @@ class World:
 
     def connect_debuggee(self, peer=50, pid=10, ppid=1, token=TOKEN):
         """Connect and say who it is. Returns the commands that follow."""
+        self.begin_debuggee(peer, token)
+        if peer in self.closed:
+            return []
+        return self.identify(peer, pid, ppid)
+
+    def begin_debuggee(self, peer=50, token=TOKEN):
+        """Connect and show the token."""
         self.do(BackConnected(peer))
         (authorize,) = self.read(peer)
         assert authorize["command"] == "pydevdAuthorize"
         assert TOKEN not in str(authorize)
         self.respond(peer, authorize, {"clientAccessToken": token})
-        if peer in self.closed:
-            return []
+
+    def identify(self, peer=50, pid=10, ppid=1):
+        """Say who it is. Returns the commands that follow."""
         (info,) = self.read(peer)
         assert info["command"] == "pydevdSystemInfo"
         self.respond(peer, info, {"process": {"pid": pid, "ppid": ppid}})
@@ -955,6 +965,7 @@ class Chaos:
     open_requests: set[tuple[int, int]] = field(default_factory=set)
     fronts: list[int] = field(default_factory=list)
     generation: int = 0
+    has_standby: bool = False
 
     @property
     def back(self):
@@ -965,8 +976,16 @@ class Chaos:
         self.world.closed.append(self.back)
         self.generation += 1
         self.world.spawn(self.generation, pid=10 + self.generation)
-        self.world.connect_debuggee(self.back, pid=10 + self.generation)
+        if not self.has_standby:
+            self.world.connect_debuggee(self.back, pid=10 + self.generation)
+        self.has_standby = False
         self.world.connect_debuggee(self.back + 5000, pid=GRANDCHILD)
+
+    def next_standby(self):
+        if not self.has_standby:
+            self.has_standby = True
+            self.world.do(StandbySpawned(11 + self.generation))
+            self.world.connect_debuggee(self.back + 1, pid=11 + self.generation)
 
     def adopt(self):
         peer = self.fronts[-1]
@@ -1022,8 +1041,8 @@ def test_anything_that_is_dap_is_answered_exactly_once(seed):
     chaos.connect()
     chaos.connect()
     actions = [chaos.ask, chaos.answer, chaos.happen, chaos.next_child]
-    rare = [chaos.adopt, chaos.release, chaos.pass_time, chaos.connect]
-    for action in chaos.dice.choices([*actions, *rare], [80, 10, 10, 2, 5, 1, 2, 1], k=400):
+    rare = [chaos.adopt, chaos.release, chaos.pass_time, chaos.connect, chaos.next_standby]
+    for action in chaos.dice.choices([*actions, *rare], [80, 10, 10, 2, 5, 1, 2, 1, 4], k=500):
         action()
         chaos.read()
     chaos.next_child()
@@ -1034,6 +1053,279 @@ def test_anything_that_is_dap_is_answered_exactly_once(seed):
     left = [peer for peer, _ in chaos.open_requests if peer not in chaos.world.closed]
     assert len(left) == len(set(left))
     assert not chaos.world.keeper.paused
+
+
+# --- the standby --------------------------------------------------------------------------------
+
+STANDBY = StandbySpawned(20)
+
+
+def parked(**attach) -> World:
+    """As `running`, with the connection of a standby (peer 60, pid 20)."""
+    world = running(**attach)
+    world.do(STANDBY)
+    assert world.connect_debuggee(60, pid=20) == []
+    return world
+
+
+def promote(world, debugging=True):
+    """Make the standby generation 2. Returns what its debugger is sent at once."""
+    world.spawn(2, pid=20, debugging=debugging)
+    return world.commands(60)
+
+
+STEPS = {
+    "spawned": lambda world, _: world.do(STANDBY),
+    "connected": lambda world, process: world.connect_debuggee(60, **process),
+    "connecting": lambda world, _: world.begin_debuggee(60),
+    "identified": lambda world, process: world.identify(60, **process),
+    "child gone": lambda world, _: world.do(ChildGone(1)),
+    "promoted": lambda world, _: promote(world),
+}
+
+
+@pytest.mark.parametrize(
+    "process", [{"pid": 20}, {"pid": 21, "ppid": 20}], ids=["itself", "below a Windows stub"]
+)
+@pytest.mark.parametrize(
+    "order",
+    [
+        "spawned, connected, child gone, promoted",
+        "spawned, connected, promoted",
+        "spawned, child gone, connected, promoted",
+        "spawned, child gone, promoted, connected",
+        "spawned, connecting, child gone, identified, promoted",
+        "spawned, connecting, child gone, promoted, identified",
+        "spawned, child gone, connecting, promoted, identified",
+        "connecting, spawned, identified, child gone, promoted",
+    ],
+)
+def test_a_standby_becomes_the_child_in_every_order(order, process):
+    world = running()
+    steps = order.split(", ")
+    for step in steps:
+        assert world.commands(60) in ([], ["pydevdSystemInfo"])
+        STEPS[step](world, process)
+    assert world.commands(60) == REPLAY
+    assert world.read(1) == []
+    world.answer_replay(60, first_id=100)
+    world.event(60, "stopped", threadId=1, hitBreakpointIds=[101])
+    (stopped,) = world.read(1)
+    assert stopped["body"]["hitBreakpointIds"] == [2]
+    assert world.keeper.paused
+    world.do(ChildGone(2))
+    world.wait(LOST_AFTER)
+    assert 60 in world.closed
+    assert logs(world) == []
+
+
+def test_a_standby_that_connected_before_it_was_known_is_parked():
+    world = running()
+    world.connect_debuggee(60, pid=20)
+    world.do(STANDBY)
+    world.wait(ADOPTION_TIMEOUT)
+    assert world.commands(60) == []
+    assert promote(world) == REPLAY
+
+
+SPAWNED_AGAIN = [ChildGone(1), ChildSpawned(2, 30, debugging=True)]
+LEFT_AND_BACK = [PeerClosed(1), FrontConnected(2)]
+MEANWHILE = {
+    "the child is let go": [ReleaseRequested()],
+    "the child ends": [ChildGone(1)],
+    "the child starts cold": SPAWNED_AGAIN,
+    "the IDE leaves": [PeerClosed(1)],
+    "another IDE comes": LEFT_AND_BACK,
+    "time passes": [DeadlineReached()],
+    "another standby is gone": [StandbyGone(19)],
+    "the child loses its connection": [PeerClosed(50)],
+}
+
+
+@pytest.mark.parametrize("events", MEANWHILE.values(), ids=MEANWHILE)
+def test_a_parked_standby_is_left_alone(events):
+    world = parked()
+    world.now += 1000
+    for event in events:
+        world.do(event)
+    if events is LEFT_AND_BACK:
+        world.attach(2)
+    assert world.commands(60) == []
+    assert 60 not in world.closed
+    assert not [m for m in world.sent.get(1, []) if m["type"] == "request"]
+
+
+def test_a_parked_standby_has_no_deadline_and_no_voice():
+    world = parked()
+    for name in EVENTS:
+        world.event(60, name, threadId=1)
+    assert world.commands(60) == ["continue"]  # nothing may hold it
+    world.receive(60, type="request", command="ask", arguments={})
+    assert world.read(60)[-1]["success"] is False
+    assert world.read(1) == []
+    assert world.keeper.deadline is None
+    assert not world.keeper.paused
+    world.connect_ide(2)
+    assert world.request(2, "attach", subProcessId=20)["success"]  # as for one that has ended
+    assert [m["event"] for m in world.read(2)] == ["terminated"]
+    assert promote(world) == REPLAY
+
+
+def test_a_promoted_standby_gets_what_has_changed_while_it_was_parked():
+    world = parked()
+    changed = {"source": APP, "breakpoints": [{"line": 9}]}
+    world.receive(1, type="request", command="setBreakpoints", arguments=changed)
+    assert promote(world) == REPLAY
+    (breakpoints,) = (m for m in world.sent[60] if m["command"] == "setBreakpoints")
+    assert breakpoints["arguments"] == changed
+
+
+def test_a_standby_is_promoted_during_the_handshake_of_an_ide():
+    world = parked()
+    world.do(PeerClosed(1))
+    world.connect_ide(2)
+    world.receive(2, type="request", command="attach", arguments={})
+    assert promote(world) == []
+    world.receive(2, type="request", command="configurationDone", arguments={})
+    assert world.commands(60) == ["initialize", "attach", "configurationDone"]
+
+
+@pytest.mark.parametrize("debugging", [True, False])
+def test_a_promoted_standby_is_let_run_when_the_ide_has_left(debugging):
+    world = parked()
+    world.do(PeerClosed(1))
+    assert promote(world, debugging) == LET_RUN
+    world.read(60)
+    world.attach(2)
+    assert world.commands(60) == REPLAY
+    assert ConnectDebuggee(2) not in world.actions
+
+
+def test_a_standby_without_debugger_connects_as_a_child_does():
+    world = running()
+    world.do(STANDBY)
+    promote(world)
+    assert ConnectDebuggee(2) not in world.actions
+    assert world.connect_debuggee(60, pid=20) == REPLAY
+
+
+def test_a_standby_without_debugger_becomes_a_child_without():
+    world = World()
+    world.spawn(debugging=False)
+    world.do(STANDBY)
+    promote(world, debugging=False)
+    world.attach()
+    assert ConnectDebuggee(2) in world.actions
+    assert world.connect_debuggee(60, pid=20) == REPLAY
+
+
+def test_the_end_of_a_standby():
+    world = parked()
+    world.do(StandbyGone(20))
+    assert world.closed == [60]
+    world.do(PeerClosed(60))
+    assert world.read(1) == []
+    assert logs(world) == []
+    world.do(StandbySpawned(21))
+    assert world.connect_debuggee(61, pid=21) == []
+    assert world.keeper.deadline is None
+
+
+def test_the_last_words_of_a_standby_are_not_announced():
+    world = running()
+    world.do(STANDBY)
+    world.begin_debuggee(60)
+    world.do(StandbyGone(20))
+    assert world.identify(60, pid=20) == LET_RUN
+    assert world.connect_debuggee(61, pid=22, ppid=20) == LET_RUN
+    assert world.read(1) == []
+    world.do(PeerClosed(60))
+    assert world.keeper.deadline is None
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_standby_that_is_not_expected_any_more(is_replaced):
+    world = parked()
+    if is_replaced:
+        world.do(StandbySpawned(21))
+        assert world.connect_debuggee(61, pid=21) == []
+    else:
+        world.do(StandbyGone(20))
+    assert 60 in world.closed
+    world.do(ChildGone(1))
+    world.do(BackConnected(62))
+    assert (62 in world.closed) is not is_replaced
+
+
+def test_a_standby_whose_connection_is_lost_is_of_no_use():
+    world = running()
+    world.do(STANDBY)
+    assert not world.keeper.has_lost_standby
+    world.connect_debuggee(60, pid=20)
+    assert not world.keeper.has_lost_standby
+    world.do(PeerClosed(60))
+    assert world.keeper.has_lost_standby
+    assert world.read(1) == []
+    world.connect_debuggee(61, pid=20)
+    assert not world.keeper.has_lost_standby
+    world.do(PeerClosed(61))
+    world.do(StandbyGone(20))
+    assert not world.keeper.has_lost_standby
+    assert world.keeper.deadline is None
+
+
+def test_a_parked_standby_is_no_stranger():
+    world = parked()
+    for peer in range(100, 100 + 2 * MAX_STRANGERS):
+        world.do(BackConnected(peer))
+    assert len(world.closed) == MAX_STRANGERS
+    world.wait(IDENTIFY_TIMEOUT)
+    assert len(world.closed) == 2 * MAX_STRANGERS
+    assert 60 not in world.closed
+
+
+@pytest.mark.parametrize("has_child", [True, False])
+def test_processes_below_a_standby_run_and_are_not_announced(has_child):
+    world = parked()
+    if not has_child:
+        world.do(ChildGone(1))
+        world.closed.clear()
+    assert world.connect_debuggee(61, pid=22, ppid=20) == LET_RUN
+    assert world.connect_debuggee(62, pid=23, ppid=22) == LET_RUN
+    world.do(PeerClosed(1))
+    world.attach(2)
+    assert [m for m in world.read(2) if m.get("event") == "debugpyAttach"] == []
+    assert world.commands(61) == LET_RUN
+    world.do(StandbyGone(20))
+    assert set(world.closed) == {60, 61, 62}
+
+
+def test_processes_below_a_promoted_standby_end_with_it():
+    world = parked()
+    world.connect_debuggee(61, pid=22, ppid=20)
+    assert promote(world) == REPLAY
+    world.connect_debuggee(62, pid=23, ppid=20)  # by the app's own code
+    assert "debugpyAttach" in [m.get("event") for m in world.read(1)]
+    world.do(ChildGone(2))
+    assert {61, 62} <= set(world.closed)
+
+
+def test_what_is_left_of_an_earlier_generation_is_not_announced():
+    world = running()
+    world.do(STANDBY)
+    world.begin_debuggee(61)
+    promote(world)
+    assert world.identify(61, pid=11, ppid=10) == LET_RUN
+    assert world.read(1) == []
+
+
+def test_the_end_of_the_run_closes_a_parked_standby():
+    world = parked()
+    world.do(LauncherEnded(0))
+    assert 60 in world.closed
+    world.do(BackConnected(61))
+    world.do(StandbyGone(20))
+    assert 61 in world.closed
 
 
 # --- joined to an IDE's own adapter -------------------------------------------------------------
@@ -1209,6 +1501,18 @@ def test_a_process_of_the_app_joins_the_adapter_once():
     assert [m["event"] for m in world.read(2) if m["type"] == "event"][-1] == "terminated"
     assert 2 in world.closed
     assert 1 not in world.closed
+
+
+def test_the_adapter_does_not_hear_of_a_standby():
+    world = joined()
+    begin(world, **LAUNCHED)
+    world.answer_replay()
+    world.read(1)
+    world.do(STANDBY)
+    assert world.connect_debuggee(60, pid=20) == []
+    assert promote(world) == ["initialize", "attach", "configurationDone"]
+    assert not [action for action in world.actions if isinstance(action, JoinAdapter)]
+    assert world.read(1) == []
 
 
 def test_the_connection_for_a_process_that_no_ide_wants_ends_with_it():

@@ -33,6 +33,8 @@ from devlaunch.events import (
     ReleaseRequested,
     RestartRequested,
     SendMessage,
+    StandbyGone,
+    StandbySpawned,
     StopRequested,
 )
 from devlaunch.loop import Loop
@@ -40,7 +42,7 @@ from devlaunch.loop import Loop
 TOKEN = "f00dcafe"
 
 BOOTSTRAP = """
-import runpy, sys, threading
+import functools, runpy, subprocess, sys, threading
 
 def connect():
     import debugpy
@@ -52,8 +54,24 @@ def connect_later():
         connect()
         print("debugger ready", flush=True)
 
+def connect_in_advance():
+    import debugpy.server.api as api
+    api._settrace = functools.partial(api._settrace, wait_for_ready_to_run=False)
+    debugpy = connect()
+    debugpy.trace_this_thread(False)
+    return debugpy
+
 if sys.argv[3] == "now":
     connect().wait_for_client()
+elif sys.argv[3] == "below":
+    sys.exit(subprocess.run([sys.executable, *sys.argv[:3], "standby", *sys.argv[4:]]).returncode)
+elif sys.argv[3] == "standby":
+    debugpy = connect_in_advance()
+    subprocess.run([sys.executable, "-c", "print('below the standby')"])
+    print("warm", flush=True)
+    sys.stdin.readline()
+    debugpy.trace_this_thread(True)
+    debugpy.wait_for_client()
 else:
     thread = threading.Thread(target=connect_later, daemon=True)
     thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
@@ -103,6 +121,7 @@ class Rig:
         self.output = tmp_path / "output.txt"
         self.output.touch()
         self.child: subprocess.Popen | None = None
+        self.standby: subprocess.Popen | None = None
         self.generation = 0
         self.loop = Loop()
         self.sockets = DapSockets(self.loop, self._handle)
@@ -135,19 +154,41 @@ class Rig:
 
     def spawn(self, debugging: bool | None = None) -> subprocess.Popen:
         debugging = self.keeper.wants_debugger if debugging is None else debugging
-        mode = "now" if debugging else "later"
+        self.child = self._start("now" if debugging else "later")
+        self.generation += 1
+        self.loop.post(ChildSpawned(self.generation, self.child.pid, debugging))
+        return self.child
+
+    def spawn_standby(self, mode: str) -> None:
+        self.standby = self._start(mode)
+        self.loop.post(StandbySpawned(self.standby.pid))
+
+    def promote(self) -> None:
+        assert self.standby is not None
+        self.child, self.standby = self.standby, None
+        self.child.stdin.write(b"start\n")
+        self.child.stdin.flush()
+        self.generation += 1
+        self.loop.post(ChildSpawned(self.generation, self.child.pid, debugging=True))
+
+    def end_standby(self) -> None:
+        if self.standby is not None:
+            self.standby.kill()
+            self.standby.wait()
+            self.standby.stdin.close()
+            self.loop.post(StandbyGone(self.standby.pid))
+            self.standby = None
+
+    def _start(self, mode: str) -> subprocess.Popen:
         arguments = [self.bootstrap, str(self.back[1]), TOKEN, mode, self.app]
         with self.output.open("ab") as output:
-            self.child = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-u", "-X", "frozen_modules=off", *map(str, arguments)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
             )
-        self.generation += 1
-        self.loop.post(ChildSpawned(self.generation, self.child.pid, debugging))
-        return self.child
 
     def end_child(self) -> None:
         if self.child is not None:
@@ -177,6 +218,7 @@ class Rig:
         return [action.text for action in self.actions if isinstance(action, LogLine)]
 
     def close(self) -> None:
+        self.end_standby()
         self.end_child()
         self.loop.post("stop")
         self.thread.join(10)
@@ -286,6 +328,72 @@ def test_an_ide_that_leaves_while_the_child_starts_does_not_leave_it_hanging(rig
             rig.next_generation()
             ide.wait_event("process")
         rig.wait_text("user code", rig.generation)
+
+
+def test_a_standby_takes_over_with_the_breakpoints_of_the_moment(rig):
+    app = str(rig.app)
+    with rig.ide() as ide:
+        ide.attach(breakpoints={app: [FUNCTION_LINE]})
+        rig.spawn()
+        ide.wait_event("stopped")
+        for number in range(1, 4):
+            rig.spawn_standby("standby")
+            rig.wait_text("warm", number)
+            assert rig.text().count("user code") == number
+            ide.set_breakpoints(app, [MODULE_LINE, FUNCTION_LINE])
+            rig.end_child()
+            rig.promote()
+            for line in (MODULE_LINE, FUNCTION_LINE):
+                stopped = ide.wait_event("stopped")
+                assert ide.stop_lines(stopped)[0][1] == line
+                ide.continue_()
+            ide.set_breakpoints(app, [FUNCTION_LINE])
+            ide.wait_event("stopped")
+        assert "below the standby" in rig.text()
+        assert not ide.has_event("debugpyAttach")
+        assert not ide.has_event("terminated")
+        pids = [body["systemProcessId"] for body in ide.events("process")]
+        assert len(pids) == len(set(pids)) == 4  # and of none before its time
+    assert not [line for line in rig.logs() if "process" in line]
+
+
+@pytest.mark.parametrize("is_below_stub", [False, True], ids=["itself", "below a stub"])
+def test_a_standby_may_connect_while_there_is_no_child(rig, is_below_stub):
+    rig.app.write_text("import os\nSTART = 1\n")  # it ends by itself, also below a stub
+    with rig.ide() as ide:
+        ide.attach(breakpoints={str(rig.app): [MODULE_LINE]})
+        rig.spawn_standby("below" if is_below_stub else "standby")
+        rig.wait_text("warm")
+        rig.promote()
+        assert ide.stop_lines(ide.wait_event("stopped"))[0] == ("<module>", MODULE_LINE)
+
+
+def test_a_standby_that_is_promoted_while_it_connects(rig):
+    with rig.ide() as ide:
+        ide.attach(breakpoints={str(rig.app): [MODULE_LINE]})
+        for _ in range(3):
+            rig.spawn_standby("now")
+            rig.end_child()
+            rig.promote()
+            assert ide.stop_lines(ide.wait_event("stopped"))[0] == ("<module>", MODULE_LINE)
+
+
+def test_a_standby_that_is_killed_leaves_no_trace(rig):
+    with rig.ide() as ide:
+        ide.attach(breakpoints={str(rig.app): [FUNCTION_LINE]})
+        rig.spawn()
+        ide.wait_event("stopped")
+        rig.spawn_standby("standby")
+        rig.wait_text("warm")
+        rig.end_standby()
+        rig.spawn_standby("standby")
+        rig.end_standby()
+        assert ide.request("threads")["threads"]
+        assert len(ide.events("process")) == 1
+        assert not ide.has_event("debugpyAttach")
+        assert rig.keeper.paused
+        wait_until(lambda: not rig.keeper.has_lost_standby)
+    assert not [line for line in rig.logs() if "detached" not in line and "attached" not in line]
 
 
 def test_wait_for_client(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from devlaunch.beginning import begin
 from devlaunch.config import Config, Target, TargetKind
 from devlaunch.events import TellChild
 from devlaunch.launcher import Launcher
@@ -21,6 +22,6 @@ def test_an_attach_in_the_moment_in_which_the_app_has_ended(tmp_path: Path) -> N
         verbosity=-1,
     )
     with contextlib.ExitStack() as stack:
-        launcher = Launcher(config, stack)
+        launcher = Launcher(config, stack.enter_context(begin(config)), stack)
         # The keeper asked while the child lived; its end was handled first.
         launcher._handle(TellChild(1, {"type": "debug"}))

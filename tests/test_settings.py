@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devlaunch.config import Config, Isolation, ServerName, TargetKind, WhilePaused
+from devlaunch.config import Config, Isolation, ServerName, StandbyLevel, TargetKind, WhilePaused
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import EX_USAGE, UsageError
 from devlaunch.options import BY_KEY, KEYS, OPTIONS
@@ -57,6 +57,8 @@ TABLE: list[tuple[str, tuple[object, object], tuple[str, object], tuple[str, obj
     ("python", ("python3", "python3"), ("./py", "{dir}/py"), ('"bin/py"', "{dir}/bin/py")),
     ("env-file", ("one.env", "{dir}/one.env"), ("two.env", "{dir}/two.env"),
      ('"three.env"', "{dir}/three.env")),
+    ("standby", ("debugger", StandbyLevel.DEBUGGER), ("off", StandbyLevel.OFF),
+     ('"full"', StandbyLevel.FULL)),
     ("isolate", ("group", Isolation.GROUP), ("none", Isolation.NONE),
      ('"session"', Isolation.SESSION)),
 ]  # fmt: skip

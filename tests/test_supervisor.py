@@ -28,6 +28,7 @@ from devlaunch.events import (
     AskToStop,
     ChildExited,
     ChildFailed,
+    ChildRefused,
     ChildServing,
     DeadlineReached,
     DebuggeePaused,
@@ -55,6 +56,7 @@ CAUSE = Cause(("/p/app.py",), NOW)
 SIGINT = 2
 
 STARTING = Starting(FIRST)
+AGAIN = Starting(FIRST, is_again=True)
 SERVING = Serving()
 PAUSED = Paused(SERVING)
 PENDING = Paused(SERVING, Cause(("/p/a.py",), 95.0))
@@ -121,6 +123,9 @@ CASES = [
         Stopping(Then.END, Cause((), NOW), NOW + GRACE, asked=NOW, signal=SIGINT),
         [stopping_by_ctrl_c, asked(SIGINT)],
     ),
+    (STARTING, ChildRefused(3), STARTING, [SpawnChild(4)]),
+    (AGAIN, ChildServing(3), SERVING, [Report("replaced")]),
+    (AGAIN, ChildRefused(3), AGAIN, [SpawnChild(4)]),
     (STARTING, DebuggeePaused(), Paused(STARTING), []),
     (STARTING, DebuggeeResumed(), STARTING, []),
     # serving
@@ -131,6 +136,12 @@ CASES = [
         ChildExited(3, 1),
         Broken(),
         [Report("broken", failure=FAILURE, status=1)],
+    ),
+    (
+        SERVING,
+        ChildRefused(3),
+        Starting(Cause((), NOW), is_again=True),
+        [SpawnChild(4)],
     ),
     (SERVING, SAVED, Stopping(Then.RESTART, CAUSE, NOW + GRACE, asked=NOW), [reloading, asked()]),
     (
@@ -157,6 +168,25 @@ CASES = [
         ChildExited(3, -9),
         Starting(Cause(("/p/a.py",), 95.0)),
         [Report("exited", status=-9), SpawnChild(4, ("/p/a.py",))],
+    ),
+    (Paused(STARTING), ChildRefused(3), STARTING, [SpawnChild(4)]),
+    (
+        PAUSED,
+        ChildRefused(3),
+        Starting(Cause((), NOW), is_again=True),
+        [SpawnChild(4)],
+    ),
+    (
+        PENDING,
+        ChildRefused(3),
+        Starting(Cause(("/p/a.py",), 95.0)),
+        [SpawnChild(4, ("/p/a.py",))],
+    ),
+    (
+        Paused(STARTING, Cause(("/p/a.py",), 95.0)),
+        ChildRefused(3),
+        Starting(Cause(("/p/a.py",), 90.0)),
+        [SpawnChild(4, ("/p/a.py",))],
     ),
     (
         PAUSED,
@@ -203,6 +233,13 @@ CASES = [
     (ENDING, ChildExited(3, -15), Ended(), [Exit(-15)]),
     (replace(ENDING, rung=Rung.KILLED), ChildExited(3, -9), Ended(), [Exit(-SIGINT)]),
     (replace(ENDING, signal=None, rung=Rung.KILLED), ChildExited(3, -9), Ended(), [Exit(-9)]),
+    (
+        RESTARTING,
+        ChildRefused(3),
+        Starting(Cause(("/p/a.py",), 95.0)),
+        [SpawnChild(4, ("/p/a.py",))],
+    ),
+    (ENDING, ChildRefused(3), Ended(), [Exit(0)]),
     (
         RESTARTING,
         SAVED,
@@ -285,6 +322,7 @@ EVENTS = [
     ChildServing(3),
     ChildFailed(3, FAILURE),
     ChildExited(3, 0),
+    ChildRefused(3),
     SAVED,
     RestartRequested(),
     StopRequested(),
@@ -380,3 +418,12 @@ def test_a_second_wish_to_end_is_immediate_unless_it_belongs_to_the_first(
     made.handle(StopRequested(SIGINT), NOW)
     actions = made.handle(StopRequested(signal), NOW + later)
     assert actions == ([KillSession(3)] if kills else [])
+
+
+def test_a_save_during_a_second_try_is_a_reload_of_its_own() -> None:
+    made = supervisor(AGAIN)
+    made.handle(SAVED, NOW)
+    assert made.handle(ChildExited(3, 0), NOW) == [SpawnChild(4, ("/p/app.py",))]
+    assert made.handle(ChildServing(4), NOW) == [
+        Report("reloaded", paths=("/p/app.py",), elapsed=10.0)
+    ]

@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from . import hide, targets
+from . import debugger, hide, targets
+from .contexts import Conditions
 from .control import Control, Message, start_hidden_thread
+from .imports import Imports
 from .modules import Modules, is_users
 from .pauses import Pauses
 from .tracebacks import Usage, describe, report_uncaught
@@ -25,8 +27,15 @@ FIRST_WORD = 0.3
 """Seconds after the launcher's end in which the guardian sees who belongs to this process: those in
 sessions of their own, without the mark, can no longer be found when it has ended by itself."""
 
+REFUSING_SECONDS = 5.0
+"""A program that is older is not replaced any more because an import was made ahead of time."""
+
 LAST_SECOND = 1.0
 """How long a child may then take to end politely."""
+
+
+if TYPE_CHECKING:
+    from .standby import Standby
 
 
 class Stoppable(Protocol):
@@ -43,22 +52,51 @@ class Stoppable(Protocol):
 
 
 def run(fd: int) -> None:
-    """Read the `start` message from the socket `fd` and do as it says."""
+    """Read messages from the socket `fd` and do as they say: `warm`, if it comes, then `start`."""
     control = Control(fd)
-    start = control.receive()
-    if start is None:
-        return  # the launcher died before it said anything
-    session = Session(control, start)
-    session.run()
+    standby: Standby | None = None
+    message = control.receive()
+    if message is not None and message["type"] == "warm":
+        from .standby import Standby
+
+        prepare(control, message)
+        standby = Standby(control, message)
+        message = standby.run()
+        del sys.modules[f"{__package__}.standby"]  # as in any other child
+    if message is not None:  # else the launcher has died
+        Session(control, message, standby).run()
+
+
+def prepare(control: Control, warm: Message) -> None:
+    """What has to be there in a standby before anything else is imported, as in a child."""
+    request = warm["debug"]
+    if request:
+        if request.get("kind") == "pycharm":
+            from . import pycharm
+
+            error = pycharm.prepare(request)
+        else:
+            error = debugger.prepare(request)
+        control.send("debugger", connected=error is None, error=error)
+    if warm["target"]["kind"] != "app":
+        if warm["target"]["kind"] == "command":
+            importlib.import_module("shutil")  # `targets` looks for the command with it
+        from . import nested
+
+        nested.install(lambda text: control.send("note", text=text))
 
 
 class Session:
     """One run of the target."""
 
-    def __init__(self, control: Control, start: Message) -> None:
+    def __init__(self, control: Control, start: Message, standby: Standby | None = None) -> None:
         self._control = control
         self._start = start
-        self._modules = Modules()
+        self._standby = standby
+        self._began = monotonic()
+        conditions = standby.conditions if standby else Conditions()
+        self._imports = Imports(conditions, standby.stash if standby else None, self._refuse)
+        self._modules = Modules(standby.stash.modules if standby else ())
         self._pauses = Pauses(lambda paused: control.send("paused", paused=paused))
         self._server: Stoppable | None = None
         self._stop_at: float | None = None
@@ -67,6 +105,8 @@ class Session:
 
     def run(self) -> None:
         """Returns, or raises what ends this process."""
+        if self._standby and (reason := self._standby.unfit()):
+            self._refuse(reason)
         discard_bytecode(self._start["changed"])
         self._control.serve(self._handle, self._tick, self._deadline)
         try:
@@ -87,6 +127,8 @@ class Session:
     def serving(self, server: Stoppable | None, interface: str | None, name: str | None) -> None:
         """The app answers from now on, and `server` can be told to stop."""
         self._server = server
+        if server is not None:
+            self._imports.stop_recording()
         self._send_modules()
         self._control.send("serving", interface=interface, server=name)
 
@@ -115,9 +157,10 @@ class Session:
         program = targets.resolve(self._start["target"])
         if program.ignored:
             self.note(f"without effect here: python {' '.join(program.ignored)}")
-        from . import nested
+        if not self._standby:
+            from . import nested
 
-        nested.install(self.note)
+            nested.install(self.note)
         code = targets.prepare(program)
         file = code.co_filename
         self._attach_debugger()
@@ -147,6 +190,12 @@ class Session:
     def _attach_debugger(self) -> None:
         if self._start["debug"]:
             self._connect(self._start["debug"])
+            if self._standby and (
+                reason := self._standby.stopped_by(debugger.library_breakpoints())
+            ):
+                self._refuse(reason)
+        if self._start.get("record") or self._standby:
+            self._imports.install()
 
     def _connect(self, request: Message) -> None:
         if request.get("kind") == "pycharm":
@@ -154,8 +203,6 @@ class Session:
 
             error, hint = pycharm.connect(request, self._pauses)
         else:
-            from . import debugger
-
             error, hint = debugger.connect(request, self._pauses), ""
         more = {"hint": hint} if hint else {}
         self._control.send("debugger", connected=error is None, error=error, **more)
@@ -164,6 +211,13 @@ class Session:
         files = self._modules.new_files(*more)
         if files:
             self._control.send("modules", files=files)
+
+    def _refuse(self, reason: str, unsafe: dict[str, str] | None = None) -> None:
+        """Make way for a cold start, unless the program has come too far for that."""
+        age = monotonic() - self._began
+        if self._server is None and age < REFUSING_SECONDS:
+            self._control.send("refused", reason=reason, unsafe=unsafe or {})
+            os._exit(0)
 
     # --- the control thread ---------------------------------------------------------------------
 
@@ -177,6 +231,9 @@ class Session:
             start_hidden_thread("devlaunch-debugger", lambda: self._connect(message))
         elif message["type"] == "release":
             self._pauses.release()
+        elif message["type"] == "imports":
+            avoid = debugger.library_breakpoints()
+            self._control.send("imports", record=self._imports.record(), avoid=avoid)
 
     def _stop(self, grace: float) -> None:
         if self._server is None:

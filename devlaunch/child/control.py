@@ -63,6 +63,10 @@ class Control:
         message: Message = json.loads(line)
         return message
 
+    def has_message(self) -> bool:
+        """Whether `receive` would return at once."""
+        return self._is_readable(0.0)
+
     def send(self, kind: str, **fields: object) -> None:
         """Tell the launcher; if it is gone, nobody is left to tell."""
         data = json.dumps({"type": kind, **fields}).encode() + b"\n"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
 import sys
 import threading
 from _thread import get_ident
+from collections.abc import Iterator
+from time import sleep
 from types import FrameType
 from typing import Any
 
@@ -31,18 +34,18 @@ def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
     pydevd traces the threads that exist, and the frames they are in, in both cases.
     """
     try:
+        is_prepared = pydb() is not None
         debugpy = _load(request.get("debugpy"))
         patience = _Patience(debugpy, request.get("patience"))
-        address = request["host"], request["port"]
-        parent = request.get("parent")
-        debugpy.connect(address, access_token=request["token"], parent_session_pid=parent)
-        pydb = sys.modules["pydevd"].get_global_debugger()
-        end_at_once(pydb)
+        if is_prepared:
+            debugpy.trace_this_thread(True)
+        else:
+            _connect(debugpy, request)
         if request.get("patience") is not None:
-            pauses.watch(pydb)
-        # As debugpy's command line does: a `python -m debugpy` below is this session's.
-        os.environ["DEBUGPY_RUNNING"] = "true"
+            pauses.watch(pydb())
         if request.get("wait") and not patience.is_exhausted:
+            if request.get("patience") is None:
+                _wait_without_polling(pydb())
             debugpy.wait_for_client()
         patience.is_over.set()
     except Exception as error:
@@ -50,6 +53,62 @@ def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
     if patience.is_exhausted:
         return f"no debugger answered within {request['patience']:g} s"
     return None
+
+
+def prepare(request: dict[str, Any]) -> str | None:
+    """Do as much of `connect` as is possible before the time: in a standby, which is not traced.
+
+    With `preload` nothing but the import. Returns what went wrong, if anything.
+    """
+    try:
+        debugpy = _load(request.get("debugpy"))
+        if not request.get("preload"):
+            with _not_waiting():
+                _connect(debugpy, request)
+            debugpy.trace_this_thread(False)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def pydb() -> Any:
+    """The PyDB of this process; None when pydevd is not loaded or has none."""
+    pydevd: Any = sys.modules.get("pydevd")
+    return pydevd.get_global_debugger() if pydevd is not None else None
+
+
+def library_breakpoints() -> list[str]:
+    """The files with breakpoints that are not the user's, as real paths. From any thread."""
+    files = list(getattr(pydb(), "breakpoints", None) or ())
+    return [os.path.realpath(each) for each in files if not modules.is_users(each)]
+
+
+def _connect(debugpy: Any, request: dict[str, Any]) -> None:
+    address = request["host"], request["port"]
+    parent = request.get("parent")
+    debugpy.connect(address, access_token=request["token"], parent_session_pid=parent)
+    end_at_once(pydb())
+    # As debugpy's command line does: a `python -m debugpy` below is this session's.
+    os.environ["DEBUGPY_RUNNING"] = "true"
+
+
+def _wait_without_polling(pydb: Any) -> None:
+    """Wait as `debugpy.wait_for_client` does, which looks every 20 ms if it is unlucky."""
+    configured = getattr(pydb, "_on_configuration_done_event", None)
+    if configured is not None:
+        configured.wait()
+
+
+@contextlib.contextmanager
+def _not_waiting() -> Iterator[None]:
+    """Have `debugpy.connect` return before a client is configured, as `debugpy.listen` does."""
+    api: Any = sys.modules["debugpy.server.api"]
+    settrace = api._settrace  # noqa: SLF001
+    api._settrace = functools.partial(settrace, wait_for_ready_to_run=False)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        api._settrace = settrace  # noqa: SLF001
 
 
 class _Patience:
@@ -90,11 +149,33 @@ class _MessagesSent:
             writer.join(timeout)
 
 
-def end_at_once(pydb: Any) -> None:
-    """Have pydevd's threads not wait for each other, in a circle, for 0.5 s of every ending.
+class _MainEnd:
+    """In place of the event for which pydevd's CheckAliveThread waits between two looks."""
 
-    That is what `PyDB.dispose_and_kill_all_pydevd_threads` comes to.
+    def __init__(self) -> None:
+        self._has_come = threading.Event()
+        self._pause = 0.001
+        threading._register_atexit(self.set)  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def set(self) -> None:
+        self._has_come.set()
+
+    def wait(self, timeout: float) -> None:
+        if self._has_come.wait(timeout):
+            sleep(self._pause)  # other threads of the user's may run on for long
+            self._pause = min(2 * self._pause, timeout)
+
+
+def end_at_once(pydb: Any) -> None:
+    """Have pydevd not hold up the end of the process.
+
+    Its threads wait for each other, in a circle, for 0.5 s (that is what
+    `PyDB.dispose_and_kill_all_pydevd_threads` comes to), and the one that is no daemon looks every
+    0.2 s whether the others have ended.
     """
+    watching = getattr(pydb, "check_alive_thread", None)
+    if hasattr(watching, "_wait_event"):
+        watching._wait_event = _MainEnd()  # type: ignore[union-attr]  # noqa: SLF001
     if hasattr(pydb, "_wait_for_threads_to_finish_called"):  # else it has changed, and is slower
         pydb._wait_for_threads_to_finish_called_event = _MessagesSent(pydb)  # noqa: SLF001
         pydb._wait_for_threads_to_finish_called = True  # noqa: SLF001

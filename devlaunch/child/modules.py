@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any
 
@@ -31,8 +32,9 @@ def is_users(path: str) -> bool:
 class Modules:
     """Looks at sys.modules and tells each user's file once. From any thread."""
 
-    def __init__(self) -> None:
-        self._seen = set(sys.modules) - {"__main__"}
+    def __init__(self, libraries: Iterable[str] = ()) -> None:
+        """`libraries` are modules of which it is known that they are not the user's."""
+        self._seen = set(sys.modules).union(libraries) - {"__main__"}
         self._count = 0
         self._reported: set[str] = set()
         self._lock = threading.Lock()

@@ -70,6 +70,16 @@ def connect(request: dict[str, Any], pauses: Pauses) -> tuple[str | None, str]:
     return None, ""
 
 
+def prepare(request: dict[str, Any]) -> str | None:
+    """Import pydevd, in a standby; returns what went wrong, if anything."""
+    try:
+        _make_importable(request["directory"])
+        importlib.import_module("pydevd")
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
 def execute(function: Callable[[], None]) -> None:
     """Call what runs user code, so that pydevd knows an exception that leaves it as uncaught."""
     _exec(function)
@@ -89,7 +99,7 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
         setup = dict(request["setup"])
         # First, so that nothing of pydevd is loaded when another debugger has to take its place.
         sock = _answered(host, port, deadline, dispatches=bool(setup.get("multiproc")))
-        sys.meta_path.insert(0, _Finder(request["directory"]))
+        _make_importable(request["directory"])
     else:
         setup = {"client": host, "server": False, "port": port, "multiprocess": True}
         importlib.import_module("pydevd_pycharm")
@@ -208,6 +218,11 @@ def _answered(host: str, port: int, deadline: float, *, dispatches: bool = False
     if len(answer) != 3 or answer[0] != _DISPATCH:
         raise EOFError(_SILENT)
     return _answered(host, int(answer[2]), deadline)
+
+
+def _make_importable(directory: str) -> None:
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder(directory))
 
 
 class _Finder:

@@ -23,6 +23,7 @@ from devlaunch.events import (
     AskToStop,
     ChildExited,
     ChildFailed,
+    ChildRefused,
     ChildServing,
     DeadlineReached,
     DebuggeePaused,
@@ -85,10 +86,11 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """The child loads the app."""
+    """The child loads the app. `is_again`: it has run before, in a child that refused."""
 
     cause: Cause
     failure: Failure | None = None
+    is_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,19 +188,22 @@ class Supervisor:
         return self._start(cause)
 
     def _served(self, state: Starting, event: ChildServing, now: float) -> State:
-        self._report_served(state.cause, now)
+        self._report_served(state, now)
         return Serving()
 
     def _served_while_paused(self, state: Paused, event: ChildServing, now: float) -> State:
         if isinstance(state.before, Starting):
-            self._report_served(state.before.cause, now)
+            self._report_served(state.before, now)
         return replace(state, before=Serving())
 
-    def _report_served(self, cause: Cause, now: float) -> None:
+    def _report_served(self, state: Starting, now: float) -> None:
         what = "reloaded" if self._has_served or self.generation > 1 else "ready"
         self._has_served = True
         self._unserved = ()
-        self._do(Report(what, paths=cause.paths, elapsed=now - cause.since))
+        if state.is_again:
+            self._do(Report("replaced"))
+        else:
+            self._do(Report(what, paths=state.cause.paths, elapsed=now - state.cause.since))
 
     def _note_failure(self, state: Starting | Serving, event: ChildFailed, now: float) -> State:
         return replace(state, failure=event.failure)
@@ -223,6 +228,23 @@ class Supervisor:
         if state.pending and isinstance(after, Broken):
             return self._start(state.pending)
         return after
+
+    # --- a standby that was promoted, and must not go on --------------------------------------
+
+    def _refused(self, state: Starting | Serving, event: ChildRefused, now: float) -> State:
+        if isinstance(state, Starting):
+            return replace(self._start(state.cause), is_again=state.is_again)
+        return replace(self._start(Cause((), now)), is_again=True)
+
+    def _refused_while_paused(self, state: Paused, event: ChildRefused, now: float) -> State:
+        if state.pending is None:
+            return self._refused(state.before, event, now)
+        if isinstance(state.before, Starting):
+            return self._start(state.before.cause.plus(state.pending.paths))
+        return self._start(state.pending)
+
+    def _refused_while_stopping(self, state: Stopping, event: ChildRefused, now: float) -> State:
+        return self._gone(state, ChildExited(event.generation, 0), now)
 
     # --- changes, restarts ----------------------------------------------------------------------
 
@@ -352,6 +374,7 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Starting, ChildServing): _S._served,
     (Starting, ChildFailed): _S._note_failure,
     (Starting, ChildExited): _S._crashed,
+    (Starting, ChildRefused): _S._refused,
     (Starting, FilesChanged): _S._restart,
     (Starting, RestartRequested): _S._restart,
     (Starting, StopRequested): _S._finish,
@@ -359,6 +382,7 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Starting, DebuggeeResumed): _S._stay,
     (Serving, ChildFailed): _S._note_failure,
     (Serving, ChildExited): _S._crashed,
+    (Serving, ChildRefused): _S._refused,
     (Serving, FilesChanged): _S._restart,
     (Serving, RestartRequested): _S._restart,
     (Serving, StopRequested): _S._finish,
@@ -367,6 +391,7 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Paused, ChildServing): _S._served_while_paused,
     (Paused, ChildFailed): _S._note_failure_while_paused,
     (Paused, ChildExited): _S._crashed_while_paused,
+    (Paused, ChildRefused): _S._refused_while_paused,
     (Paused, FilesChanged): _S._changed_while_paused,
     (Paused, RestartRequested): _S._restart_paused,
     (Paused, StopRequested): _S._finish_paused,
@@ -375,6 +400,7 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Stopping, ChildServing): _S._stay,
     (Stopping, ChildFailed): _S._stay,
     (Stopping, ChildExited): _S._gone,
+    (Stopping, ChildRefused): _S._refused_while_stopping,
     (Stopping, FilesChanged): _S._changed_while_stopping,
     (Stopping, RestartRequested): _S._restart_stopping,
     (Stopping, StopRequested): _S._finish_stopping,

@@ -52,6 +52,8 @@ class Phase(Enum):
     IDENTIFYING = auto()
     WAITING = auto()
     """Known, and its process may be waiting for `configurationDone` before it runs user code."""
+    PARKED = auto()
+    """Of the standby: nobody's business before that is the child."""
     ATTACHED = auto()
     DETACHED = auto()
     """Runs at full speed, without breakpoints; can be attached again."""
@@ -64,6 +66,8 @@ class Phase(Enum):
 _TRANSITIONS = {
     (Phase.AUTHORIZING, "authorized"): Phase.IDENTIFYING,
     (Phase.IDENTIFYING, "identified"): Phase.WAITING,
+    (Phase.WAITING, "parked"): Phase.PARKED,
+    (Phase.PARKED, "promoted"): Phase.WAITING,
     (Phase.WAITING, "configured"): Phase.ATTACHED,
     (Phase.WAITING, "detached"): Phase.DETACHED,
     (Phase.WAITING, "stopping"): Phase.STOPPING,
@@ -97,6 +101,7 @@ class Debuggee:
     """When the present phase, or a step, has taken too long."""
     phase: Phase = Phase.AUTHORIZING
     pid: int = 0
+    ppid: int = 0
     is_child: bool = False
     """The child itself, not a process that it has started."""
     has_joined: bool = False
@@ -238,7 +243,7 @@ class Debuggee:
         name, body = message["event"], body_of(message)
         if name == "terminated":
             self.has_terminated = True
-        elif name == "stopped" and self.phase in (Phase.DETACHED, Phase.STOPPING):
+        elif name == "stopped" and self.phase in (Phase.DETACHED, Phase.STOPPING, Phase.PARKED):
             # `breakpoint()` in the code. What stopped before `disconnect` was worked off is let go
             # by that; a `continue` of ours might come so late that it hits the next session's stop.
             if all(call.command != "disconnect" for call in self._calls.values()):

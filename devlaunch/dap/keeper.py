@@ -17,8 +17,9 @@ from dataclasses import replace
 from devlaunch.dap.debuggee import UNSUPPORTED
 from devlaunch.dap.joining import Identity
 from devlaunch.dap.messages import CAPABILITIES, Outbox, arguments_of
+from devlaunch.dap.processes import Child
 from devlaunch.dap.recording import is_recorded
-from devlaunch.dap.roster import Child, Roster
+from devlaunch.dap.roster import Roster
 from devlaunch.dap.session import Session, SessionPhase
 from devlaunch.errors import StateError
 from devlaunch.events import (
@@ -40,6 +41,8 @@ from devlaunch.events import (
     PeerClosed,
     ReleaseRequested,
     RestartRequested,
+    StandbyGone,
+    StandbySpawned,
     StopRequested,
 )
 
@@ -114,6 +117,10 @@ class Keeper:
                 | LauncherEnded()
             ):
                 self._run_changed(event, now)
+            case StandbySpawned(pid):
+                self._roster.start_standby(pid)
+            case StandbyGone(pid):
+                self._roster.end_standby(pid)
             case ConsoleNote(text):
                 if self._main is not None and self._main.is_configured:
                     self._main.event("output", {"category": "console", "output": text + "\n"})
@@ -155,6 +162,11 @@ class Keeper:
     def wants_debugger(self) -> bool:
         """Whether a child that is started now must connect before it runs user code."""
         return self._main is not None or self._roster.waits_for_client
+
+    @property
+    def has_lost_standby(self) -> bool:
+        """Whether the standby lives on without its connection: it would wait for one in vain."""
+        return self._roster.has_lost_standby
 
     @property
     def paused(self) -> bool:
@@ -210,7 +222,8 @@ class Keeper:
     ) -> None:
         match event:
             case ChildSpawned(generation, pid, debugging):
-                self._roster.start_child(Child(generation, pid, debugging), now)
+                child = Child(pid=pid, generation=generation, is_debugging=debugging)
+                self._roster.start_child(child, now)
             case DebuggerReady(generation):
                 self._roster.child_ready(generation)
             case ChildGone(generation):

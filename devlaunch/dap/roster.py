@@ -3,18 +3,18 @@
 A connection is believed when it knows the run's token; its pid says which process it is. The child
 belongs to the main session, every other process to an IDE session of its own, if the IDE opens one.
 A debugged process waits before its first line for its debugger, so one that no IDE attaches to is
-let go.
+let go. No IDE hears of the standby: its connection is parked until it is the child.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from devlaunch.dap.debuggee import Debuggee, Phase
 from devlaunch.dap.messages import Outbox, body_of, make_request
+from devlaunch.dap.processes import Child, Standby
 from devlaunch.dap.session import Session
 from devlaunch.events import ConnectDebuggee, JoinAdapter, Message
 
@@ -33,19 +33,10 @@ LOST_AFTER = 1.0
 MAX_STRANGERS = 16
 """Connections that have not said yet who they are."""
 
+_UNKNOWN = (Phase.AUTHORIZING, Phase.IDENTIFYING)
 
-@dataclass(slots=True)
-class Child:
-    """The current generation."""
-
-    generation: int
-    pid: int
-    is_debugging: bool
-    """It has been told to connect."""
-    is_ready: bool = True
-    """Its threads are traced, or it runs nothing before its debugger is configured."""
-    debuggee: Debuggee | None = None
-    was_seen: bool = False
+_OF_STANDBY = 0
+"""In place of a generation: the debuggee is the standby's, or of a process that it has started."""
 
 
 class Roster:
@@ -71,6 +62,7 @@ class Roster:
         self._end_session = end_session
         self._forget_process = forget_process
         self._debuggees: dict[int, Debuggee] = {}
+        self._standby: Standby | None = None
         self._lost_deadline: float | None = None
 
     @property
@@ -90,6 +82,8 @@ class Roster:
         """A new generation has been started."""
         self.end_child(now)
         self.child = child
+        if self._standby is not None and self._standby.pid == child.pid:
+            self._promote(self._standby, child)
         self.connect_child()
 
     def end_child(self, now: float) -> None:
@@ -100,7 +94,9 @@ class Roster:
             if debuggee is self.child.debuggee:
                 debuggee.lose()
                 debuggee.deadline = now + LAST_WORDS
-            elif debuggee.generation == self.child.generation:
+            elif debuggee.generation != self.child.generation:
+                continue
+            elif debuggee.phase not in _UNKNOWN or not self._has_standby:
                 self._drop(debuggee)
         self.child = None
         self._lost_deadline = None
@@ -126,6 +122,54 @@ class Roster:
         debuggee = self.child.debuggee
         return not self.child.is_ready or (debuggee is not None and debuggee.is_configuring)
 
+    # --- the standby's life ----------------------------------------------------------------------
+
+    def start_standby(self, pid: int) -> None:
+        """A process has been started that may become the next child."""
+        if self._standby is not None:
+            self.end_standby(self._standby.pid)
+        self._standby = Standby(pid=pid)
+        for debuggee in self._debuggees.values():
+            is_free = debuggee.phase is Phase.WAITING and debuggee.session is None
+            if is_free and self._standby.is_at(debuggee):
+                self._park(debuggee, self._standby)
+
+    def end_standby(self, pid: int) -> None:
+        """The standby is gone, and its descendants with it. Others are not known here."""
+        if self._standby is None or self._standby.pid != pid:
+            return
+        self._standby.debuggee, self._standby.is_gone = None, True
+        for debuggee in list(self._debuggees.values()):
+            if debuggee.generation == _OF_STANDBY and debuggee.phase not in _UNKNOWN:
+                self._drop(debuggee)
+
+    @property
+    def has_lost_standby(self) -> bool:
+        """Whether the standby lives on without its connection: it would wait for one in vain."""
+        return self._standby is not None and self._standby.is_lost
+
+    @property
+    def _has_standby(self) -> bool:
+        return self._standby is not None and not self._standby.is_gone
+
+    def _park(self, debuggee: Debuggee, standby: Standby) -> None:
+        debuggee.advance("parked")
+        debuggee.generation = _OF_STANDBY
+        standby.connect(debuggee)
+
+    def _promote(self, standby: Standby, child: Child) -> None:
+        self._standby = None
+        for debuggee in self._debuggees.values():
+            if debuggee.generation == _OF_STANDBY:
+                debuggee.generation = child.generation
+        if standby.debuggee is not None:
+            standby.debuggee.advance("promoted")
+            child.is_debugging = True
+            self._make_child(standby.debuggee, child)
+            self._settle(standby.debuggee)
+
+    # --- all of them -----------------------------------------------------------------------------
+
     def let_go(self) -> None:
         """The child is about to be stopped: nothing may hold it or its processes."""
         for debuggee in self._debuggees.values():
@@ -150,6 +194,7 @@ class Roster:
 
     def close(self) -> None:
         """Close all connections."""
+        self._standby = None
         for debuggee in list(self._debuggees.values()):
             self._forget(debuggee)
 
@@ -157,13 +202,14 @@ class Roster:
 
     def connected(self, peer: int, now: float) -> None:
         """Somebody has connected to the inner port."""
-        unknown = (Phase.AUTHORIZING, Phase.IDENTIFYING)
-        strangers = [d for d in self._debuggees.values() if d.phase in unknown]
-        if self.child is None or len(strangers) >= MAX_STRANGERS:
+        strangers = [d for d in self._debuggees.values() if d.phase in _UNKNOWN]
+        is_expected = self.child is not None or self._has_standby
+        if not is_expected or len(strangers) >= MAX_STRANGERS:
             self._outbox.log("closed a debuggee's connection that nobody expects", verbose=True)
             self._outbox.close(peer)
             return
-        debuggee = Debuggee(peer, self.child.generation, self._outbox)
+        generation = self.child.generation if self.child else _OF_STANDBY
+        debuggee = Debuggee(peer, generation, self._outbox)
         debuggee.deadline = now + IDENTIFY_TIMEOUT
         self._debuggees[peer] = debuggee
         # Our token is not in it: whoever connects here has yet to show that they know it.
@@ -195,6 +241,8 @@ class Roster:
             self.child.debuggee = None
             if not debuggee.has_terminated:
                 self._lost_deadline = now + LOST_AFTER
+        if self._standby is not None and debuggee is self._standby.debuggee:
+            self._standby.debuggee = None
         self._drop(debuggee)
 
     def _authorize(self, debuggee: Debuggee, response: Message) -> None:
@@ -210,21 +258,36 @@ class Roster:
 
     def _identify(self, debuggee: Debuggee, response: Message, now: float) -> None:
         process = body_of(response).get("process")
-        if self.child is None or not isinstance(process, dict):
+        if not isinstance(process, dict):
             self._forget(debuggee)
             return
         debuggee.advance("identified")
-        debuggee.pid = process.get("pid") or 0
-        # In a virtual environment on Windows, python.exe starts the real interpreter.
-        is_below_stub = not self.child.was_seen and process.get("ppid") == self.child.pid
-        if debuggee.pid == self.child.pid or is_below_stub:
-            debuggee.is_child = True
-            self.child.debuggee, self.child.was_seen = debuggee, True
-            self._lost_deadline = None
-        else:
+        debuggee.pid, debuggee.ppid = process.get("pid") or 0, process.get("ppid") or 0
+        child, standby = self.child, self._standby
+        if child is not None and child.is_at(debuggee):
+            self._make_child(debuggee, child)
+            self._settle(debuggee)
+        elif standby is not None and not standby.is_gone and standby.is_at(debuggee):
+            self._park(debuggee, standby)
+        elif standby is not None and self._is_below(standby, debuggee):
+            debuggee.generation = _OF_STANDBY
+            debuggee.let_go()
+        elif child is not None and debuggee.generation == child.generation:
             debuggee.deadline = now + ADOPTION_TIMEOUT
             self._announce(debuggee)
-        self._settle(debuggee)
+            self._settle(debuggee)
+        else:
+            debuggee.let_go()  # what is left of an earlier generation
+
+    def _make_child(self, debuggee: Debuggee, child: Child) -> None:
+        debuggee.is_child, debuggee.generation = True, child.generation
+        child.connect(debuggee)
+        self._lost_deadline = None
+
+    def _is_below(self, standby: Standby, debuggee: Debuggee) -> bool:
+        """Whether it is of a process that the standby has started, or of a standby that is gone."""
+        family = [d.pid for d in self._debuggees.values() if d.generation == _OF_STANDBY and d.pid]
+        return standby.pid in (debuggee.pid, debuggee.ppid) or debuggee.ppid in family
 
     def _drop(self, debuggee: Debuggee) -> None:
         """Settle with the IDE that a process is out of reach, and forget it."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from devlaunch.adapter.link import Link
 from devlaunch.config import Config
-from devlaunch.control import Message
 from devlaunch.core.detection import Detection, Way, way
-from devlaunch.debuggers import pycharm
-from devlaunch.debuggers.falling_back import FallingBack
-from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
-from devlaunch.debuggers.linked import LinkedDebugging
-from devlaunch.debuggers.vscode import ListeningDebugging
-from devlaunch.guardian import Guardian
-from devlaunch.loop import Loop
+
+if TYPE_CHECKING:
+    from devlaunch.adapter.link import Link
+    from devlaunch.control import Message
+    from devlaunch.guardian import Guardian
+    from devlaunch.loop import Loop
 
 
 class Debugging(Protocol):
@@ -40,6 +37,21 @@ class Debugging(Protocol):
 
     def spawned(self, generation: int, pid: int) -> None:
         """The child that was given the last `start_message` has been started."""
+
+    def standby_message(self) -> Message | None:
+        """The `debug` part of the message to a standby; None: it loads nothing of a debugger.
+
+        When it is no longer what the present standby was given, that one is of no use.
+        """
+
+    def standby_spawned(self, pid: int) -> None:
+        """A standby that was given the last `standby_message` has been started.
+
+        It becomes a child when `spawned` is called with the same pid.
+        """
+
+    def standby_gone(self, pid: int) -> None:
+        """That standby has been killed, or has ended, and never was a child."""
 
     def tell(self, event: object) -> None:
         """`ChildGone`, `DebuggerReady`, `ReleaseRequested`, `ConsoleNote`."""
@@ -67,17 +79,24 @@ def choose(
     `detection` is the debugger that devlaunch itself runs under, `link` leads to the debug adapter
     that has started it.
     """
+    chosen = way(config, detection)
+    if link is None and chosen is Way.NONE:
+        return None
+    # Late: without a debugger the app would wait for all of this.
+    from devlaunch.debuggers import pycharm
+    from devlaunch.debuggers.falling_back import FallingBack
+    from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
+    from devlaunch.debuggers.linked import LinkedDebugging
+    from devlaunch.debuggers.vscode import ListeningDebugging
+
     if link:
         return LinkedDebugging(config, loop, debugpy_dir, link)
-    match way(config, detection):
-        case Way.SETTRACE if config.pycharm_server:
-            return pycharm.by_settrace(loop, config.pycharm_server)
-        case Way.JOIN:
-            return KeeperDebugging(config, loop, debugpy_dir, Adapter.of(detection, guardian))
-        case Way.LISTEN:
-            return ListeningDebugging(config, loop, debugpy_dir)
-        case (Way.PYCHARM | Way.PYCHARM_ELSE_LISTEN) as chosen:
-            first = pycharm.under_ide(loop, detection)
-            second = partial(KeeperDebugging, config, loop, debugpy_dir)
-            return first if chosen is Way.PYCHARM else FallingBack(loop, first, second)
-    return None
+    if chosen is Way.SETTRACE and config.pycharm_server:
+        return pycharm.by_settrace(loop, config.pycharm_server)
+    if chosen is Way.JOIN:
+        return KeeperDebugging(config, loop, debugpy_dir, Adapter.of(detection, guardian))
+    if chosen is Way.LISTEN:
+        return ListeningDebugging(config, loop, debugpy_dir)
+    first = pycharm.under_ide(loop, detection)
+    second = partial(KeeperDebugging, config, loop, debugpy_dir)
+    return first if chosen is Way.PYCHARM else FallingBack(loop, first, second)

@@ -46,6 +46,20 @@ class FallingBack:
         if self._way:
             self._way.spawned(generation, pid)
 
+    def standby_message(self) -> Message | None:
+        """As the way of now has it."""
+        return self._way.standby_message() if self._way else None
+
+    def standby_spawned(self, pid: int) -> None:
+        """A standby that was given the last `standby_message` has been started."""
+        if self._way:
+            self._way.standby_spawned(pid)
+
+    def standby_gone(self, pid: int) -> None:
+        """That standby has been killed, or has ended; it may have been started for another way."""
+        if self._way:
+            self._way.standby_gone(pid)
+
     def tell(self, event: object) -> None:
         """Hand an event on, and change the way when PyCharm has not answered."""
         is_refusal = isinstance(event, DebuggerReady) and not event.connected

@@ -33,6 +33,8 @@ from devlaunch.events import (
     ReleaseRequested,
     RestartRequested,
     SendMessage,
+    StandbyGone,
+    StandbySpawned,
     TellChild,
 )
 from devlaunch.guardian import Guardian
@@ -156,6 +158,22 @@ class KeeperDebugging:
         """The child that was given the last `start_message` has been started."""
         self._generation = generation
         self.tell(ChildSpawned(generation, pid, debugging=self._spawned_with_debugger))
+
+    def standby_message(self) -> Message | None:
+        """The `debug` part of what a standby that is started now has to be told."""
+        if self._direct:
+            return {"preload": True, "debugpy": self._debugpy_dir}
+        if self._keeper.wants_debugger and not self._keeper.has_lost_standby:
+            return self._address
+        return None
+
+    def standby_spawned(self, pid: int) -> None:
+        """A standby that was given the last `standby_message` has been started."""
+        self.tell(StandbySpawned(pid))
+
+    def standby_gone(self, pid: int) -> None:
+        """That standby has been killed, or has ended."""
+        self.tell(StandbyGone(pid))
 
     def tell(self, event: object) -> None:
         """Hand an event to the keeper and carry out what it decides."""

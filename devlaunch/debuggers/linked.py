@@ -35,6 +35,10 @@ class LinkedDebugging(KeeperDebugging):
         self._spawned_with_debugger = False
         return None
 
+    def standby_message(self) -> Message | None:
+        """As of KeeperDebugging; with noDebug no child has a debugger."""
+        return None if self._no_debug else super().standby_message()
+
     def tell(self, event: object) -> None:
         """As of KeeperDebugging; an editor that goes away without a word ends the run."""
         if isinstance(event, PeerClosed) and event.peer == self._link_peer:

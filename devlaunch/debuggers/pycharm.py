@@ -14,7 +14,7 @@ import threading
 
 from devlaunch.control import Message
 from devlaunch.core.detection import Detection
-from devlaunch.events import ReleaseRequested, StopRequested, TellChild
+from devlaunch.events import DebuggerReady, ReleaseRequested, StopRequested, TellChild
 from devlaunch.hiding import hide_thread, pydb
 from devlaunch.listen import format_address
 from devlaunch.loop import Loop
@@ -33,6 +33,7 @@ class PycharmDebugging:
         self._loop = loop
         self._request = {"kind": "pycharm", **request}
         self._generation = 0
+        self._has_connected = False
         self.rows = [row]
 
     @property
@@ -52,10 +53,26 @@ class PycharmDebugging:
         """Remember whom to let go."""
         self._generation = generation
 
+    def standby_message(self) -> Message | None:
+        """Have it load pydevd, once that was of use to a child; only a child can connect."""
+        if not self._has_connected:
+            return None
+        known = ("kind", "directory")
+        return {**{k: self._request[k] for k in known if k in self._request}, "preload": True}
+
+    def standby_spawned(self, pid: int) -> None:
+        """Nothing: it does not connect."""
+
+    def standby_gone(self, pid: int) -> None:
+        """Nothing."""
+
     def tell(self, event: object) -> None:
         """Hand on what the child's side does something about."""
-        if isinstance(event, ReleaseRequested):
-            self._loop.post(TellChild(self._generation, {"type": "release"}))
+        match event:
+            case ReleaseRequested():
+                self._loop.post(TellChild(self._generation, {"type": "release"}))
+            case DebuggerReady(connected=True):
+                self._has_connected = True
 
     def close(self, status: int) -> None:
         """Nothing: the launcher's own pydevd tells the IDE at the end of the interpreter."""

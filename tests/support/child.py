@@ -20,8 +20,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
+
+from support.wait import wait_until
 
 import devlaunch
 
@@ -45,6 +48,7 @@ class Child:
         options: tuple[str, ...] = (),
         env: dict[str, str] | None = None,
         listener: socket.socket | None = None,
+        warm: dict[str, Any] | None = None,
         **start: Any,
     ) -> None:
         kinds = {"app": app, "script": script, "module": module, "command": command}
@@ -75,21 +79,40 @@ class Child:
         ]
         for thread in self._threads:
             thread.start()
-        self.send(
-            "start",
-            **{
-                "target": {"kind": kind, "name": name, "args": list(args)},
-                "factory": False,
-                "app_dir": str(directory),
-                "server": "auto",
-                "socket_fd": self.listener.fileno() if self.listener else None,
-                "grace": 2.0,
-                "changed": [],
-                "debug": None,
-                "verbose": False,
-                **start,
-            },
-        )
+        self._start = {
+            "target": {"kind": kind, "name": name, "args": list(args)},
+            "factory": False,
+            "app_dir": str(directory),
+            "server": "auto",
+            "socket_fd": self.listener.fileno() if self.listener else None,
+            "grace": 2.0,
+            "changed": [],
+            "debug": None,
+            "verbose": False,
+            "record": True,
+            **start,
+        }
+        if warm is None:
+            self.start()
+        else:
+            target = self._start["target"]
+            least = {"target": target, "debug": None, "record": None, "avoid": [], "unsafe": {}}
+            self.send("warm", **least | {"memory": 1 << 40} | warm)
+
+    def start(self, **fields: Any) -> None:
+        """Have it run the target; a standby does not until this is called."""
+        self.send("start", **self._start | fields)
+
+    def recorded(self) -> dict[str, Any]:
+        """What it has imported, as `warm` for a standby."""
+        self.send("imports")
+        message = self.wait_for("imports")
+        return {"record": message["record"], "avoid": message["avoid"]}
+
+    def recorded_when(self, is_due: Callable[[], bool]) -> dict[str, Any]:
+        """The same, of a program that has come so far."""
+        wait_until(is_due, what=lambda: f"{self.messages}\n{self.stdout}\n{self.stderr}")
+        return self.recorded()
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +146,11 @@ class Child:
                 for message in self.messages:
                     if message["type"] == kind:
                         return message
-                assert self._arrived.wait(deadline - time.monotonic()), (
+                is_over = self.process.poll() is not None or any(
+                    each["type"] in ("failed", "refused") for each in self.messages
+                )
+                left = deadline - time.monotonic()
+                assert self._arrived.wait(min(left, 0.5) if is_over else left), (
                     f"no {kind!r} from the child: {self.messages}\n{self.stderr}"
                 )
 
@@ -193,6 +220,109 @@ class Child:
         pipe = getattr(self.process, name)
         while data := os.read(pipe.fileno(), 65536):
             self._output[name].append(data)
+
+
+ANSWER = """
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise RuntimeError
+    value = globals()[scope["path"].strip("/") or "value"]
+    body = str(value() if callable(value) else value).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+"""An app that answers with the global that is asked for, by default `value`."""
+
+
+class Project:
+    """An app, and packages that count as installed; started cold, or as a standby."""
+
+    def __init__(
+        self,
+        directory: Path,
+        code: str,
+        packages: dict[str, str] | None = None,
+        *,
+        target: dict[str, Any] | None = None,
+        env: dict[str, str] | None = None,
+        **start: Any,
+    ) -> None:
+        self.directory = directory
+        self.packages = directory / "site-packages"
+        self.target = target or {"app": "app:app"}
+        self.env = {"PYTHONPATH": str(self.packages), **(env or {})}
+        self.recorded: dict[str, Any] = {}
+        self.unsafe: dict[str, str] = {}
+        self._start = start
+        self.write_app(code)
+        for name, text in (packages or {}).items():
+            self.write(f"site-packages/{name}", text)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the project."""
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def write_app(self, code: str) -> None:
+        """Write the app's module, or the program."""
+        self.write("app.py", code + ANSWER if "app" in self.target else code)
+
+    def child(self, **more: Any) -> Child:
+        """Start it."""
+        return Child(directory=self.directory, env=self.env, **self.target, **self._start, **more)
+
+    def run(self) -> str:
+        """Start it cold, note what it imports; its answer, or what the program printed."""
+        with self.child() as child:
+            return self._finish(child)
+
+    @property
+    def roots(self) -> list[str]:
+        """What the last one has imported."""
+        return [name for name, _ in self.recorded["record"]["roots"]]
+
+    def standby(self, **more: Any) -> Child:
+        """Start a standby for what the last one has imported."""
+        return self.child(warm=self.recorded | {"unsafe": dict(self.unsafe)} | more)
+
+    def spoil(self) -> dict[str, str]:
+        """What a standby finds to be unsafe; the next one leaves it to the app."""
+        with self.standby() as child:
+            found: dict[str, str] = child.wait_for("warm")["unsafe"]
+        self.unsafe |= found
+        return found
+
+    def promote(self, child: Child | None = None) -> str:
+        """Have a standby, by default a new one, become the child: as `run`."""
+        if child is None:
+            with self.standby() as child:
+                return self.promote(child)
+        warm = child.wait_for("warm")
+        assert not warm["unsafe"], warm["unsafe"]
+        assert warm["modules"]
+        child.start()
+        return self._finish(child)
+
+    def refusal(self, child: Child | None = None) -> str:
+        """Why a standby does not become the child; notes what is unsafe."""
+        if child is None:
+            with self.standby() as child:
+                return self.refusal(child)
+        child.wait_for("warm")
+        child.start()
+        message = child.wait_for("refused")
+        assert child.wait() == 0
+        self.unsafe |= message["unsafe"]
+        return str(message["reason"])
+
+    def _finish(self, child: Child) -> str:
+        child.wait_for("serving")
+        if "app" in self.target:
+            self.recorded = child.recorded()
+            return child.get("/").text
+        self.recorded = child.recorded_when(lambda: "end" in child.stdout)
+        return child.stdout
 
 
 class Response:

@@ -13,6 +13,7 @@ from typing import Any
 from .. import hide
 from ..requests import OpenRequests
 from ..tracebacks import Usage
+from .ending import Running
 
 hide(__name__)
 
@@ -58,12 +59,21 @@ def serve(
     serving: Callable[[Any, str | None, str | None], None],
     fail: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Run `app` until it is stopped. Raises Usage when the server cannot do that."""
+    """Run `app` until it is stopped, and end the process then if the launcher asked for the stop.
+
+    Raises Usage when the server cannot do that.
+    """
+    running = Running()
     kind = "wsgi" if interface == "wsgi" else "asgi"
     server = choose(start["server"], kind, name)
     module = importlib.import_module(f".{server}", __name__)
     listener = socket.socket(fileno=start["socket_fd"])
     listener.set_inheritable(False)
+
+    def begin(actual: Any) -> None:
+        running.begin(actual)
+        serving(running, kind, server)
+
     with listener:
         module.run(
             Service(
@@ -74,10 +84,11 @@ def serve(
                 grace=float(start["grace"]),
                 verbose=bool(start["verbose"]),
                 requests=OpenRequests(),
-                serving=lambda running: serving(running, kind, server),
+                serving=begin,
                 fail=fail,
             )
         )
+    running.end()
 
 
 def choose(server: str, interface: str, name: str) -> str:

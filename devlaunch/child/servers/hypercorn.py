@@ -94,5 +94,10 @@ class Server:
         self.started = True
         self._service.serving(self)
         await self._stop_asked.wait()
-        # It does not tell which connections are new.
-        await stop_accepting(self._listener, lambda: True)
+        await stop_accepting(self._listener, _has_connections)
+
+
+def _has_connections() -> bool:
+    """Whether there are connections; hypercorn does not tell which of them are new."""
+    names = (getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
+    return any("_server_callback" in name for name in names)

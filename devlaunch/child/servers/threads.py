@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import socketserver
@@ -31,21 +32,23 @@ class ThreadedServer:
 
     def run(self) -> None:
         """Serve until stopped or interrupted; then wait for open requests."""
-        try:
-            self._service.serving(self)
-            for _ in self._connections():
-                self._server._handle_request_noblock()  # type: ignore[attr-defined]  # noqa: SLF001
-        except KeyboardInterrupt:
-            return
-        finally:
-            self._server.server_close()
-            self._service.socket.close()
-        self._wait_for_requests()
+        with self._woken, self._wake:
+            try:
+                self._service.serving(self)
+                for _ in self._connections():
+                    self._server._handle_request_noblock()  # type: ignore[attr-defined]  # noqa: SLF001
+            except KeyboardInterrupt:
+                return
+            finally:
+                self._server.server_close()
+                self._service.socket.close()
+            self._wait_for_requests()
 
     def stop(self, grace: float) -> None:
         """From the control thread."""
         self._grace = grace
-        self._wake.send(b"\0")
+        with contextlib.suppress(OSError):  # it has ended by itself meanwhile
+            self._wake.send(b"\0")
 
     def open_requests(self) -> list[str]:
         """From the control thread."""

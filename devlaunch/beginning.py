@@ -1,0 +1,98 @@
+"""What a run begins with, up to the first child, before most of the launcher is even loaded.
+
+The child's interpreter starts, and loads our part of it, while the launcher loads its own: until
+the start message it runs nothing of the user's. What is imported here the app has to wait for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devlaunch import process
+from devlaunch.config import Config
+from devlaunch.debuggers import is_wanted
+from devlaunch.debuggers.snapshot import detect
+from devlaunch.errors import AddressInUseError, UsageError
+from devlaunch.guardian import Guardian
+from devlaunch.interpreter import Interpreter, choose_interpreter
+from devlaunch.listen import AppSocket, open_app_socket
+
+if TYPE_CHECKING:
+    import socket
+
+    from devlaunch.core.detection import Detection
+
+LEFTOVER_SECONDS = 3.0
+"""An IDE's Restart kills devlaunch and starts it again, while the app may still be in the shutdown
+hooks that the guardian gives it time for, and has the port."""
+
+
+@dataclass(slots=True)
+class Beginning:
+    """What there is of a run before its launcher."""
+
+    since: float
+    """`time.monotonic()` when it began."""
+    run_id: str
+    detection: Detection
+    interpreter: Interpreter
+    app_socket: AppSocket | None
+    guardian: Guardian
+    child: process.Child
+    channel: socket.socket
+    """The launcher's end of the first child's control channel."""
+
+
+@contextlib.contextmanager
+def begin(config: Config) -> Iterator[Beginning]:
+    """Open the app's socket, start the guardian and then the first child; undo it all at the end.
+
+    Raises DevlaunchError when something of this cannot be done as `config` asks for. Only in the
+    main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise UsageError(
+            "devlaunch has to run in the main thread, where signals arrive",
+            hint="call devlaunch.run() outside of any thread",
+        )
+    with contextlib.ExitStack() as stack:
+        since = time.monotonic()
+        detection = detect()
+        debugging = is_wanted(config, detection)
+        interpreter = choose_interpreter(config.python, config.app_dir, debugging=debugging)
+        app_socket = _open_socket(config, within=LEFTOVER_SECONDS if detection else 0)
+        if app_socket:
+            stack.callback(app_socket.close)
+        run_id = process.new_run_id()
+        guardian = Guardian.start(run_id)
+        stack.callback(guardian.close)
+        child, channel = process.spawn_controlled(
+            interpreter.command,
+            run_id=f"{run_id}.0",
+            isolate=config.isolate,
+            env={**config.env, **os.environ},
+            pass_fds=[app_socket.socket.fileno()] if app_socket else [],
+        )
+        stack.callback(child.reap)
+        stack.callback(channel.close)
+        guardian.adopt(child.pid)
+        yield Beginning(since, run_id, detection, interpreter, app_socket, guardian, child, channel)
+
+
+def _open_socket(config: Config, within: float) -> AppSocket | None:
+    if not config.target.serves:
+        return None
+    until = time.monotonic() + within
+    while True:
+        try:
+            return open_app_socket(config)
+        except AddressInUseError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)

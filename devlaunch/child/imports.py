@@ -1,0 +1,218 @@
+"""Sees each import of the program first: notes it for the next standby, and serves the stash.
+
+A *root* is an import that the user's code, or ours, asks for. What a library imports for itself
+comes with the root. Roots are noted with the context in which they were asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _imp import acquire_lock, release_lock
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import FrameType, ModuleType
+from typing import Any
+
+from . import hide
+from .contexts import Conditions, Context
+from .effects import namespace_of
+from .modules import is_users
+from .stash import Stash
+
+hide(__name__)
+
+Refuse = Callable[[str, dict[str, str]], None]
+
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_DEBUGGERS = ("pydev", "_pydev", "debugpy")
+
+
+class Imports:
+    """A meta path finder. Install it right before the user's code runs.
+
+    `refuse` is called with a reason, and with roots that must not be imported ahead again, when
+    what is in the stash is not what an import would bring now; it returns when it is too late.
+    """
+
+    def __init__(self, conditions: Conditions, stash: Stash | None, refuse: Refuse) -> None:
+        self._conditions = conditions
+        self._stash = stash or Stash()
+        self._refuse = refuse
+        self._is_recording = True
+        self._contexts: list[Context] = []
+        self._roots: dict[str, int] = {}
+
+    def install(self) -> None:
+        """See imports from now on."""
+        sys.meta_path.insert(0, self)
+
+    def stop_recording(self) -> None:
+        """What is imported from now on is none of the program's start."""
+        # The finder stays: taking it out of the list would trip an import in another thread.
+        self._is_recording = False
+
+    def record(self) -> dict[str, Any]:
+        """The roots so far, for a standby. From any thread."""
+        roots = [
+            [name, number]
+            for name, number in list(self._roots.items())
+            if name in sys.modules and _is_installed(sys.modules[name])
+        ]
+        return {"contexts": [list(each) for each in self._contexts], "roots": roots}
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        """Leave finding to the others, but for what is in the stash."""
+        frame = sys._getframe(1)  # noqa: SLF001
+        caller = frame.f_back
+        if caller is None or caller.f_code.co_name != "_find_and_load_unlocked":
+            return None  # importlib.util.find_spec or reload: they want a spec, not the module
+        module = self._stash.find(name)
+        if module is not None:
+            return _Restorer.spec(self, name, module)
+        if self._is_recording and is_root(frame):
+            self._note(name)
+        return None
+
+    def restore(self, name: str, frame: FrameType) -> None:
+        """Have the module `name` of the stash, which `frame` imports, be in sys.modules."""
+        # It is held while finders are asked, too, so that threads cannot meet in the stash.
+        acquire_lock()
+        try:
+            group = self._stash.group(name)
+            if group is None:  # another thread has done it
+                return
+            context = self._conditions.now(self._hooks())
+            if context != group.context and not self._is_ours(name, frame):
+                unsafe = _volatile(group.context, context)
+                if context in self._stash.contexts:  # what brought it was left to the app
+                    unsafe = {group.root: "is needed earlier, in another environment"}
+                self._refuse(_difference(group.context, context), unsafe)
+            changed = self._stash.changed_for(name)
+            if changed is not None:
+                reason = f"{changed} was changed by the app"
+                self._refuse(reason, dict.fromkeys(self._stash.needing_directly(changed), reason))
+            if self._is_recording and is_root(frame):
+                self._note(name)
+            effects = self._stash.restore(name)
+        finally:
+            release_lock()
+        for effect in effects:
+            effect.apply()
+        if any(logger.isEnabledFor(level) for logger, level in group.logged):
+            self._refuse(f"{group.root} logs when imported", {group.root: "logs when imported"})
+
+    def _is_ours(self, name: str, frame: FrameType | None) -> bool:
+        """Whether this is for us or the debugger, and the same in every environment."""
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if not file.startswith(_OURS) and is_users(file):
+                return False
+            frame = frame.f_back
+        return self._stash.is_stdlib(name)
+
+    def _note(self, name: str) -> None:
+        if name in self._roots or name.startswith(_DEBUGGERS):
+            return
+        context = self._conditions.now(self._hooks())
+        if not self._contexts or context != self._contexts[-1]:
+            self._contexts.append(context)
+        self._roots[name] = len(self._contexts) - 1
+
+    def _hooks(self) -> list[str]:
+        if sys.meta_path and sys.meta_path[0] is self:
+            return []
+        before = sys.meta_path[: sys.meta_path.index(self)] if self in sys.meta_path else []
+        return [type(each).__module__ for each in before]
+
+
+class _Restorer:
+    """Loads a module from the stash; for all other questions it is the module's own loader."""
+
+    def __init__(self, imports: Imports, module: Any, spec: ModuleSpec, *, is_own: bool) -> None:
+        self._imports = imports
+        self._module = module
+        self._spec = spec
+        self._loader = spec.loader
+        self._is_own = is_own
+
+    @classmethod
+    def spec(cls, imports: Imports, name: str, module: object) -> ModuleSpec:
+        """The module's own spec, until it is loaded with this loader."""
+        # With any other, a thread that finds the module in sys.modules would load it once more.
+        own = namespace_of(module).get("__spec__")
+        is_own = isinstance(own, ModuleSpec) and own.name == name
+        spec: Any = own if is_own else ModuleSpec(name, None)
+        spec.loader = cls(imports, module, spec, is_own=is_own)
+        return spec  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> Any:
+        """The module, so that no thread ever sees another; None if it would be written to."""
+        self._imports.restore(spec.name, sys._getframe(1))  # noqa: SLF001
+        return self._module if self._is_own else None
+
+    def exec_module(self, _: ModuleType) -> None:
+        """The import system returns what is in sys.modules."""
+        self._spec.loader = self._loader
+        sys.modules[self._spec.name] = self._module
+
+
+def is_root(frame: FrameType | None) -> bool:
+    """Whether an import that is under way in `frame` was asked for by the user's code or ours.
+
+    The innermost module whose top level is being run tells; where there is none, as in a thread,
+    no library is being imported.
+    """
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "<module>":
+            if frame.f_globals.get("__name__") == "__main__":  # of `python -m`, a library's
+                return True
+            file = code.co_filename
+            if not file.startswith("<"):
+                return file.startswith(_OURS) or is_users(os.path.abspath(file))
+            if file.startswith(f"<frozen {__package__}"):
+                return True
+        frame = frame.f_back
+    return True
+
+
+def _is_installed(module: object) -> bool:
+    """Whether a module is an installed package's or Python's own."""
+    spec = namespace_of(module).get("__spec__")
+    return spec is not None and not is_users_spec(spec)
+
+
+def is_users_spec(spec: ModuleSpec) -> bool:
+    """Whether what a spec loads is the user's, or a namespace package with a part that is."""
+    origin = spec.origin
+    if isinstance(origin, str) and os.path.isabs(origin):
+        return is_users(origin) and not origin.startswith(_OURS)
+    return any(
+        is_users(os.path.join(os.path.abspath(place), ""))
+        for place in spec.submodule_search_locations or ()
+    )
+
+
+def _difference(recorded: Context, now: Context) -> str:
+    for what, old, new in zip(Context._fields, recorded, now, strict=True):
+        if old != new:
+            if what == "state":
+                return ", ".join(now.state) or f"no longer: {', '.join(recorded.state)}"
+            if what == "env":
+                return f"the environment has changed: {', '.join(_variables(recorded, now))}"
+            return f"sys.{what} has changed" if what in ("path", "argv") else f"{what} has changed"
+    return ""
+
+
+def _variables(recorded: Context, now: Context) -> list[str]:
+    old, new = recorded.env, now.env
+    as_it_was = object()
+    return sorted(n for n in {**old, **new} if old.get(n, as_it_was) != new.get(n, as_it_was))
+
+
+def _volatile(recorded: Context, now: Context) -> dict[str, str]:
+    return {f"${name}": "has another value at each start" for name in _variables(recorded, now)}

@@ -1,0 +1,193 @@
+"""Modules that were imported ahead of time, out of sight until somebody imports them.
+
+While they lie here they are not in sys.modules, and what their imports did elsewhere is undone, so
+that a program which imports less than the last one did is none the wiser. Restoring a module
+restores what it needs, in the order in which all that was imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib.machinery import ExtensionFileLoader
+from types import ModuleType
+from typing import Any
+
+from . import hide
+from .contexts import Context
+from .effects import Effect, Face, Ledger, State, namespace_of, take_logged
+
+hide(__name__)
+
+
+class Group:
+    """What one import brought: the root, and what had not been imported before it."""
+
+    def __init__(self, root: str, context: Context, names: list[str]) -> None:
+        self.root = root
+        self.context = context
+        self.names = names
+        self.logged: list[tuple[Any, int]] = []
+        """The loggers that were used, and at which levels."""
+
+
+class Stash:
+    """Filled group by group, then `put_away`, then emptied by `restore`."""
+
+    def __init__(self, contexts: Sequence[Context] = (), roots: Collection[str] = ()) -> None:
+        """`contexts` and `roots` are those that were recorded."""
+        self.contexts = contexts
+        self._roots = frozenset(roots)
+        self.modules: dict[str, Any] = {}
+        self.needs: dict[str, set[str]] = {}
+        """By the name of the module that imports them; names of what is no module do no harm."""
+        self.ledger = Ledger()
+        self._before = State.now()
+        self._places = set(sys.path_importer_cache)
+        self._faces = {name: Face(module) for name, module in sys.modules.items()}
+        self._seen: dict[str, Any] = {}
+        self._imported: dict[str, set[str]] = {}
+        self._links: dict[str, set[str]] = {}
+        self._baseline = set(sys.modules)
+        self._groups: dict[str, Group] = {}
+        self._order: dict[str, int] = {}
+        self._bound: dict[str, tuple[dict[str, Any], str]] = {}
+
+    def add(self, root: str, context: Context) -> str | None:
+        """Note what the import of `root` has brought; returns what else it has done, in words."""
+        known = self._baseline | self._groups.keys()
+        group = Group(root, context, [name for name in sys.modules if name not in known])
+        changes = {name: face.change() for name, face in self._faces.items()}
+        changed = [name for name, attribute in changes.items() if attribute]
+        self._groups.update(dict.fromkeys(group.names, group))
+        self._faces.update((name, Face(sys.modules.get(name))) for name in (*group.names, *changed))
+        group.logged = take_logged()
+        if changed:
+            return f"changes {changed[0]}.{changes[changed[0]]}"
+        return None
+
+    def needing(self, culprits: Collection[str]) -> dict[str, str]:
+        """Which roots need one of these modules, and which. Only before `put_away`."""
+        self._link()
+        found = {}
+        for root in self._roots:
+            for culprit in _reached([root], self._links, self._groups).intersection(culprits):
+                found[root] = culprit
+        return found
+
+    def put_away(self) -> None:
+        """Take all out of sight."""
+        self._link()
+        self._before.restore()
+        self._seen = sys.modules.copy()
+        for index, name in enumerate(self._groups):
+            module = sys.modules.pop(name, None)
+            if module is not None:
+                self.modules[name] = module
+                self._order[name] = index
+        for name, module in self.modules.items():
+            parent, _, child = name.rpartition(".")
+            namespace = namespace_of(self._seen.get(parent))
+            if namespace.get(child) is module:
+                del namespace[child]
+                self._bound[name] = namespace, child
+        for place in sys.path_importer_cache.keys() - self._places:
+            del sys.path_importer_cache[place]  # it may be listed anew within one tick of its clock
+
+    def group(self, name: str) -> Group | None:
+        """What a module that is still here came with."""
+        return self._groups.get(name) if name in self.modules else None
+
+    def find(self, name: str) -> Any:
+        """A module that is here, or that another thread has just restored; None if neither."""
+        module = self.modules.get(name)
+        if module is None and name in self._groups:
+            module = self._seen[name]
+            return module if sys.modules.get(name) is module else None
+        return module
+
+    def is_stdlib(self, name: str) -> bool:
+        """Whether a module and all that it needs is Python's own."""
+        tops = {each.partition(".")[0] for each in self._coming_with(name)}
+        return tops <= sys.stdlib_module_names
+
+    def changed_for(self, name: str) -> str | None:
+        """What a module to be restored has found otherwise when it was imported; None: nothing."""
+        names = self._coming_with(name)
+        for each in names:
+            if sys.modules.get(each, self.modules[each]) is not self.modules[each]:
+                return each
+        for each in set().union(*(self._imported[each] for each in names)).difference(names):
+            if sys.modules.get(each) is not self._seen[each] or self._faces[each].change():
+                return each
+        return None
+
+    def needing_directly(self, name: str) -> list[str]:
+        """The roots that are still here and have to do with this module."""
+        found = []
+        for root in self._roots.intersection(self.modules):
+            names = self._coming_with(root)
+            if name in names or any(name in self._imported[each] for each in names):
+                found.append(root)
+        return found
+
+    def restore(self, name: str) -> list[Effect]:
+        """Put a module, and all that it needs, where they belong; the effects are to be applied."""
+        names = self._coming_with(name)
+        effects = self.ledger.take(names)
+        if any(effect.loggers for effect in effects) and "logging" in self.modules:
+            names = self._closure([*names, "logging"])
+            effects += self.ledger.take(names)
+        for each in names:
+            sys.modules[each] = self.modules.pop(each)
+            if each in self._bound:
+                namespace, child = self._bound.pop(each)
+                namespace[child] = sys.modules[each]
+        return effects
+
+    def _coming_with(self, name: str) -> list[str]:
+        group = self._groups[name]
+        return self._closure(group.names if group.root == name else [name])
+
+    def _closure(self, names: Iterable[str]) -> list[str]:
+        """These and what they need, as far as it is still here, in order."""
+        return sorted(_reached(names, self._links, self.modules), key=self._order.__getitem__)
+
+    def _link(self) -> None:
+        """Bring `needs` down to modules, and complete it."""
+        for name in self._groups:
+            needs = self.needs.get(name, set()) | {name.rpartition(".")[0]}
+            namespace = namespace_of(sys.modules.get(name))
+            if isinstance(namespace.get("__loader__"), ExtensionFileLoader):  # imports unseen
+                values = [each for each in namespace.values() if isinstance(each, ModuleType)]
+                needs.update(each.__name__ for each in values)
+            self._imported[name] = {
+                each for each in needs & sys.modules.keys() if each in self._faces
+            }
+            self._links[name] = {each for each in needs if each in self._groups}
+        self._attach_strays()
+
+    def _attach_strays(self) -> None:
+        """What nobody imports was put into sys.modules by hand: by what was complete next."""
+        roots = {group.root for group in self._groups.values()}
+        known = roots.union(*self._links.values())
+        stray: list[str] = []
+        for name in self._groups:
+            if name in known:
+                self._links[name].update(stray)
+                stray.clear()
+            else:
+                stray.append(name)
+
+
+def _reached(
+    names: Iterable[str], links: Mapping[str, Iterable[str]], within: Collection[str]
+) -> set[str]:
+    todo = [name for name in names if name in within]
+    found = set(todo)
+    while todo:
+        for each in links[todo.pop()]:
+            if each in within and each not in found:
+                found.add(each)
+                todo.append(each)
+    return found

@@ -1,0 +1,254 @@
+"""When there is a standby: a process that has done ahead of time what the next generation needs.
+
+Theory of operation. There is at most one. It is wanted from the moment in which the app serves (or,
+once it has served, is broken), but must slow nothing down: the policy waits until the machine has
+work to spare, asks the generation what it imported, and has the standby started. The next
+generation is the standby, promoted, at whatever moment it is needed; then all begins anew.
+
+As in the supervisor, each event meets exactly one entry of `TABLE`, and a missing pair is a defect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from devlaunch.config import StandbyLevel
+from devlaunch.errors import StateError
+from devlaunch.events import (
+    AppBroke,
+    AppServed,
+    AppStarted,
+    AskForImports,
+    ChildRefused,
+    DebuggerChanged,
+    ImportsKnown,
+    KillStandby,
+    SpawnStandby,
+    StandbyDue,
+    StandbyLost,
+    StandbyWarmed,
+    StopRequested,
+)
+
+CALM = 0.3
+"""Seconds between two looks at how busy the machine is; the first that long after the app serves:
+what it still has to load for its first requests goes first."""
+
+IDLE = 0.6
+"""Cores without work for which the machine counts as calm: a standby takes one."""
+
+LONGEST_WAIT = 5.0
+"""Seconds after which a standby is started on a busy machine as well."""
+
+ANSWER_LIMIT = 1.0
+"""Seconds for the generation to say what it imported, else what the one before it said is used."""
+
+WARM_LIMIT = 60.0
+"""Seconds after which a standby hangs in an import that was made without the app."""
+
+MOST_LOST = 5
+"""Standbys that end by themselves, or are of no use to the debugger any more, before the app has to
+serve again for the next one."""
+
+MOST_SPOILED = 10
+"""Standbys of a run that found an import which is not safe."""
+
+MOST_REFUSED = 5
+"""Promotions in a row that came to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """There is none, and will be none: not asked for, or the run ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """There is none: the app starts, or has never served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """There is none yet: the machine may be busy. `since`: when it was wanted first."""
+
+    since: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """There is none yet: the generation was asked what it imported."""
+
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warming:
+    """It imports."""
+
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """It waits."""
+
+
+State = Off | Unwanted | Settling | Asking | Warming | Ready
+_Handler = Callable[["StandbyPolicy", Any, Any, float], State]
+
+
+class StandbyPolicy:
+    """Turns events into actions; see the module's theory of operation."""
+
+    def __init__(self, level: StandbyLevel) -> None:
+        self.state: State = Off() if level is StandbyLevel.OFF else Unwanted()
+        self.imports = level is StandbyLevel.FULL
+        """Whether standbys import ahead of time: no longer, when that keeps going wrong."""
+        self._has_served = False
+        self._is_on_trial = False
+        self._lost = 0
+        self._spoiled = 0
+        self._refused = 0
+        self._actions: list[object] = []
+
+    @property
+    def deadline(self) -> float | None:
+        """When `StandbyDue` is due, in the time that `handle` is given; None for never."""
+        state = self.state
+        return state.deadline if isinstance(state, Settling | Asking | Warming) else None
+
+    def handle(self, event: object, now: float) -> list[object]:
+        """Take an event, return the actions to carry out in order. StateError for a defect."""
+        handler = TABLE.get((type(self.state), type(event)))
+        if handler is None:
+            raise StateError(f"{type(self.state).__name__} has no entry for {event!r}")
+        self._actions = []
+        self.state = handler(self, self.state, event, now)
+        return self._actions
+
+    def _do(self, action: object) -> None:
+        self._actions.append(action)
+
+    # --- towards one ----------------------------------------------------------------------------
+
+    def _app_served(self, state: Unwanted, event: AppServed, now: float) -> State:
+        self._has_served = True
+        self._lost = 0
+        return self._settle(now)
+
+    def _app_broke(self, state: Unwanted, event: AppBroke, now: float) -> State:
+        return self._settle(now) if self._has_served else state
+
+    def _settle(self, now: float) -> State:
+        return Settling(now, now + CALM) if self._lost < MOST_LOST else Unwanted()
+
+    def _look_at_machine(self, state: Settling, event: StandbyDue, now: float) -> State:
+        is_calm = event.idle is None or event.idle >= IDLE
+        if not is_calm and now - state.since < LONGEST_WAIT:
+            return replace(state, deadline=now + CALM)
+        if not self.imports:
+            return self._spawn(state, event, now)
+        self._do(AskForImports())
+        return Asking(now + ANSWER_LIMIT)
+
+    def _spawn(
+        self, state: Settling | Asking, event: StandbyDue | ImportsKnown, now: float
+    ) -> State:
+        self._do(SpawnStandby(self.imports))
+        return Warming(now + WARM_LIMIT)
+
+    def _warmed(self, state: Warming, event: StandbyWarmed, now: float) -> State:
+        if not event.is_spoiled:
+            return Ready()
+        self._spoiled += 1
+        self.imports = self.imports and self._spoiled < MOST_SPOILED
+        self._do(KillStandby())
+        return self._settle(now)
+
+    # --- away from it ---------------------------------------------------------------------------
+
+    def _app_started(self, state: State, event: AppStarted, now: float) -> State:
+        if isinstance(state, Warming | Ready) and not event.by_promotion:
+            self._do(KillStandby())
+        if self._is_on_trial:
+            self._refused = 0
+        self._is_on_trial = event.by_promotion
+        return Unwanted()
+
+    def _refuse(self, state: State, event: ChildRefused, now: float) -> State:
+        self._is_on_trial = False
+        self._refused += 1
+        self.imports = self.imports and self._refused < MOST_REFUSED
+        if isinstance(state, Warming | Ready):
+            self._do(KillStandby())  # it was started with what the refused one knew
+        return Unwanted()
+
+    def _replace(
+        self, state: Warming | Ready, event: DebuggerChanged | StandbyDue, now: float
+    ) -> State:
+        self._do(KillStandby())
+        return self._lose(state, event, now)
+
+    def _lose(
+        self, state: Warming | Ready, event: StandbyLost | DebuggerChanged | StandbyDue, now: float
+    ) -> State:
+        self._lost += 1
+        return self._settle(now)
+
+    def _end(self, state: State, event: StopRequested, now: float) -> State:
+        if isinstance(state, Warming | Ready):
+            self._do(KillStandby())
+        return Off()
+
+    # --- nothing to do --------------------------------------------------------------------------
+
+    def _stay(self, state: State, event: object, now: float) -> State:
+        return state
+
+
+_P = StandbyPolicy
+TABLE: dict[tuple[type, type], _Handler] = {
+    (Off, AppStarted): _P._stay,
+    (Off, AppServed): _P._stay,
+    (Off, AppBroke): _P._stay,
+    (Off, ChildRefused): _P._stay,
+    (Off, ImportsKnown): _P._stay,
+    (Off, StopRequested): _P._stay,
+    (Unwanted, AppStarted): _P._app_started,
+    (Unwanted, AppServed): _P._app_served,
+    (Unwanted, AppBroke): _P._app_broke,
+    (Unwanted, ChildRefused): _P._refuse,
+    (Unwanted, ImportsKnown): _P._stay,
+    (Unwanted, StopRequested): _P._end,
+    (Settling, AppStarted): _P._app_started,
+    (Settling, AppBroke): _P._stay,
+    (Settling, ChildRefused): _P._refuse,
+    (Settling, ImportsKnown): _P._stay,
+    (Settling, StandbyDue): _P._look_at_machine,
+    (Settling, StopRequested): _P._end,
+    (Asking, AppStarted): _P._app_started,
+    (Asking, AppBroke): _P._stay,
+    (Asking, ChildRefused): _P._refuse,
+    (Asking, ImportsKnown): _P._spawn,
+    (Asking, StandbyDue): _P._spawn,
+    (Asking, StopRequested): _P._end,
+    (Warming, AppStarted): _P._app_started,
+    (Warming, AppBroke): _P._stay,
+    (Warming, ChildRefused): _P._refuse,
+    (Warming, ImportsKnown): _P._stay,
+    (Warming, DebuggerChanged): _P._replace,
+    (Warming, StandbyWarmed): _P._warmed,
+    (Warming, StandbyLost): _P._lose,
+    (Warming, StandbyDue): _P._replace,
+    (Warming, StopRequested): _P._end,
+    (Ready, AppStarted): _P._app_started,
+    (Ready, AppBroke): _P._stay,
+    (Ready, ChildRefused): _P._refuse,
+    (Ready, ImportsKnown): _P._stay,
+    (Ready, DebuggerChanged): _P._replace,
+    (Ready, StandbyLost): _P._lose,
+    (Ready, StopRequested): _P._end,
+}

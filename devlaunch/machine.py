@@ -1,0 +1,75 @@
+"""What the machine has to spare: time without work, and memory. Known on Linux, else a guess."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+
+ASSUMED_MEMORY = 4 << 30
+"""Bytes, where nobody says how much is available."""
+
+
+def idle_time(root: str = "/") -> float | None:
+    """Seconds in which cores had no work, of all together, since the machine started.
+
+    None where that is not known. proc_stat(5); `root` is where /proc is.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        with open(os.path.join(root, "proc/stat")) as file:
+            return int(file.readline().split()[4]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def available_memory(root: str = "/") -> int:
+    """Bytes that processes can still get: of the machine, and of the control group that we are in.
+
+    `root` is where /proc and /sys are.
+    """
+    return max(0, min([*_of_machine(root), *_of_control_groups(root)], default=ASSUMED_MEMORY))
+
+
+def _of_machine(root: str) -> Iterator[int]:
+    """MemAvailable; proc_meminfo(5)."""
+    with suppress(OSError):
+        found = re.search(r"^MemAvailable: +(\d+) kB", _read(root, "proc/meminfo"), re.MULTILINE)
+        if found:
+            yield int(found[1]) * 1024
+
+
+def _of_control_groups(root: str) -> Iterator[int]:
+    """What each limit on the way up leaves; cgroups(7), versions 2 and 1."""
+    try:
+        groups = _read(root, "proc/self/cgroup").splitlines()
+    except OSError:
+        return
+    for _, controllers, path in (line.split(":", 2) for line in groups):
+        if not controllers:
+            base, limit, usage = "sys/fs/cgroup", "memory.max", "memory.current"
+        elif controllers == "memory":
+            base, limit, usage = "sys/fs/cgroup/memory", "memory.limit_in_bytes", None
+        else:
+            continue
+        parts = [part for part in path.split("/") if part]
+        for length in range(len(parts), -1, -1):
+            directory = os.path.join(root, base, *parts[:length])
+            with suppress(OSError, ValueError):  # `max`: no limit
+                most = int(_read(directory, limit))
+                used = int(_read(directory, usage or "memory.usage_in_bytes"))
+                yield most - used + _reclaimable(directory)
+
+
+def _reclaimable(directory: str) -> int:
+    """The part of a group's usage that is cached files, which make room when it is needed."""
+    found = re.search(r"^inactive_file (\d+)", _read(directory, "memory.stat"), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def _read(*parts: str) -> str:
+    with open(os.path.join(*parts)) as file:
+        return file.read()
