@@ -35,8 +35,18 @@ format: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python tests/test_docs.py
 	$(BIN)/devlaunch adapter --schema > editors/attributes.schema.json
 
-bench: $(STAMP)  ## measure save -> served and the DAP round trip against peers
-	$(BIN)/python tests/bench/bench.py
+BENCH = $(VENV)-bench
+BENCH_STAMP = $(BENCH)/.installed
+
+$(BENCH_STAMP): pyproject.toml
+	@echo "setting up $(BENCH): devlaunch with the peers that it is measured against"
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group bench
+	@touch $@
+
+bench: $(BENCH_STAMP)  ## measure against peers, write docs/performance.md; ARGS="--quick" for a look
+	$(BENCH)/bin/python tests/bench/bench.py $(or $(ARGS),--write)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache

@@ -1,229 +1,176 @@
-"""Measure devlaunch against its peers, in turns in one run; print medians and ratios.
+"""Measure devlaunch against its peers, in turns in one run; print tables of medians and ratios.
 
-    make bench            (or: python tests/bench/bench.py [--runs N])
+    make bench                  everything; writes docs/performance.md and docs/performance.svg
+    python tests/bench/bench.py --only save --apps FastAPI --runs 3
+    python tests/bench/bench.py --devlaunch-options "" --devlaunch-options "--standby off"
 
-Two tables. *Save to served*: the time from the save of a changed file until a request is answered
-by the new version; peers run side by side, each save goes to one after the other. *Debugger round
-trip*: a request (`threads`) and a full step (next, stopped, threads, stackTrace, scopes, variables)
-through devlaunch's keeper and through debugpy's own adapter.
+Parts: save (save to served, and a second save right after), launch (launch to served), step (the
+debugger's round trips), idle (processor time and memory in big trees), throughput (requests).
 
-Absolute times are this machine's; the ratios are what is worth comparing. Medians, with the
-lowest and highest in brackets.
+Absolute times are this machine's; the ratios are what is worth comparing. Nothing else should run
+on the machine: before each measurement the benchmark waits until all that it has started is calm.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import socket
-import statistics
-import subprocess
+import dataclasses
+import json
+import shlex
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.dap import DapClient
-from support.launch import asgi_app, environment, free_port, save
-from support.wait import wait_until
+import chart
+import idle
+import stepping
+import throughput
+from apps import APPS
+from measure import launch_to_served, save_to_served, say
+from peers import FLOOR_PEER, OTHERS, REFERENCE, Peer, ours
+from report import Results, write_between_marks
 
-PROGRESS = sys.stderr
-WAYS = ("uvicorn --reload", "devlaunch", "devlaunch, debugger attached")
-FASTAPI_APP = """\
-from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse
-
-app = FastAPI()
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+RAW = PAGE.parents[1] / ".bench.json"
+"""What was measured, in full: for looking closer, and against a crash."""
+CHARTED = ("small", "FastAPI", "heavy")
 
 
-@app.get("/", response_class=PlainTextResponse)
-def handler() -> str:
-    return {version!r}
-"""
-LOOP = """\
-import time
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="devlaunch against its peers")
+    add = parser.add_argument
+    add("--only", type=names(PARTS), default=list(PARTS), help="parts, with commas between them")
+    add("--apps", type=names([app.name for app in APPS]), help="their names, with commas")
+    add("--peers", default="", help="only those with one of these words, commas between them")
+    add("--runs", type=int, default=5, help="measured saves of each peer [5]")
+    add("--quick", action="store_true", help="few runs of few peers: to see that it works")
+    add("--write", action="store_true", help="write docs/performance.md and its chart")
+    add(
+        "--devlaunch-options",
+        action="append",
+        metavar="OPTIONS",
+        help='measure devlaunch with these, such as "--standby off"; repeatable',
+    )
+    chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.runs = 1
+        chosen.apps = chosen.apps or ["FastAPI"]
+        chosen.peers = chosen.peers or f"devlaunch,{REFERENCE.name},{FLOOR_PEER.name},granian"
+    chosen.apps = chosen.apps or [app.name for app in APPS]
+    return chosen
 
-count = 0
-while True:
-    count += 1
-    time.sleep(0.001)
-"""
-LOOP_LINE = 5
-APPS: dict[str, Callable[[str], str]] = {
-    "small ASGI app": asgi_app,
-    "FastAPI app": lambda version: FASTAPI_APP.format(version=version),
+
+def names(known: object) -> Callable[[str], list[str]]:
+    """Parses names with commas between them."""
+    each = list(known)  # type: ignore[call-overload]
+
+    def parse(text: str) -> list[str]:
+        wrong = [name for name in text.split(",") if name not in each]
+        if wrong:
+            raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(each)}")
+        return text.split(",")
+
+    return parse
+
+
+class Benchmark:
+    """The parts, each of which adds to `results`."""
+
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        self.chosen = chosen
+        self.options = [shlex.split(text) for text in chosen.devlaunch_options or [""]]
+        self.ours = [peer for options in self.options for peer in ours(options)]
+        self.asgi = [peer for peer in self.ours if peer.framework == "asgi"]
+        self.apps = [app for app in APPS if app.name in chosen.apps]
+        self.results = Results(ours=self.ours[0].name)
+
+    def save(self) -> None:
+        words = [word for word in self.chosen.peers.split(",") if word]
+        for app in self.apps:
+            say(f"save to served, {app.name}: ", end="")
+            peers = [
+                peer
+                for peer in (*OTHERS, *self.ours, FLOOR_PEER)
+                if peer.framework == app.framework
+                and (not words or any(word in peer.name for word in words))
+            ]
+            saves, seconds = save_to_served(app, peers, self.chosen.runs)
+            self.results.saves[app.name] = saves
+            self.results.seconds[app.name] = seconds
+
+    def launch(self) -> None:
+        peers = [REFERENCE, *(peer for peer in self.asgi if not peer.ide)]
+        # Nobody attaches: that is not what is waited for.
+        peers += [unattended(peer) for peer in self.asgi if peer.ide == "attach"]
+        for app in self.apps:
+            if app.framework == "asgi":
+                say(f"launch to served, {app.name}: ", end="")
+                times = launch_to_served(app, peers, self.chosen.runs)
+                self.results.launches[app.name] = times
+
+    def step(self) -> None:
+        say("debugger's round trips")
+        named = [("devlaunch " + shlex.join(each)).strip() for each in self.options]
+        runs = self.chosen.runs * 5
+        pairs = list(zip(named, self.options, strict=True))
+        self.results.threads, self.results.steps = stepping.round_trips(pairs, runs)
+
+    def idle(self) -> None:
+        seconds, saves = (5, 1) if self.chosen.quick else (30, 3)
+        for files in (20_000,) if self.chosen.quick else (20_000, 100_000):
+            say(f"idle with {files:,} files: ", end="")
+            self.results.idle += idle.in_tree(files, self.asgi, seconds, saves)
+
+    def throughput(self) -> None:
+        each, runs = (0.3, 2) if self.chosen.quick else (0.7, 7)
+        for app in self.apps:
+            if app.name in ("small", "FastAPI"):
+                say(f"requests, {app.name}: ", end="")
+                found = throughput.seconds_per_request(app, self.asgi, runs, each)
+                self.results.requests[app.name] = found
+
+
+def unattended(peer: Peer) -> Peer:
+    """With the debug port open, and nobody there."""
+    return Peer(f"{peer.name.partition(',')[0]} --debug-attach", peer.command, is_ours=True)
+
+
+PARTS: dict[str, Callable[[Benchmark], None]] = {
+    "save": Benchmark.save,
+    "launch": Benchmark.launch,
+    "step": Benchmark.step,
+    "idle": Benchmark.idle,
+    "throughput": Benchmark.throughput,
 }
 
 
-def fetch(port: int) -> str | None:
-    """The body of GET /, None when nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as response:
-            return response.read().decode()
-    except (urllib.error.URLError, OSError):
-        return None
-
-
-@contextlib.contextmanager
-def running(command: list[str], directory: Path) -> Iterator[None]:
-    """The command runs while the block does."""
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=directory,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(15)
-
-
-def connect(port: int) -> DapClient:
-    """A client, as soon as somebody listens."""
-
-    def attempt() -> DapClient | None:
-        with contextlib.suppress(ConnectionRefusedError):
-            return DapClient("127.0.0.1", port, timeout=20)
-        return None
-
-    return wait_until(attempt, 20, "debug port")
-
-
-def start(way: str, directory: Path, stack: contextlib.ExitStack) -> int:
-    """Start one way of reloading; returns the app's port once version 0 is served."""
-    port, debug_port = free_port(), free_port()
-    address = ["--host", "127.0.0.1", "--port", str(port), "app:app"]
-    command = {
-        "uvicorn --reload": ["-m", "uvicorn", "--reload", *address],
-        "devlaunch": ["-m", "devlaunch", *address],
-        "devlaunch, debugger attached": [
-            *("-m", "devlaunch", "--debug-attach"),
-            *("--debug-address", f"127.0.0.1:{debug_port}", *address),
-        ],
-    }[way]
-    stack.enter_context(running(command, directory))
-    wait_until(lambda: fetch(port) == "v0", 30, way)
-    if "debugger" in way:
-        ide = stack.enter_context(connect(debug_port))
-        ide.attach(breakpoints={str(directory / "app.py"): [1]})
-        # Nothing may stop: the breakpoint is there to be replayed, not to be hit.
-        ide.set_breakpoints(str(directory / "app.py"), [{"line": 1, "condition": "False"}])
-        stack.enter_context(draining(ide))
-    return port
-
-
-@contextlib.contextmanager
-def draining(ide: DapClient) -> Iterator[None]:
-    """Read what the debugger sends, as an IDE would."""
-    with ThreadPoolExecutor(1) as pool:
-        reader = pool.submit(lambda: ide.drain(100_000))
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                ide.sock.shutdown(socket.SHUT_RDWR)
-            reader.result(10)
-
-
-def save_to_served(source: Callable[[str], str], runs: int) -> dict[str, list[float]]:
-    """Seconds for each way, in turns."""
-    times: dict[str, list[float]] = {way: [] for way in WAYS}
-    with tempfile.TemporaryDirectory() as base, contextlib.ExitStack() as stack:
-        ports, files = {}, {}
-        for index, way in enumerate(WAYS):
-            directory = Path(base) / str(index)
-            directory.mkdir()
-            files[way] = directory / "app.py"
-            files[way].write_text(source("v0"))
-            ports[way] = start(way, directory, stack)
-        for count in range(1, runs + 2):
-            for way in WAYS:
-                began = time.perf_counter()
-                save(files[way], source(f"v{count}"))
-                wait_until(lambda way=way, v=f"v{count}": fetch(ports[way]) == v, 60, way)
-                if count > 1:  # the first one warms up
-                    times[way].append(time.perf_counter() - began)
-            print(".", end="", flush=True, file=PROGRESS)
-    print(file=PROGRESS)
-    return times
-
-
-def round_trips(runs: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Seconds for `threads` and for a full step, through debugpy's adapter and the keeper."""
-    threads: dict[str, list[float]] = {}
-    steps: dict[str, list[float]] = {}
-    ports = {"debugpy": free_port(), "devlaunch": free_port()}
-    commands = {
-        "debugpy": ["-m", "debugpy", "--listen", f"{ports['debugpy']}", "loop.py"],
-        "devlaunch": [
-            *("-m", "devlaunch", "--debug-attach"),
-            *("--debug-address", f"127.0.0.1:{ports['devlaunch']}", "loop.py"),
-        ],
-    }
-    with tempfile.TemporaryDirectory() as base, contextlib.ExitStack() as stack:
-        path = Path(base) / "loop.py"
-        path.write_text(LOOP)
-        clients = {}
-        for name, command in commands.items():
-            stack.enter_context(running(command, path.parent))
-            clients[name] = ide = stack.enter_context(connect(ports[name]))
-            # debugpy takes no attach without arguments.
-            ide.attach(breakpoints={str(path): [LOOP_LINE]}, justMyCode=True)
-            ide.wait_event("stopped")
-            ide.set_breakpoints(str(path), [])
-            threads[name], steps[name] = [], []
-        for _ in range(runs):
-            for name, ide in clients.items():
-                began = time.perf_counter()
-                ide.request("threads")
-                threads[name].append(time.perf_counter() - began)
-                steps[name].append(step(ide))
-    return threads, steps
-
-
-def step(ide: DapClient) -> float:
-    """Seconds for what an editor does on F10."""
-    thread = ide.events("stopped")[-1]["threadId"]
-    began = time.perf_counter()
-    ide.request("next", threadId=thread)
-    ide.wait_event("stopped")
-    ide.request("threads")
-    frame = ide.request("stackTrace", threadId=thread)["stackFrames"][0]["id"]
-    scope = ide.request("scopes", frameId=frame)["scopes"][0]["variablesReference"]
-    ide.request("variables", variablesReference=scope)
-    return time.perf_counter() - began
-
-
-def table(title: str, times: dict[str, list[float]]) -> None:
-    """A Markdown table; ratios are to the first row."""
-    reference = statistics.median(next(iter(times.values())))
-    print(f"\n### {title}\n\n| | median | lowest to highest | ratio |\n|---|---:|---:|---:|")
-    for name, values in times.items():
-        middle = statistics.median(values)
-        spread = f"{min(values) * 1000:.1f} to {max(values) * 1000:.1f} ms"
-        print(f"| {name} | {middle * 1000:.1f} ms | {spread} | {middle / reference:.2f} |")
-
-
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="devlaunch against its peers")
-    parser.add_argument("--runs", type=int, default=8, help="measured saves of each way")
-    runs = parser.parse_args().runs
-    for name, source in APPS.items():
-        table(f"Save to served: {name}", save_to_served(source, runs))
-    threads, steps = round_trips(runs * 5)
-    table("Debugger round trip: threads", threads)
-    table("Debugger: a full step", steps)
+    """Measure, print, and write where that is wanted."""
+    chosen = arguments()
+    benchmark = Benchmark(chosen)
+    for part in chosen.only:
+        began = time.monotonic()
+        PARTS[part](benchmark)
+        RAW.write_text(json.dumps(dataclasses.asdict(benchmark.results), indent=1))
+        say(f"({part}: {time.monotonic() - began:.0f} s)")
+    sections = benchmark.results.sections()
+    for name, text in sections.items():
+        print(f"\n## {name}\n\n{text}")
+    if chosen.write:
+        write(benchmark.results, sections)
+
+
+def write(results: Results, sections: dict[str, str]) -> None:
+    """Into the page, and the picture beside it, what was measured this time."""
+    panels = [(f"{name} app", results.saves[name]) for name in CHARTED if name in results.saves]
+    if panels:
+        picture = PAGE.with_suffix(".svg")
+        picture.write_text(chart.draw(panels))
+        sections = sections | {"chart": f"![Save to served]({picture.name})"}
+    PAGE.write_text(write_between_marks(PAGE.read_text(), sections))
 
 
 if __name__ == "__main__":
