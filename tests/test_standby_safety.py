@@ -323,10 +323,8 @@ value = User.__name__
 def test_what_comes_after_a_patch_is_left_to_the_app(
     patch: str, reason: str, tmp_path: Path
 ) -> None:
-    bare = (
-        "import colorsys\n{}\nimport csv, requests\nprint('CSV', csv.__name__)\nprint('end', flush=True)\n"
-        + STAY
-    )
+    after = "import csv, requests\nprint('CSV', csv.__name__)\nprint('end', flush=True)\n"
+    bare = "import colorsys\n{}\n" + after + STAY
     code = bare.format(patch)
     project = Project(tmp_path, code, target={"script": "app.py"})
     project.run()
