@@ -64,6 +64,7 @@ class Standby:
         self._env: Env = {}
         self._imports: Message = {"record": None, "avoid": []}
         self._unsafe: dict[str, str] = {}
+        self._suspected: set[str] = set()
         self._present: _Waiting | None = None
         self._dying: list[Generation] = []
         self._on_trial: Generation | None = None
@@ -197,6 +198,10 @@ class Standby:
                     self._lose(waiting)
 
     def _learn(self, unsafe: dict[str, str]) -> None:
+        # One variable that has changed may be an edit of the user's; two times is a habit.
+        once = {name for name in unsafe if name.startswith("$")} - self._suspected
+        self._suspected |= once
+        unsafe = {name: reason for name, reason in unsafe.items() if name not in once}
         for root, reason in unsafe.items():
             if root not in self._unsafe:
                 self._note(f"standby: {root} is left to the app ({reason})")

@@ -13,7 +13,7 @@ from support.interpreters import environment, running
 
 LOOK = """
 import json as _json, logging as _logging, os as _os, signal as _signal, sys as _sys
-import atexit as _atexit, gc as _gc, mimetypes as _mimetypes
+import gc as _gc, mimetypes as _mimetypes
 import threading as _threading, warnings as _warnings
 
 def _logger(each):
@@ -56,7 +56,6 @@ def _look():
         "hooks": [_sys.excepthook.__module__, _sys.displayhook.__module__],
         "builtins": sorted(vars(_sys.modules["builtins"])),
         "streams": [type(_sys.stdin).__name__, type(_sys.stdout).__name__, vars(_sys.stdout)],
-        "exit handlers": _atexit._ncallbacks(),
         "types": sorted(_mimetypes.types_map),
         "collector": [_gc.isenabled(), _gc.get_threshold(), len(_gc.callbacks)],
         "importer": _sys.modules["builtins"].__import__.__module__,
@@ -130,7 +129,7 @@ def check(name: str, directory: Path, **more: Any) -> dict[str, str]:
         warm = json.loads(project.promote(child))
     for what, value in cold.items():
         assert warm[what] == value, what
-    assert len(cold["modules"]) > modules > 0
+    assert modules > 100  # uvicorn and what it needs, at the least
     assert project.unsafe.keys() <= roots
     return project.unsafe
 
@@ -157,8 +156,8 @@ def test_what_is_looked_at_can_differ(tmp_path: Path) -> None:
     """Each import of one's own shows in what the table compares."""
     project = Project(tmp_path, f"import random\nrandom.seed(1)\n{LOOK}")
     before = json.loads(project.run())
-    code = "import random, sys, logging, warnings, threading, atexit, mimetypes, signal, os\n"
-    code += "random.seed(2)\nimport colorsys\nlogging.getLogger('new')\natexit.register(print)\n"
+    code = "import random, sys, logging, warnings, threading, mimetypes, signal, os\n"
+    code += "random.seed(2)\nimport colorsys\nlogging.getLogger('new')\n"
     code += "warnings.simplefilter('ignore')\nmimetypes.add_type('a/b', '.abc')\nimport xml.dom\n"
     code += (
         "signal.signal(signal.SIGUSR1, print)\nos.environ['NEW'] = '1'\nopen_ = open(__file__)\n"
@@ -167,4 +166,4 @@ def test_what_is_looked_at_can_differ(tmp_path: Path) -> None:
     after = json.loads(project.run())
     different = {what for what, value in before.items() if after[what] != value}
     expected = "modules submodules filters signals loggers random files environ types"
-    assert {*expected.split(), "exit handlers"} <= different
+    assert {*expected.split()} <= different

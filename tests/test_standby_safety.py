@@ -323,8 +323,8 @@ value = User.__name__
 def test_what_comes_after_a_patch_is_left_to_the_app(
     patch: str, reason: str, tmp_path: Path
 ) -> None:
-    after = "import csv, requests\nprint('CSV', csv.__name__)\nprint('end', flush=True)\n"
-    bare = "import colorsys\n{}\n" + after + STAY
+    bare = "import colorsys\n{}\nimport csv, requests\nprint('CSV', csv.__name__)\n"
+    bare += "print('end', flush=True)\n" + STAY
     code = bare.format(patch)
     project = Project(tmp_path, code, target={"script": "app.py"})
     project.run()
@@ -552,6 +552,30 @@ value = ("six" in sys.modules, [type(each).__name__ for each in sys.meta_path],
         project.write_app(code.format(""))
         without = project.promote(child)
     assert without == project.run() != with_all
+
+
+def test_exit_handlers_run_as_they_are_registered(tmp_path: Path) -> None:
+    code = """
+import atexit
+atexit.register(print, "mine")
+{}
+print("end", flush=True)
+import time
+time.sleep({})
+"""
+    packages = {"a.py": "import atexit\natexit.register(print, 'a')\n"}
+    packages["b.py"] = "from atexit import register\n@register\ndef end():\n    print('b')\n"
+    project = Project(
+        tmp_path, code.format("import a, b", 60), packages, target={"script": "app.py"}
+    )
+    project.run()
+    for imports, expected in [("import a, b", "b a mine"), ("import b", "b mine"), ("", "mine")]:
+        project.write_app(code.format(imports, 0))
+        with project.standby() as child:
+            child.wait_for("warm")
+            child.start()
+            assert child.wait() == 0
+            assert child.stdout.split() == ["end", *expected.split()]
 
 
 # --- ways to import -------------------------------------------------------------------------------

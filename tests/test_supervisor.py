@@ -90,7 +90,7 @@ CASES = [
     (Idle(), SAVED, Idle(), []),
     (Idle(), RestartRequested(), Idle(), []),
     # starting
-    (STARTING, ChildServing(3), SERVING, [Report("reloaded", elapsed=10.0)]),
+    (STARTING, ChildServing(3), SERVING, [Report("ready", elapsed=10.0)]),
     (STARTING, ChildFailed(3, FAILURE), Starting(FIRST, FAILURE), []),
     (STARTING, ChildExited(3, -9), Broken(), [Report("exited", status=-9)]),
     (
@@ -160,7 +160,7 @@ CASES = [
     (SERVING, DebuggeeResumed(), SERVING, []),
     # paused
     (PAUSED, ChildServing(3), PAUSED, []),
-    (Paused(STARTING), ChildServing(3), PAUSED, [Report("reloaded", elapsed=10.0)]),
+    (Paused(STARTING), ChildServing(3), PAUSED, [Report("ready", elapsed=10.0)]),
     (PAUSED, ChildFailed(3, FAILURE), Paused(Serving(FAILURE)), []),
     (PAUSED, ChildExited(3, -9), Broken(), [Report("exited", status=-9)]),
     (

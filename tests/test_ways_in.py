@@ -64,10 +64,11 @@ def starting(kind: type[Way], tmp_path: Path, helpers: Path):
     """Start the app with breakpoints at these lines, under the way in question."""
 
     @contextlib.contextmanager
-    def start(*lines: int) -> Iterator[Way]:
+    def start(*lines: int, options: str = "") -> Iterator[Way]:
         project = tmp_path / "project"
         project.mkdir()
         (project / "app.py").write_text(source("v0"))
+        (project / "pyproject.toml").write_text(f"[tool.devlaunch]\n{options}\n")
         with running(kind(project, lines, helpers)) as way:
             if MODULE_LINE in lines and way.sees_first_import:
                 pass_import(way)
@@ -113,6 +114,29 @@ def test_breakpoints_before_and_after_1_5_and_50_reloads(starting) -> None:
             way.wait_for(r"reloaded in", after=printed)
             if number in (1, 5, 50):
                 pass_handler(way, f"v{number}")
+
+
+def standbys(way: Way) -> list[int]:
+    found = []
+    for pid in marked(way.run_id):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "devl-standby":
+                found.append(pid)
+    return found
+
+
+def test_each_reload_is_by_the_standby(starting) -> None:
+    with starting(MODULE_LINE, HANDLER_LINE, options="verbose = true") as way:
+        printed = 0
+        for version in ("v1", "v2", "v3"):
+            way.wait_for(r"standby ready", after=printed)
+            waiting = standbys(way)
+            printed = len(way.text)
+            way.save(source(version))
+            pass_import(way)
+            way.wait_for(r"reloaded in", after=printed)
+            pass_handler(way, version)
+            assert int(way.get("/pid")) in waiting
 
 
 def test_a_save_while_paused_waits_for_continue(starting) -> None:

@@ -79,8 +79,6 @@ def prepare(control: Control, warm: Message) -> None:
             error = debugger.prepare(request)
         control.send("debugger", connected=error is None, error=error)
     if warm["target"]["kind"] != "app":
-        if warm["target"]["kind"] == "command":
-            importlib.import_module("shutil")  # `targets` looks for the command with it
         from . import nested
 
         nested.install(lambda text: control.send("note", text=text))
@@ -154,13 +152,14 @@ class Session:
             sys.exit(2)
 
     def _run_program(self) -> None:
-        program = targets.resolve(self._start["target"])
-        if program.ignored:
-            self.note(f"without effect here: python {' '.join(program.ignored)}")
         if not self._standby:
             from . import nested
 
             nested.install(self.note)
+        self._watch_imports()
+        program = targets.resolve(self._start["target"])
+        if program.ignored:
+            self.note(f"without effect here: python {' '.join(program.ignored)}")
         code = targets.prepare(program)
         file = code.co_filename
         self._attach_debugger()
@@ -177,6 +176,7 @@ class Session:
         name = str(target["name"])
         targets.set_stage(None, ["devlaunch", name, *target["args"]], [name, *target["args"]])
         sys.path.insert(0, self._start["app_dir"] or os.getcwd())
+        self._watch_imports()
         self._attach_debugger()
         from . import apps, servers
 
@@ -187,6 +187,11 @@ class Session:
             raise
         servers.serve(app, interface, name, start=self._start, serving=self.serving, fail=self.fail)
 
+    def _watch_imports(self) -> None:
+        # From the first import on: a module of the stash must never be loaded besides.
+        if self._start.get("record") or self._standby:
+            self._imports.install()
+
     def _attach_debugger(self) -> None:
         if self._start["debug"]:
             self._connect(self._start["debug"])
@@ -194,8 +199,6 @@ class Session:
                 reason := self._standby.stopped_by(debugger.library_breakpoints())
             ):
                 self._refuse(reason)
-        if self._start.get("record") or self._standby:
-            self._imports.install()
 
     def _connect(self, request: Message) -> None:
         if request.get("kind") == "pycharm":

@@ -11,8 +11,8 @@ from . import hide
 
 hide(__name__)
 
-_NOT_THE_USERS = frozenset({"DEBUGPY_RUNNING"})
-"""Variables that the debugger sets, sooner or later."""
+_NOT_THE_USERS = ("DEBUGPY_RUNNING", "PYDEVD_")
+"""How the variables begin that the debugger sets, sooner or later."""
 
 
 class Context(NamedTuple):
@@ -58,9 +58,7 @@ class Conditions:
             name: value for name, value in now.items() if base.get(name) != value
         }
         changed.update((name, None) for name in base if name not in now)
-        for name in _NOT_THE_USERS:
-            changed.pop(name, None)
-        return changed
+        return {k: v for k, v in changed.items() if not k.startswith(_NOT_THE_USERS)}
 
     def enter(self, context: Context) -> None:
         """Make this process's context that one; its `state` cannot be made."""

@@ -7,13 +7,13 @@ that they may hold. What it needs is bound at import, before anything can be mon
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import socket
 import threading
 from _thread import allocate_lock
 from collections.abc import Callable
+from json import dumps, loads
 from time import monotonic
 from typing import Any
 
@@ -60,7 +60,7 @@ class Control:
                 return None
             self._received += data
         line, _, self._received = self._received.partition(b"\n")
-        message: Message = json.loads(line)
+        message: Message = loads(line)
         return message
 
     def has_message(self) -> bool:
@@ -69,7 +69,7 @@ class Control:
 
     def send(self, kind: str, **fields: object) -> None:
         """Tell the launcher; if it is gone, nobody is left to tell."""
-        data = json.dumps({"type": kind, **fields}).encode() + b"\n"
+        data = dumps({"type": kind, **fields}).encode() + b"\n"
         with self._lock:
             if self._socket is not None:
                 try:

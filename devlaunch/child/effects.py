@@ -1,21 +1,14 @@
-"""What an import leaves behind outside of sys.modules.
-
-Some of it can be taken back and done again later (`Effect`); the rest makes an import unsafe for
-a standby (`Safety`).
-"""
+"""What an import leaves behind outside of sys.modules, and we can undo and do again."""
 
 from __future__ import annotations
 
-import builtins
-import gc
+import atexit
 import os
-import signal
 import sys
 import warnings
-from _thread import get_ident
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from . import hide
@@ -23,8 +16,32 @@ from .contexts import set_environment
 
 hide(__name__)
 
-_SIGNALS = sorted(signal.valid_signals())
-_FD_DIRECTORIES = ("/proc/self/fd", "/dev/fd")
+
+class ExitHandlers:
+    """Notes what is registered with atexit, which tells nobody."""
+
+    def __init__(self) -> None:
+        self.registered: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = []
+        self._original = atexit.register
+        self._is_noting = False
+
+    def install(self) -> None:
+        """Note it from now on."""
+        self._is_noting = True
+        atexit.register = self._register  # type: ignore[assignment]
+
+    def remove(self) -> None:
+        """Leave it; some modules may keep this function."""
+        self._is_noting = False
+        atexit.register = self._original
+
+    def _register(self, function: Callable[..., object], /, *args: Any, **options: Any) -> object:
+        if self._is_noting:
+            self.registered.append((function, args, options))
+        return self._original(function, *args, **options)
+
+
+exit_handlers = ExitHandlers()
 
 
 class State(NamedTuple):
@@ -34,15 +51,17 @@ class State(NamedTuple):
     """As it lies behind os.environ, in the encoding of the system."""
     lists: tuple[list[Any], ...]
     loggers: dict[str, Any]
+    exits: list[Any]
     random: Any
 
     @classmethod
     def now(cls) -> State:
         """As it is."""
         env = getattr(os.environ, "_data", os.environ)
-        getstate = _at("random", "getstate")
+        getstate = at("random", "getstate")
         state = getstate() if getstate else None
-        return cls(dict(env), tuple(each.copy() for each in _lists()), dict(_loggers()), state)
+        lists = tuple(each.copy() for each in _lists())
+        return cls(dict(env), lists, dict(_loggers()), exit_handlers.registered.copy(), state)
 
     def restore(self) -> None:
         """Make it so again."""
@@ -54,6 +73,8 @@ class State(NamedTuple):
         loggers = _loggers()
         loggers.clear()
         loggers.update(self.loggers)
+        for function, _, _ in exit_handlers.registered[len(self.exits) :]:
+            atexit.unregister(function)
         if self.random is not None:
             sys.modules["random"].setstate(self.random)
 
@@ -65,6 +86,7 @@ class Effect:
         self._env = _changes(before.env, after.env)
         self._added = [_added(*each) for each in zip(before.lists, after.lists, strict=True)]
         self._words = _words_drawn(before.random, after.random)
+        self._exits = after.exits[len(before.exits) :]
         logging: Any = sys.modules.get("logging")
         self.loggers = [
             (name, logger)
@@ -92,6 +114,8 @@ class Effect:
                 _tell_filters_changed()
         if self._words:
             sys.modules["random"].getrandbits(32 * self._words)
+        for function, args, options in self._exits:
+            atexit.register(function, *args, **options)
         for name, logger in self.loggers:
             _register(name, logger)
 
@@ -172,7 +196,7 @@ def _tell_filters_changed() -> None:
 
 
 def _loggers() -> dict[str, Any]:
-    manager = _at("logging", "Logger", "manager")
+    manager = at("logging", "Logger", "manager")
     return manager.loggerDict if manager is not None else {}
 
 
@@ -214,7 +238,11 @@ class Face:
             if issubclass(type(value), kinds) and name[:1] != "_" and not name.endswith(_HOOKS)
         ]
         self._values = {name: self._namespace[name] for name in names}
-        self._get = itemgetter(*names) if names and self._namespace is not vars(sys) else None
+        self._get = (
+            itemgetter(*names)
+            if names and not any(self._namespace is each for each in _OTHERWISE)
+            else None
+        )
         self._known = self._get(self._namespace) if self._get else None
 
     def change(self) -> str | None:
@@ -226,7 +254,8 @@ class Face:
             pass
         for name, value in self._values.items():
             now = self._namespace.get(name)
-            by = str(getattr(now, "__module__", "")) if issubclass(type(now), _CALLABLES) else ""
+            maker = now if issubclass(type(now), (*_CALLABLES, MethodType)) else type(now)
+            by = str(maker.__module__)
             if now is not value and not by.startswith(("pydev", "_pydev", "debugpy")):
                 return name
         return None
@@ -234,81 +263,9 @@ class Face:
 
 _CALLABLES = (FunctionType, BuiltinFunctionType, type)
 _CONSTANTS = (str, int, float, bytes, type(None))
+_OTHERWISE = (vars(sys), vars(atexit))
 _HOOKS = ("hook", "showwarning")
 """Set for everybody, at any time, and looked up when they are needed."""
-
-
-class Safety:
-    """Looks at what no import may change in a standby."""
-
-    def __init__(self) -> None:
-        take_logged()
-        take_warned()
-        self._before = _look()
-
-    def violation(self) -> str | None:
-        """What was changed since the last look, in words; None: nothing."""
-        before, self._before = self._before, _look()
-        for what, value in self._before.items():
-            if what in _MAY_SHRINK:
-                if value - before[what]:
-                    return what
-            elif value != before[what] and before[what] is not _UNKNOWN:
-                return what
-        return None
-
-
-_UNKNOWN = object()
-_MAY_SHRINK = ("starts a thread", "opens a file or socket")
-
-
-def _look() -> dict[str, Any]:
-    everything = _at("_locale", "LC_ALL")
-    manager = _at("logging", "Logger", "manager")
-    return {
-        "starts a thread": _threads(),
-        "opens a file or socket": _open_files(),
-        "sets a signal handler": _signal_handlers(),
-        "sets the locale": (
-            _UNKNOWN if everything is None else _call(_at("_locale", "setlocale"), everything)
-        ),
-        "sets up logging": (
-            (tuple(manager.root.handlers), manager.root.level, manager.disable)
-            if manager
-            else _UNKNOWN
-        ),
-        "sets the multiprocessing start method": _at(
-            "multiprocessing.context", "_default_context", "_actual_context"
-        ),
-        "sets the event loop policy": _at("asyncio.events", "_event_loop_policy"),
-        "sets the socket timeout": _call(_at("_socket", "getdefaulttimeout")),
-        "replaces a stream": (sys.stdin, sys.stdout, sys.stderr),
-        "sets a hook": (
-            sys.excepthook,
-            sys.displayhook,
-            sys.unraisablehook,
-            sys.breakpointhook,
-            _at("threading", "excepthook"),
-            warnings.showwarning,
-            tuple(gc.callbacks),
-        ),
-        "changes builtins": vars(builtins).copy(),
-        "changes the garbage collection": (gc.isenabled(), gc.get_threshold()),
-        "switches bytecode off": sys.dont_write_bytecode,
-        "starts a process": _processes(),
-        "sets a timer": sys.platform != "win32" and any(signal.getitimer(signal.ITIMER_REAL)),
-        "changes sys.path": tuple(sys.path),
-        "changes sys.argv": tuple(sys.argv),
-        "changes the working directory": os.getcwd(),
-        "sets the recursion limit": sys.getrecursionlimit(),
-        "patches the standard library": tuple(
-            bool(_at(module, attribute))
-            for module, attribute in (
-                ("gevent.monkey", "saved"),
-                ("eventlet.patcher", "already_patched"),
-            )
-        ),
-    }
 
 
 def namespace_of(module: object) -> dict[str, Any]:
@@ -330,64 +287,9 @@ def take_logged() -> list[tuple[Any, int]]:
     return found
 
 
-def take_warned() -> list[str]:
-    """The modules to which warnings were ascribed since the last call, shown or not."""
-    # The interpreter makes one before it looks at the filters.
-    modules = list(sys.modules.items())
-    return [name for name, each in modules if namespace_of(each).pop(_REGISTRY, None) is not None]
-
-
-_REGISTRY = "__warningregistry__"
-
-
-def _at(module: str, *attributes: str) -> Any:
+def at(module: str, *attributes: str) -> Any:
     """An attribute of a module, if that is there: it may be in the midst of its own import."""
     value: Any = sys.modules.get(module)
     for attribute in attributes:
         value = getattr(value, attribute, None)
     return value
-
-
-def _call(function: Any, *args: object) -> object:
-    return function(*args) if function is not None else _UNKNOWN
-
-
-def _threads() -> frozenset[int]:
-    """Threads of Python, but the debugger's."""
-    known = _at("threading", "_active") or {}
-    return frozenset(
-        ident
-        for ident in sys._current_frames()  # noqa: SLF001
-        if ident != get_ident() and not getattr(known.get(ident), "is_pydev_daemon_thread", False)
-    )
-
-
-def _open_files() -> frozenset[str]:
-    for directory in _FD_DIRECTORIES:
-        try:
-            names = os.listdir(directory)
-        except OSError:
-            continue
-        return frozenset(name for name in names if _is_open(int(name)))
-    return frozenset()
-
-
-def _processes() -> str:
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def _is_open(fd: int) -> bool:
-    """Not the one with which the directory was listed."""
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
-
-
-def _signal_handlers() -> tuple[object, ...]:
-    return tuple(map(signal.getsignal, _SIGNALS))

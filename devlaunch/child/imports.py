@@ -168,6 +168,8 @@ def is_root(frame: FrameType | None) -> bool:
     """
     while frame is not None:
         code = frame.f_code
+        if f"{os.sep}pydevd" in code.co_filename or f"{os.sep}_pydev" in code.co_filename:
+            return False  # a debugger evaluates something
         if code.co_name == "<module>":
             if frame.f_globals.get("__name__") == "__main__":  # of `python -m`, a library's
                 return True

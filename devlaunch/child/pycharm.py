@@ -72,11 +72,17 @@ def connect(request: dict[str, Any], pauses: Pauses) -> tuple[str | None, str]:
 
 def prepare(request: dict[str, Any]) -> str | None:
     """Import pydevd, in a standby; returns what went wrong, if anything."""
+    path = list(sys.path)
     try:
-        _make_importable(request["directory"])
+        if "directory" in request:
+            _make_importable(request["directory"])
+        else:
+            importlib.import_module("pydevd_pycharm")
         importlib.import_module("pydevd")
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+    finally:
+        sys.path[:] = path
     return None
 
 
@@ -105,7 +111,10 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
         importlib.import_module("pydevd_pycharm")
         sock = _answered(host, port, deadline)
     pydevd: Any = importlib.import_module("pydevd")
-    modules.libraries.append(os.path.dirname(os.path.abspath(str(pydevd.__file__))) + os.sep)
+    directory = os.path.dirname(os.path.abspath(str(pydevd.__file__)))
+    if directory not in sys.path:  # its import does so, which may have been made ahead of time
+        sys.path.insert(0, directory)
+    modules.libraries.append(directory + os.sep)
     _hide_frames()
     _trim_tracebacks()
     pydevd.SetupHolder.setup = setup

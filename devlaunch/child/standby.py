@@ -21,8 +21,9 @@ from typing import Any
 from . import hide, modules
 from .contexts import Conditions, Context
 from .control import Control, Message
-from .effects import Safety, namespace_of, take_warned
+from .effects import exit_handlers, namespace_of
 from .imports import is_users_spec
+from .safety import Safety, take_warned
 from .stash import Stash
 
 hide(__name__)
@@ -67,6 +68,7 @@ class Standby:
         )
         start = self._control.receive()
         _set_title(title)
+        del sys.modules[f"{__package__}.safety"]  # as in any other child
         return start
 
     def unfit(self) -> str | None:
@@ -180,11 +182,13 @@ class _Guard:
         """Watch all imports."""
         sys.meta_path.insert(0, self)
         builtins.__import__ = self._note_import
+        exit_handlers.install()
 
     def remove(self) -> None:
         """Leave everything as it was."""
         sys.meta_path.remove(self)
         builtins.__import__ = self._import
+        exit_handlers.remove()
 
     def begin(self, module: str) -> None:
         """The code of a module begins to run; with none before it, that of a root."""

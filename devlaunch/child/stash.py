@@ -115,7 +115,9 @@ class Stash:
         """What a module to be restored has found otherwise when it was imported; None: nothing."""
         names = self._coming_with(name)
         for each in names:
-            if sys.modules.get(each, self.modules[each]) is not self.modules[each]:
+            mine = self.modules[each]
+            is_loaded = namespace_of(mine).get("__spec__") is not None  # unlike cython_runtime
+            if is_loaded and sys.modules.get(each, mine) is not mine:
                 return each
         for each in set().union(*(self._imported[each] for each in names)).difference(names):
             if sys.modules.get(each) is not self._seen[each] or self._faces[each].change():
@@ -139,7 +141,7 @@ class Stash:
             names = self._closure([*names, "logging"])
             effects += self.ledger.take(names)
         for each in names:
-            sys.modules[each] = self.modules.pop(each)
+            sys.modules.setdefault(each, self.modules.pop(each))
             if each in self._bound:
                 namespace, child = self._bound.pop(each)
                 namespace[child] = sys.modules[each]

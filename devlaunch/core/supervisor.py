@@ -197,7 +197,7 @@ class Supervisor:
         return replace(state, before=Serving())
 
     def _report_served(self, state: Starting, now: float) -> None:
-        what = "reloaded" if self._has_served or self.generation > 1 else "ready"
+        what = "reloaded" if self._has_served or state.cause.paths else "ready"
         self._has_served = True
         self._unserved = ()
         if state.is_again:
