@@ -443,7 +443,8 @@ def test_a_sweep_ends_a_nested_run_too(spawn: Spawn, run_id: str) -> None:
     inner = process.new_run_id()
     marked_outer = process.mark_environment(os.environ, run_id)
     child = spawn(["sleep", "600"], run_id=inner, env=marked_outer)
-    assert marked(run_id) == marked(inner) == [child.pid]
+    # In the midst of its exec a process shows no environment.
+    wait_until(lambda: marked(run_id) == marked(inner) == [child.pid], what="the marks")
     assert process.sweep(run_id) == set()
     assert_nothing_left(inner)
 
