@@ -122,8 +122,10 @@ class Launcher:
         return debugging
 
     def _make_standby(self, stack: contextlib.ExitStack) -> Standby:
+        # With isolate=none it would hear the terminal's Ctrl-C and Ctrl-Z, which are for the app.
+        has_one = self._config.reload and self._config.isolate is not Isolation.NONE
         standby = Standby(
-            self._config.standby if self._config.reload else StandbyLevel.OFF,
+            self._config.standby if has_one else StandbyLevel.OFF,
             self._loop,
             self._spawner,
             debugging=self._debugging,
