@@ -12,6 +12,7 @@ sends all breakpoints to every session, and has the buttons: `stop`, `restart`, 
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import signal
 import socket
@@ -173,20 +174,29 @@ class VsCode:
         return self._open(complete, sock=ours)
 
     def listen(self, *args: str, options: Iterable[str] = (), on_pty: bool = False) -> int:
-        """`python -m debugpy --listen PORT [options] -m devlaunch [args]`, by hand."""
-        port = free_port()
+        """`python -m debugpy --listen 0 [options] -m devlaunch [args]`, by hand; returns the port.
+
+        It is told in a file, as to VS Code. An IDE that finds out by trying can be too early:
+        `clients.serve` in debugpy/adapter/clients.py accepts before it has set `clients.listener`,
+        and who connects between the two is the last one whom the adapter ever serves.
+        """
+        endpoints = self.cwd.with_name(f"{self.run_id}.json")
+        env = {**self.env, "DEBUGPY_ADAPTER_ENDPOINTS": str(endpoints)}
         words = [
             *(self.python, "-Xfrozen_modules=off", "-m", "debugpy"),
-            *("--listen", f"127.0.0.1:{port}", *options),
+            *("--listen", "127.0.0.1:0", *options),
             *("-m", "devlaunch", *args, "--port", str(self.port)),
         ]
         if on_pty:
-            self.terminal = Pty(words, cwd=str(self.cwd), env={**self.env, "TERM": "xterm"})
+            self.terminal = Pty(words, cwd=str(self.cwd), env={**env, "TERM": "xterm"})
         else:
-            self.program = subprocess.Popen(
-                words, cwd=self.cwd, env=self.env, start_new_session=True
-            )
-        return port
+            self.program = subprocess.Popen(words, cwd=self.cwd, env=env, start_new_session=True)
+        wait_until(
+            lambda: endpoints.exists() and endpoints.read_text().endswith("\n"),
+            20,
+            "the adapter listens",
+        )
+        return json.loads(endpoints.read_text())["client"]["port"]
 
     def attach(self, port: int, **configuration: Any) -> Session:
         """F5 on a configuration with `"request": "attach"`."""
@@ -201,8 +211,7 @@ class VsCode:
             "workspaceFolder": str(self.cwd),
             **configuration,
         }
-        sock = wait_until(lambda: _connect(port), 20, f"port {port} listens")
-        return self._open(complete, sock=sock)
+        return self._open(complete, **address)
 
     def _open(self, configuration: Body, **connection: Any) -> Session:
         session = Session(self, configuration, **connection)
@@ -376,14 +385,6 @@ class VsCode:
                 self.adapter.kill()
                 self.adapter.wait()
             self.adapter = None
-
-
-def _connect(port: int) -> socket.socket | None:
-    # Only once: the adapter takes one that goes away for an IDE that does not want it any more.
-    try:
-        return socket.create_connection(("127.0.0.1", port), 20)
-    except OSError:
-        return None
 
 
 def adapters(run_id: str) -> list[int]:
