@@ -210,7 +210,7 @@ class Launcher:
 
     def _suspend(self) -> None:
         current = [self._generation] if self._generation else []
-        self._terminal.suspend([*current, *self._standby.living])
+        self._terminal.suspend([*current, *self._standby.living], self._loop.forget)
 
     def _child_changed(self) -> None:
         try:

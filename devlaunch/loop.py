@@ -45,6 +45,7 @@ class Loop:
         self._previous_wakeup_fd: int | None = None
         self._running = False
         self._wakeup_pending = False
+        self._forgotten: dict[int, int] = {}
         self.watch(self._wake_reader, readable=self._drain_wakeups)
 
     def __enter__(self) -> Self:
@@ -110,6 +111,11 @@ class Loop:
         for signum in signals:
             self._previous_handlers[signum] = signal.signal(signum, _ignore)
 
+    def forget(self, signum: int) -> None:
+        """Hand out none of this signal that was caught until now. Only in the loop's thread."""
+        self._drain_wakeups()
+        self._forgotten[signum] = list(self._inbox).count(SignalReceived(signum))
+
     def run(self, handle: Callable[[object], None], deadline: Callable[[], float | None]) -> None:
         """Hand events to `handle` until `stop`; `DeadlineReached` when `deadline()` has passed.
 
@@ -120,8 +126,8 @@ class Loop:
             self._poll(deadline())
             # What these bring about has to wait its turn, so that sockets and deadlines get theirs.
             for _ in range(len(self._inbox)):
-                if self._running:
-                    handle(self._inbox.popleft())
+                if self._running and not self._is_forgotten(event := self._inbox.popleft()):
+                    handle(event)
             due = deadline()
             if self._running and due is not None and due <= time.monotonic():
                 handle(DeadlineReached())
@@ -153,6 +159,12 @@ class Loop:
             # The first callback may have unwatched the file.
             if mask & selectors.EVENT_WRITE and writable and key.fd in self._callbacks:
                 writable()
+
+    def _is_forgotten(self, event: object) -> bool:
+        if not isinstance(event, SignalReceived) or not self._forgotten.get(event.signal):
+            return False
+        self._forgotten[event.signal] -= 1
+        return True
 
     def _drain_wakeups(self) -> None:
         self._wakeup_pending = False

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -51,11 +51,13 @@ class Terminal:
         self.take_foreground()
         self._set_modes(self._saved)
 
-    def suspend(self, children: Collection[Stoppable]) -> None:
+    def suspend(self, children: Collection[Stoppable], forget: Callable[[int], None]) -> None:
         """What Ctrl-Z asks for: stop the children and this process; return when continued.
 
         Call it from the main thread. Where no shell could continue the process (its group is
-        orphaned) the kernel does not stop it, and all goes on at once.
+        orphaned) the kernel does not stop it, and all goes on at once. `forget` is given the signal
+        of which nothing may be handled any more that was caught before: one Ctrl-Z comes to us and
+        as the child's stop, in any order, and must not stop us again after `fg`.
         """
         if sys.platform == "win32":
             return
@@ -63,9 +65,13 @@ class Terminal:
             child.signal_session(signal.SIGSTOP)
         borrower, modes = self._lent_to, self._modes()
         self.restore()
-        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        # To this very thread, so that it stops before the call returns.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+        # Pending before it can stop us: when one from outside does first, SIGCONT discards it.
+        # To this very thread, so that it stops before the unblocking returns.
         signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)
+        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+        forget(signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, handler)
         self._saved = self._modes() if self._in_foreground() else self._saved
         # The children got SIGSTOP: unlike with SIGTSTP they could not tidy up, nor set up again.

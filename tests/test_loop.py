@@ -59,6 +59,21 @@ def test_signals_become_events_and_are_given_back() -> None:
     assert signal.getsignal(signal.SIGUSR1) is before
 
 
+def test_a_signal_is_forgotten_that_was_caught_before() -> None:
+    forgotten, kept = SignalReceived(signal.SIGUSR1), SignalReceived(signal.SIGUSR2)
+    with Loop() as loop:
+        loop.catch_signals([forgotten.signal, kept.signal])
+        loop.post("first")
+        for signum in (forgotten.signal, kept.signal, forgotten.signal):
+            os.kill(os.getpid(), signum)
+        for _ in range(2):
+            loop.forget(forgotten.signal)
+        loop.post("last")
+        assert run(loop, "last") == ["first", kept, "last"]
+        os.kill(os.getpid(), forgotten.signal)
+        assert run(loop, forgotten) == [forgotten]
+
+
 def test_the_deadline_is_reported_when_it_has_passed() -> None:
     with Loop() as loop:
         due = time.monotonic() + 0.01

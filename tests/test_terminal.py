@@ -39,7 +39,7 @@ if isolate is Isolation.GROUP:
 
 def handle(event):
     if event.signal == signal.SIGTSTP or child.stopped():
-        terminal.suspend([child])
+        terminal.suspend([child], loop.forget)
         print("launcher continued", flush=True)
     elif event.signal in (signal.SIGINT, signal.SIGHUP):
         if not terminal.keys_reach(isolate):
@@ -160,6 +160,25 @@ def test_ctrl_z_and_fg_under_a_shell(script: Path, run_id: str, isolate: Isolati
         pty.wait_for("status-7", after=at)
         pty.press("exit\n")
         pty.wait_ended()
+
+
+def test_a_ctrl_z_that_comes_in_twice_stops_once(script: Path, run_id: str) -> None:
+    """As the child's stop, and a moment later as our own signal."""
+    again = "        os.kill(os.getpid(), signal.SIGTSTP)\n        terminal.suspend("
+    script.write_text(LAUNCHER.replace("        terminal.suspend(", again))
+    with Pty(SHELL, cwd=str(script.parent), env=environment(run_id)) as pty:
+        pty.wait_for("$ ")
+        pty.press(f'{sys.executable} launcher.py {run_id}-child none "$(cat reader.py)"\n')
+        at = pty.wait_for("ready")
+        pty.press("\x1a")
+        at = pty.wait_for("Stopped", after=at)
+        pty.press("fg\n")
+        at = pty.wait_for("launcher continued", after=at)
+        pty.press("again\n")
+        pty.wait_for("read AGAIN", after=at)
+        pty.press("\x03")
+        pty.wait_for("launcher ends with 7", after=at)
+        assert pty.screen.count("Stopped") == pty.screen.count("launcher continued") == 1
 
 
 def test_the_childs_modes_come_back_with_fg(script: Path, run_id: str) -> None:
@@ -289,7 +308,7 @@ from devlaunch.terminal import Terminal
 recorder = Recorder()
 handled = []
 signal.signal(signal.SIGTSTP, lambda *_: handled.append(1))
-Terminal().suspend([recorder])
+Terminal().suspend([recorder], lambda signum: None)
 signal.raise_signal(signal.SIGTSTP)
 print([signal.Signals(sig).name for sig in recorder.got], handled)
 """
