@@ -287,6 +287,7 @@ class Launcher:
                 self._spawn(number, changed, now)
             case events.AskToStop(_, signum) if generation:
                 self._ask_to_stop(generation, signum)
+                self._standby.announce()
             case events.TerminateSession() if generation:
                 generation.terminate()
             case events.KillSession() if generation:

@@ -14,7 +14,7 @@ from devlaunch import events
 from devlaunch.config import StandbyLevel
 from devlaunch.console import ending, signal_name
 from devlaunch.control import Message
-from devlaunch.core.standby import StandbyPolicy
+from devlaunch.core.standby import Ready, StandbyPolicy
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
 from devlaunch.generation import Deliver, Generation, Spawner
@@ -110,6 +110,11 @@ class Standby:
         if self._policy.deadline not in (None, before):
             self._idle_since = (now, idle_time())
 
+    def announce(self) -> None:
+        """The generation is to stop: `promote` follows, in most cases a moment later."""
+        if self._present and isinstance(self._policy.state, Ready):
+            self._present.generation.send({"type": "check"})
+
     def promote(
         self, number: int, message: Message, env: Env, deliver: Deliver
     ) -> Generation | None:
@@ -140,7 +145,9 @@ class Standby:
                 self._learn(unsafe)
             case {"type": "refused", "reason": reason, "unsafe": unsafe}:
                 self._refused = self._current()
-                self._learn(unsafe)
+                # Once, it may come of an edit of the user's; two times is a habit.
+                self._learn({root: unsafe[root] for root in self._suspected & unsafe.keys()})
+                self._suspected |= unsafe.keys()
                 self._note(f"started cold: {reason}")
             case {"type": "serving"}:
                 self._on_trial = None
@@ -198,10 +205,6 @@ class Standby:
                     self._lose(waiting)
 
     def _learn(self, unsafe: dict[str, str]) -> None:
-        # One variable that has changed may be an edit of the user's; two times is a habit.
-        once = {name for name in unsafe if name.startswith("$")} - self._suspected
-        self._suspected |= once
-        unsafe = {name: reason for name, reason in unsafe.items() if name not in once}
         for root, reason in unsafe.items():
             if root not in self._unsafe:
                 self._note(f"standby: {root} is left to the app ({reason})")

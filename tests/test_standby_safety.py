@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.child import ANSWER, Project, Pydevd
+from support.child import ANSWER, Child, Project, Pydevd
 from support.wait import wait_until
 
 # --- the environment ------------------------------------------------------------------------------
@@ -74,6 +74,51 @@ value = before, os.environ.get("SET_BY")
 """
     project = Project(tmp_path, code, {"sets.py": "import os\nos.environ['SET_BY'] = 'sets'\n"})
     assert project.run() == project.promote() == "(None, 'sets')"
+
+
+LATE = """
+import os
+value = {mode!r}
+def late():
+    os.environ["MODE"] = value
+    from package import reads
+    return reads.MODE
+"""
+PACKAGE = {"package/__init__.py": "", "package/reads.py": READS["reads.py"]}
+
+
+def answered_late(project: Project, child: Child) -> str:
+    child.wait_for("serving")
+    answer = child.get("/late").text
+    project.recorded = child.recorded()
+    return answer
+
+
+def test_what_the_first_requests_import_is_imported_ahead(tmp_path: Path) -> None:
+    project = Project(tmp_path, LATE.format(mode="blue"), PACKAGE)
+    with project.child() as child:
+        assert answered_late(project, child) == "blue"
+    assert "package.reads" in project.roots
+    with project.standby() as child:
+        assert child.wait_for("warm")["modules"]
+        child.start()
+        child.wait_for("serving")
+        (tmp_path / "site-packages/package/reads.py").unlink()
+        assert answered_late(project, child) == "blue"
+
+
+def test_what_is_otherwise_when_the_app_serves_already_is_imported_afresh(tmp_path: Path) -> None:
+    project = Project(tmp_path, LATE.format(mode="blue"), PACKAGE)
+    with project.child() as child:
+        assert answered_late(project, child) == "blue"
+    project.write_app(LATE.format(mode="green"))
+    with project.standby() as child:
+        assert "package.reads" in project.roots
+        assert child.wait_for("warm")["modules"]
+        child.start()
+        assert answered_late(project, child) == "green"
+        assert child.get("/late").text == "green"
+        assert not child.all("refused")
 
 
 def test_sys_path_argv_and_cwd_are_the_users(tmp_path: Path) -> None:

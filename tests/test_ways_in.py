@@ -129,7 +129,8 @@ def test_each_reload_is_by_the_standby(starting) -> None:
     with starting(MODULE_LINE, HANDLER_LINE, options="verbose = true") as way:
         printed = 0
         for version in ("v1", "v2", "v3"):
-            way.wait_for(r"standby ready", after=printed)
+            modules = way.wait_for(r"standby ready: (\d+) modules", after=printed)
+            assert int(modules[1]) > 50  # uvicorn's at the least
             waiting = standbys(way)
             printed = len(way.text)
             way.save(source(version))

@@ -125,8 +125,6 @@ class Session:
     def serving(self, server: Stoppable | None, interface: str | None, name: str | None) -> None:
         """The app answers from now on, and `server` can be told to stop."""
         self._server = server
-        if server is not None:
-            self._imports.stop_recording()
         self._send_modules()
         self._control.send("serving", interface=interface, server=name)
 

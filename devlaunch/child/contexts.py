@@ -14,6 +14,9 @@ hide(__name__)
 _NOT_THE_USERS = ("DEBUGPY_RUNNING", "PYDEVD_")
 """How the variables begin that the debugger sets, sooner or later."""
 
+_DEBUGGERS = os.path.join("debugpy", "_vendored")
+"""In the entries of sys.path that debugpy needs while it is being loaded, at whatever moment."""
+
 
 class Context(NamedTuple):
     """What was different from the start of the process, and where names were looked for."""
@@ -48,6 +51,7 @@ class Conditions:
         if raw != self._raw:
             self._raw = raw
             paths = [entry for entry in sys.path if isinstance(entry, str)]
+            paths = [entry for entry in paths if _DEBUGGERS not in entry]
             self._last = Context(self.changes(), paths, list(sys.argv), raw[3], raw[4])
         return self._last
 

@@ -18,7 +18,7 @@ from . import hide
 from .contexts import Conditions, Context
 from .effects import namespace_of
 from .modules import is_users
-from .stash import Stash
+from .stash import Group, Stash
 
 hide(__name__)
 
@@ -32,7 +32,8 @@ class Imports:
     """A meta path finder. Install it right before the user's code runs.
 
     `refuse` is called with a reason, and with roots that must not be imported ahead again, when
-    what is in the stash is not what an import would bring now; it returns when it is too late.
+    what is in the stash is not what an import would bring now; when it is too late for that it
+    returns, and what is left of the stash is not used.
     """
 
     def __init__(self, conditions: Conditions, stash: Stash | None, refuse: Refuse) -> None:
@@ -47,13 +48,13 @@ class Imports:
         """See imports from now on."""
         sys.meta_path.insert(0, self)
 
-    def stop_recording(self) -> None:
-        """What is imported from now on is none of the program's start."""
+    def record(self) -> dict[str, Any]:
+        """The roots of the program's start, for a standby: those until the first call.
+
+        That is a moment after the app serves: its first requests import, too. From any thread.
+        """
         # The finder stays: taking it out of the list would trip an import in another thread.
         self._is_recording = False
-
-    def record(self) -> dict[str, Any]:
-        """The roots so far, for a standby. From any thread."""
         roots = [
             [name, number]
             for name, number in list(self._roots.items())
@@ -74,42 +75,46 @@ class Imports:
             self._note(name)
         return None
 
-    def restore(self, name: str, frame: FrameType) -> None:
-        """Have the module `name` of the stash, which `frame` imports, be in sys.modules."""
+    def restore(self, name: str, frame: FrameType) -> bool:
+        """Have the module `name` of the stash, which `frame` imports, be in sys.modules.
+
+        Returns whether it is: not if the stash has had to be given up.
+        """
         # It is held while finders are asked, too, so that threads cannot meet in the stash.
         acquire_lock()
         try:
             group = self._stash.group(name)
             if group is None:  # another thread has done it
-                return
-            context = self._conditions.now(self._hooks())
-            if context != group.context and not self._is_ours(name, frame):
-                unsafe = _volatile(group.context, context)
-                if context in self._stash.contexts:  # what brought it was left to the app
-                    unsafe = {group.root: "is needed earlier, in another environment"}
-                self._refuse(_difference(group.context, context), unsafe)
-            changed = self._stash.changed_for(name)
-            if changed is not None:
-                reason = f"{changed} was changed by the app"
-                self._refuse(reason, dict.fromkeys(self._stash.needing_directly(changed), reason))
+                return name in sys.modules
             if self._is_recording and is_root(frame):
                 self._note(name)
-            effects = self._stash.restore(name)
+            names = self._stash.coming_with(name)
+            if not self._hold(names, group, frame):
+                self._stash.give_up()
+                return False
+            effects = self._stash.restore(names)
         finally:
             release_lock()
         for effect in effects:
             effect.apply()
         if any(logger.isEnabledFor(level) for logger, level in group.logged):
             self._refuse(f"{group.root} logs when imported", {group.root: "logs when imported"})
+        return True
 
-    def _is_ours(self, name: str, frame: FrameType | None) -> bool:
-        """Whether this is for us or the debugger, and the same in every environment."""
-        while frame is not None:
-            file = frame.f_code.co_filename
-            if not file.startswith(_OURS) and is_users(file):
-                return False
-            frame = frame.f_back
-        return self._stash.is_stdlib(name)
+    def _hold(self, names: list[str], group: Group, frame: FrameType) -> bool:
+        """Whether these modules are what an import would bring now; if not, refuse."""
+        context = self._conditions.now(self._hooks())
+        if context != group.context and not _is_ours(names, frame):
+            unsafe = _volatile(group.context, context)
+            if context in self._stash.contexts:  # what brought it was left to the app
+                unsafe = {group.root: "is needed earlier, in another environment"}
+            self._refuse(_difference(group.context, context), unsafe)
+            return False
+        changed = self._stash.changed_for(names)
+        if changed is not None:
+            reason = f"{changed} was changed by the app"
+            self._refuse(reason, dict.fromkeys(self._stash.needing_directly(changed), reason))
+        return changed is None
 
     def _note(self, name: str) -> None:
         if name in self._roots or name.startswith(_DEBUGGERS):
@@ -123,7 +128,8 @@ class Imports:
         if sys.meta_path and sys.meta_path[0] is self:
             return []
         before = sys.meta_path[: sys.meta_path.index(self)] if self in sys.meta_path else []
-        return [type(each).__module__ for each in before]
+        names = [type(each).__module__ for each in before]
+        return [name for name in names if not name.startswith(f"{__package__}.")]
 
 
 class _Restorer:
@@ -135,6 +141,7 @@ class _Restorer:
         self._spec = spec
         self._loader = spec.loader
         self._is_own = is_own
+        self._is_given_up = False
 
     @classmethod
     def spec(cls, imports: Imports, name: str, module: object) -> ModuleSpec:
@@ -151,13 +158,20 @@ class _Restorer:
 
     def create_module(self, spec: ModuleSpec) -> Any:
         """The module, so that no thread ever sees another; None if it would be written to."""
-        self._imports.restore(spec.name, sys._getframe(1))  # noqa: SLF001
+        self._is_given_up = not self._imports.restore(spec.name, sys._getframe(1))  # noqa: SLF001
+        if self._is_given_up:
+            return self._loader and self._loader.create_module(spec)
         return self._module if self._is_own else None
 
-    def exec_module(self, _: ModuleType) -> None:
+    def exec_module(self, module: ModuleType) -> None:
         """The import system returns what is in sys.modules."""
         self._spec.loader = self._loader
-        sys.modules[self._spec.name] = self._module
+        if not self._is_given_up:
+            sys.modules[self._spec.name] = self._module
+        elif self._loader:
+            if module.__loader__ is self:
+                module.__loader__ = self._loader
+            self._loader.exec_module(module)
 
 
 def is_root(frame: FrameType | None) -> bool:
@@ -168,18 +182,27 @@ def is_root(frame: FrameType | None) -> bool:
     """
     while frame is not None:
         code = frame.f_code
-        if f"{os.sep}pydevd" in code.co_filename or f"{os.sep}_pydev" in code.co_filename:
+        file = code.co_filename
+        is_ours = file.startswith(f"<frozen {__package__}")
+        if not is_ours and (f"{os.sep}pydevd" in file or f"{os.sep}_pydev" in file):
             return False  # a debugger evaluates something
         if code.co_name == "<module>":
-            if frame.f_globals.get("__name__") == "__main__":  # of `python -m`, a library's
+            if is_ours or frame.f_globals.get("__name__") == "__main__":  # `-m`: a library's
                 return True
-            file = code.co_filename
             if not file.startswith("<"):
                 return file.startswith(_OURS) or is_users(os.path.abspath(file))
-            if file.startswith(f"<frozen {__package__}"):
-                return True
         frame = frame.f_back
     return True
+
+
+def _is_ours(names: list[str], frame: FrameType | None) -> bool:
+    """Whether modules are for us or the debugger, and the same in every environment."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_OURS) and is_users(file):
+            return False
+        frame = frame.f_back
+    return {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
 
 
 def _is_installed(module: object) -> bool:

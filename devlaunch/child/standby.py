@@ -14,7 +14,7 @@ import sys
 from _thread import get_ident
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
-from time import time_ns
+from time import monotonic, time_ns
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +31,9 @@ hide(__name__)
 TITLE = "devl-standby"
 """What ps(1) and top(1) show (15 characters at most, as of prctl(2) PR_SET_NAME)."""
 
+RECENT = 0.5
+"""Seconds for which a look at the disk holds: it was made while the last child was stopping."""
+
 _TITLE_FILE = "/proc/self/comm"
 
 
@@ -46,6 +49,7 @@ class Standby:
         self._contexts = [Context(*each) for each in record["contexts"]]
         self.stash = Stash(self._contexts, [root for root, _ in record["roots"]])
         self._unsafe: dict[str, str] = {}
+        self._checked: tuple[float, str | None] = (-RECENT, None)
         self._files: dict[str, str] = {}
         self._guard = _Guard(self.stash, frozenset(warm["avoid"]))
         self._base = Context({}, list(sys.path), list(sys.argv), os.getcwd(), [])
@@ -67,6 +71,9 @@ class Standby:
             "warm", modules=len(self.stash.modules), memory=memory(), unsafe=self._unsafe
         )
         start = self._control.receive()
+        while start and start["type"] == "check":
+            self._checked = monotonic(), self._outdated()
+            start = self._control.receive()
         _set_title(title)
         del sys.modules[f"{__package__}.safety"]  # as in any other child
         return start
@@ -75,7 +82,8 @@ class Standby:
         """Why this must not become a child, after all; None when it may."""
         if self._unsafe:
             return f"{next(iter(self._unsafe))} {next(iter(self._unsafe.values()))}"
-        return self._shadowed() or self._changed()
+        checked, reason = self._checked
+        return reason if monotonic() - checked < RECENT else self._outdated()
 
     def stopped_by(self, breakpoints: list[str]) -> str | None:
         """Why these breakpoints, in files that are not the user's, need a cold start; or None."""
@@ -131,6 +139,9 @@ class Standby:
             self._unsafe[root] = self._guard.complaint
 
     # --- whether it still holds -----------------------------------------------------------------
+
+    def _outdated(self) -> str | None:
+        return self._shadowed() or self._changed()
 
     def _changed(self) -> str | None:
         """Look at each file that was imported: in place, by an installer, by a link to a cache."""

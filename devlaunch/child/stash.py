@@ -106,21 +106,21 @@ class Stash:
             return module if sys.modules.get(name) is module else None
         return module
 
-    def is_stdlib(self, name: str) -> bool:
-        """Whether a module and all that it needs is Python's own."""
-        tops = {each.partition(".")[0] for each in self._coming_with(name)}
-        return tops <= sys.stdlib_module_names
+    def coming_with(self, name: str) -> list[str]:
+        """What `restore` has to bring for a module that is still here, in order."""
+        group = self._groups[name]
+        return self._closure(group.names if group.root == name else [name])
 
-    def changed_for(self, name: str) -> str | None:
-        """What a module to be restored has found otherwise when it was imported; None: nothing."""
-        names = self._coming_with(name)
-        for each in names:
+    def changed_for(self, names: Collection[str]) -> str | None:
+        """What these modules found otherwise when they were imported; None: nothing."""
+        present, seen, faces = sys.modules, self._seen, self._faces
+        for each in present.keys() & names:
             mine = self.modules[each]
             is_loaded = namespace_of(mine).get("__spec__") is not None  # unlike cython_runtime
-            if is_loaded and sys.modules.get(each, mine) is not mine:
+            if is_loaded and present[each] is not mine:
                 return each
-        for each in set().union(*(self._imported[each] for each in names)).difference(names):
-            if sys.modules.get(each) is not self._seen[each] or self._faces[each].change():
+        for each in set().union(*map(self._imported.__getitem__, names)).difference(names):
+            if present.get(each) is not seen[each] or faces[each].change():
                 return each
         return None
 
@@ -128,14 +128,13 @@ class Stash:
         """The roots that are still here and have to do with this module."""
         found = []
         for root in self._roots.intersection(self.modules):
-            names = self._coming_with(root)
+            names = self.coming_with(root)
             if name in names or any(name in self._imported[each] for each in names):
                 found.append(root)
         return found
 
-    def restore(self, name: str) -> list[Effect]:
-        """Put a module, and all that it needs, where they belong; the effects are to be applied."""
-        names = self._coming_with(name)
+    def restore(self, names: list[str]) -> list[Effect]:
+        """Put modules that come together where they belong; the effects are to be applied."""
         effects = self.ledger.take(names)
         if any(effect.loggers for effect in effects) and "logging" in self.modules:
             names = self._closure([*names, "logging"])
@@ -147,9 +146,9 @@ class Stash:
                 namespace[child] = sys.modules[each]
         return effects
 
-    def _coming_with(self, name: str) -> list[str]:
-        group = self._groups[name]
-        return self._closure(group.names if group.root == name else [name])
+    def give_up(self) -> None:
+        """Restore nothing any more: what is still here is imported as if it had never been."""
+        self.modules.clear()
 
     def _closure(self, names: Iterable[str]) -> list[str]:
         """These and what they need, as far as it is still here, in order."""

@@ -39,7 +39,7 @@ what it still has to load for its first requests goes first."""
 IDLE = 0.6
 """Cores without work for which the machine counts as calm: a standby takes one."""
 
-LONGEST_WAIT = 5.0
+LONGEST_WAIT = 2.0
 """Seconds after which a standby is started on a busy machine as well."""
 
 ANSWER_LIMIT = 1.0
