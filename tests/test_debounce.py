@@ -34,8 +34,8 @@ def test_a_batch_is_due_when_its_files_are_quiet(touches, due, batch):
 @pytest.mark.parametrize(
     ("touches", "due"),
     [
-        pytest.param([(0.0, "a", True)], 0.01, id="complete"),
-        pytest.param([(0.0, "a", False), (0.02, "a", True)], 0.03, id="gone, then complete"),
+        pytest.param([(0.0, "a", True)], 0.004, id="complete"),
+        pytest.param([(0.0, "a", False), (0.02, "a", True)], 0.024, id="gone, then complete"),
         pytest.param([(0.0, "a", True), (0.005, "a", False)], 0.03, id="complete, then gone"),
         pytest.param([(0.0, "a", True), (0.005, "b", True)], 0.105, id="two files"),
     ],

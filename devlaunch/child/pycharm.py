@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from . import hide, modules, rename
+from .control import start_hidden_thread
 from .debugger import end_at_once
 from .pauses import Pauses
 from .tracebacks import trimmed
@@ -120,7 +121,7 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
     pydevd.SetupHolder.setup = setup
     pydevd.pydevd_vm_type.setup_type()
     debugger = pydevd.PyDB()
-    debugger.initialize_network(sock)
+    _start_threads(debugger, sock, deadline)
     pydevd.connected = True
     end_at_once(debugger)
     pauses.watch(debugger)
@@ -131,9 +132,19 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
         if debugger.pydb_disposed or monotonic() > deadline:
             _stop(pydevd, debugger)
             raise EOFError(_SILENT)
-        sleep(0.01)
+        sleep(0.001)
     _trace(debugger)
     atexit.register(_stop, pydevd, debugger)
+
+
+def _start_threads(debugger: Any, sock: socket.socket, deadline: float) -> None:
+    """Have pydevd read and write. It sleeps 0.1 s for the threads to start; they say when."""
+    start_hidden_thread("pydevd-start", lambda: debugger.initialize_network(sock))
+    for name in ("writer", "reader"):
+        while (thread := getattr(debugger, name, None)) is None or not thread.is_alive():
+            if monotonic() > deadline:
+                raise EOFError(_SILENT)
+            sleep(0.001)
 
 
 def _stop(pydevd: Any, debugger: Any) -> None:

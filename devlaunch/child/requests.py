@@ -20,61 +20,41 @@ Channel = Callable[..., Awaitable[Any]]
 
 
 class OpenRequests:
-    """Names by request, and for asyncio servers the task that runs each.
+    """What is open, in the order in which it came.
 
     Written by the servers' threads, read by the control thread: each access is one operation of a
     dict, which is atomic.
     """
 
     def __init__(self) -> None:
-        self._open: dict[object, str] = {}
-        self._tasks: dict[object, tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = {}
+        self.open: dict[object, tuple[str, asyncio.Task[Any] | None]] = {}
+        """By request: `GET /path` or `WebSocket /path`, and the task of an asyncio server."""
         self.silent: set[object] = set()
         """Connections to a threaded server on which no request has arrived yet."""
 
     def names(self) -> list[str]:
         """`GET /path` and `WebSocket /path`, oldest first."""
-        return list(self._open.values())
+        return [name for name, _ in list(self.open.values())]
 
     @contextmanager
     def track(self, name: str, connection: object) -> Iterator[None]:
         """A request that a thread handles."""
         key = object()
-        self._open[key] = name
+        self.open[key] = name, None
         self.silent.discard(connection)
         try:
             yield
         finally:
-            del self._open[key]
-
-    def track_awaitable(self, name: str, awaitable: object) -> None:
-        """A request that is over when `awaitable`, a coroutine, is.
-
-        The server drops the coroutine when it is done with it. Watching that, rather than awaiting
-        it here, leaves no frame of ours between server and app.
-        """
-        import asyncio
-
-        try:
-            key = weakref.ref(awaitable, self._forget)
-        except TypeError:
-            return
-        self._open[key] = name
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks[key] = (asyncio.get_running_loop(), task)
+            del self.open[key]
 
     def cancel(self) -> None:
         """Cancel what asyncio servers still run. From any thread."""
-        for loop, task in list(self._tasks.values()):
+        for _, task in list(self.open.values()):
             try:
-                loop.call_soon_threadsafe(task.cancel)
+                if task is not None:
+                    task.get_loop().call_soon_threadsafe(task.cancel)
             except RuntimeError:  # the loop has closed meanwhile
                 pass
-
-    def _forget(self, key: object) -> None:
-        self._tasks.pop(key, None)
-        self._open.pop(key, None)
 
 
 class TrackedASGI:
@@ -88,8 +68,12 @@ class TrackedASGI:
         def two_steps(scope: Scope, receive: Channel, send: Channel) -> Any:
             return app(scope)(receive, send)
 
+        from asyncio import current_task
+
         self._app: Callable[..., Any] = two_steps if two_step else app
-        self._requests = requests
+        self._open = requests.open
+        self._close = requests.open.__delitem__
+        self._task = current_task
         self.startup_error: BaseException | None = None
         self.startup_message: str | None = None
 
@@ -99,12 +83,20 @@ class TrackedASGI:
         return self.startup_message is not None
 
     def __call__(self, scope: Scope, receive: Channel, send: Channel) -> Any:
-        """Hand the app's own coroutine to the server."""
+        """Hand the app's own coroutine to the server, which drops it when it is done with it.
+
+        Watching that, rather than awaiting it here, leaves no frame of ours between server and app.
+        And a debugger looks at each call: there is none of a function of ours in here.
+        """
         if scope["type"] == "lifespan":
             return self._lifespan(scope, receive, send)
         awaitable = self._app(scope, receive, send)
         method = "WebSocket" if scope["type"] == "websocket" else scope.get("method", "?")
-        self._requests.track_awaitable(f"{method} {scope.get('path', '')}", awaitable)
+        try:
+            key = weakref.ref(awaitable, self._close)
+        except TypeError:
+            return awaitable
+        self._open[key] = f"{method} {scope.get('path', '')}", self._task()
         return awaitable
 
     async def _lifespan(self, scope: Scope, receive: Channel, send: Channel) -> None:

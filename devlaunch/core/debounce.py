@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-WRITTEN_FILE = 0.010
+WRITTEN_FILE = 0.004
 """Quiet time after which a single file that was closed, or moved into place, is a batch: it is
 complete, and a second file that is saved with it comes sooner, or while the app still stops."""
 ONE_FILE = 0.025

@@ -20,6 +20,11 @@ from .startup import startup_failure
 
 hide(__name__)
 
+_TURN = 0.001
+_TURNS = 50
+"""How often, and after how many seconds each, we look whether all requests have been answered;
+then uvicorn does, every 0.1 s."""
+
 
 def run(service: Service) -> None:
     """Serve until stopped; SIGINT and SIGTERM act as in uvicorn's own command."""
@@ -92,18 +97,23 @@ class Server(uvicorn.Server):
             ticking.cancel()
 
     async def shutdown(self, sockets: Any = None) -> None:
-        """As uvicorn's, but new connections are answered; no 0.1 s when no request is open."""
+        """As uvicorn's, but new connections are answered; no 0.1 s when requests are short."""
         await stop_accepting(self._service.socket.fileno(), self._is_expecting)
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        for _ in range(3):  # transports report their end one turn of the loop later
-            await asyncio.sleep(0)
-        if self.server_state.connections or self.server_state.tasks:
+        for _ in range(_TURNS):  # transports report their end a turn of the loop later
+            if not self._is_busy():
+                break
+            await asyncio.sleep(_TURN)
+        if self._is_busy():
             await super().shutdown(sockets=sockets)
         elif not self.force_exit:
             await self.lifespan.shutdown()
+
+    def _is_busy(self) -> bool:
+        return bool(self.server_state.connections or self.server_state.tasks)
 
     def _is_expecting(self) -> bool:
         """Whether there is a connection whose first request has not arrived."""
@@ -113,7 +123,7 @@ class Server(uvicorn.Server):
 
 def _limit(grace: float) -> float:
     # uvicorn sleeps 0.1 s before it begins to count.
-    return max(0.0, REQUESTS_SHARE * grace - 0.1)
+    return max(0.0, REQUESTS_SHARE * grace - 0.1 - _TURNS * _TURN)
 
 
 def _tracked(service: Service) -> TrackedASGI:
