@@ -336,10 +336,15 @@ def write_ending(directory: Path, more: str = "") -> None:
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "werkzeug", "wsgiref"])
-def test_a_stop_ends_the_process_without_taking_it_apart(tmp_path: Path, server: str) -> None:
+@pytest.mark.parametrize("is_surveyed", [False, True])
+def test_a_stop_ends_the_process_without_taking_it_apart(
+    tmp_path: Path, server: str, is_surveyed: bool
+) -> None:
     write_ending(tmp_path)
     with Child(app="app:app", directory=tmp_path, server=server) as child:
         child.wait_for("serving")
+        if is_surveyed:
+            child.recorded()
         child.send("stop", grace=5.0)
         assert child.wait() == 0
     assert child.stdout == "at exit joined\n"
@@ -384,11 +389,28 @@ kept["a"].append("c")
 }
 
 
+IN_A_REQUEST = """
+answer = app
+def app(environ, start_response):
+    exec({code!r}, globals())
+    {more}
+    return answer(environ, start_response)
+"""
+
+
+@pytest.mark.parametrize("made", ["at import", "after the survey", "after a collection"])
 @pytest.mark.parametrize("kind", AT_THE_END)
-def test_what_an_object_does_at_the_end_is_done(tmp_path: Path, kind: str) -> None:
-    write_ending(tmp_path, AT_THE_END[kind])
+def test_what_an_object_does_at_the_end_is_done(tmp_path: Path, kind: str, made: str) -> None:
+    code = AT_THE_END[kind]
+    if made != "at import":
+        more = "import gc; gc.collect(1)" if made == "after a collection" else "pass"
+        code = IN_A_REQUEST.format(code=code, more=more)
+    write_ending(tmp_path, code)
     with Child(app="app:app", directory=tmp_path, server="wsgiref") as child:
         child.wait_for("serving")
+        child.recorded()
+        if made != "at import":
+            assert child.get("/").status == 200
         child.send("stop", grace=5.0)
         assert child.wait() == 0
     assert child.stdout == "at exit joined\n"

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 class Stoppable(Protocol):
     """A running server, for the control thread."""
 
+    def survey(self) -> None:
+        """Prepare the end, which is to be short: the app serves and has nothing to do."""
+
     def stop(self, grace: float) -> None:
         """Begin to shut down: requests get three quarters of `grace` seconds."""
 
@@ -235,6 +238,8 @@ class Session:
         elif message["type"] == "imports":
             avoid = debugger.library_breakpoints()
             self._control.send("imports", record=self._imports.record(), avoid=avoid)
+            if self._server is not None:
+                self._server.survey()
 
     def _stop(self, grace: float) -> None:
         if self._server is None:

@@ -15,6 +15,7 @@ import itertools
 import os
 import sys
 import threading
+import weakref
 from _thread import allocate_lock
 from types import CoroutineType
 from typing import Any
@@ -24,7 +25,6 @@ from .. import hide
 hide(__name__)
 
 _BUFFERING = frozenset({io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair})
-_NOTABLE = frozenset({*_BUFFERING, CoroutineType})
 _PLAIN = frozenset({*_BUFFERING, io.BufferedReader, io.FileIO, io.BytesIO, io.StringIO})
 _HARMLESS = (
     *("asyncio", "subprocess", "multiprocessing", "threading", "concurrent", "socket", "ssl"),
@@ -39,12 +39,17 @@ class Running:
     def __init__(self) -> None:
         self._server: Any = None
         self._is_asked = False
+        self._survey: _Survey | None = None
         # Else the control thread could be the one that frees the app, and what runs then.
         self._lock = allocate_lock()
 
     def begin(self, server: Any) -> None:
         """The server answers from now on."""
         self._server = server
+
+    def survey(self) -> None:
+        """The app serves and has nothing to do: look at what would have to be looked at later."""
+        self._survey = _survey()
 
     def stop(self, grace: float) -> None:
         """Begin to shut down."""
@@ -75,7 +80,10 @@ class Running:
         if self._is_asked and not _shows_its_end():
             threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
             atexit._run_exitfuncs()  # noqa: SLF001
-            if _is_plain(gc.get_objects()) and _flush_standard():
+            notable = self._survey.now() if self._survey else None
+            if notable is None:
+                notable = _notable(gc.get_objects())
+            if _is_plain(notable) and _flush_standard():
                 os._exit(0)
 
 
@@ -90,22 +98,61 @@ def _shows_its_end() -> bool:
     )
 
 
-def _is_plain(alive: list[object]) -> bool:
-    """Whether the end of all these objects shows nothing but that files are flushed: they are."""
-    # There are hundreds of thousands, and a debugger looks at each call of a function.
+class _Survey:
+    """What could be noticed at the end and was alive at this moment.
+
+    As long as no collection has made older objects of the younger ones, what has come since is
+    among the young: the end, in which the next child waits, has to look at hundreds, and not at
+    hundreds of thousands.
+    """
+
+    def __init__(self) -> None:
+        self._collections = _collections_of_the_young()
+        self._seen = [weakref.ref(each) for each in _notable(gc.get_objects())]
+
+    def now(self) -> list[Any] | None:
+        """What of it is alive, and what has come since; None when that is not known any more."""
+        young = gc.get_objects(0) + gc.get_objects(1)
+        if self._collections != _collections_of_the_young():
+            return None
+        return [each for ref in self._seen if (each := ref()) is not None] + _notable(young)
+
+
+def _survey() -> _Survey | None:
+    """None where it can be of no use."""
+    # Since 3.14 collections are made bit by bit; without the GIL there are no generations.
+    if sys.version_info >= (3, 14) or not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return None
+    try:
+        return _Survey()
+    except TypeError:  # what has no weak references
+        return None
+
+
+def _collections_of_the_young() -> list[int]:
+    return [generation["collections"] for generation in gc.get_stats()[1:]]
+
+
+def _notable(alive: list[Any]) -> list[Any]:
+    """Those whose end may be noticed: streams, coroutines, and what runs code of its own then."""
+    # A debugger looks at each call of a function, and to touch each object takes long: once.
     types = list(map(type, alive))
-    kinds = {kind for kind in set(types) if hasattr(kind, "__del__")}
-    task = getattr(sys.modules.get("_asyncio"), "Task", CoroutineType)
-    if gc.get_freeze_count() or any(map(_finalizes, kinds - _PLAIN - {CoroutineType, task})):
+    kinds = {kind for kind in set(types) if kind in _BUFFERING or _finalizes(kind)}
+    return [alive[i] for i in itertools.compress(itertools.count(), map(kinds.__contains__, types))]
+
+
+def _is_plain(notable: list[Any]) -> bool:
+    """Whether the end of all these objects shows nothing but that files are flushed: they are."""
+    if gc.get_freeze_count():
         return False
-    # By index: to touch each object once more takes as long as all the rest.
-    found = itertools.compress(itertools.count(), map(_NOTABLE.__contains__, types))
-    notable = [alive[index] for index in found]
-    # A debugger keeps some alive that have long ended, in the frames of tracebacks. The `finally`
-    # clauses of one that is suspended are still to run.
-    if any(each.cr_frame is not None for each in notable if type(each) is CoroutineType):
-        return False
-    streams = [each for each in notable if type(each) is not CoroutineType]
+    streams = []
+    for each in notable:
+        if type(each) in _BUFFERING:
+            streams.append(each)
+        # A debugger keeps coroutines alive that have long ended, in the frames of tracebacks. The
+        # `finally` clauses of one that is suspended are still to run.
+        elif type(each) is not CoroutineType or each.cr_frame is not None:
+            return False
     # Text first, which then lies in the buffer of its binary stream.
     for stream in sorted(streams, key=lambda stream: type(stream) is not io.TextIOWrapper):
         _flush(stream)
@@ -114,7 +161,9 @@ def _is_plain(alive: list[object]) -> bool:
 
 def _finalizes(kind: type) -> bool:
     """Whether the end of an object of this type may write something, such as a zip's directory."""
-    module = kind.__dict__.get("__module__")
+    if not hasattr(kind, "__del__") or kind in _PLAIN:
+        return False
+    module = getattr(kind, "__module__", None)
     return not (isinstance(module, str) and module.startswith(_HARMLESS))
 
 
