@@ -21,7 +21,7 @@ from support.wait import wait_until
 from devlaunch import events
 from devlaunch.beginning import begin
 from devlaunch.config import Config, Isolation, StandbyLevel, Target, TargetKind
-from devlaunch.core.standby import MOST_LOST
+from devlaunch.core.standby import LONGEST_WAIT, MOST_LOST
 from devlaunch.generation import Generation, Spawner
 from devlaunch.launcher import Launcher
 from devlaunch.loop import Loop
@@ -347,7 +347,8 @@ class Stage:
         return self.generation
 
     def run_until(self, done: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 10
+        # On a busy machine the policy waits before each one that it starts.
+        deadline = time.monotonic() + 10 + MOST_LOST * LONGEST_WAIT
         look_at = 0.0
 
         def handle(event: object) -> None:
