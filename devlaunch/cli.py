@@ -56,6 +56,7 @@ SUBCOMMANDS = (
     ("devlaunch run", "the same as devlaunch alone"),
     ("devlaunch doctor", "which debugger is here, and what stands in the way"),
     ("devlaunch adapter", "a debug adapter for an editor to start: see its --help"),
+    ("devlaunch init EDITOR", "an editor's configuration for this project: see its --help"),
 )
 DOCTOR_HELP = """\
 Usage: devlaunch doctor [--json] [OPTIONS] [TARGET] [ARGS]...
@@ -147,10 +148,27 @@ def doctor(words: Sequence[str]) -> int:
     return examine(config, as_json=as_json)
 
 
+def init(words: Sequence[str]) -> int:
+    """`devlaunch init EDITOR`, and what `run` takes; the target may be left out."""
+    from devlaunch.init import command
+
+    name, rest = command.split_editor(words)
+    ours, target = split_words(rest)
+    flags = [word for word in ours if word in command.FLAGS]
+    if {"-h", "--help"}.intersection(flags):
+        print_text(command.help_text())
+        return 0
+    others = [word for word in ours if word not in command.FLAGS]
+    return command.init(
+        name, flags, [*others, *target], lambda given: read(given, flags=command.FLAGS)
+    )
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": run,
     "doctor": doctor,
     "adapter": adapter,
+    "init": init,
 }
 """Subcommands by their first word; each takes the words after it and returns the exit status."""
 
@@ -159,6 +177,15 @@ def parse(
     words: Sequence[str], *, needs_target: bool = True, flags: Sequence[str] = ()
 ) -> Config | None:
     """The Config that these words, the environment and pyproject.toml ask for.
+
+    None where `read` returns it. Raises UsageError.
+    """
+    given = read(words, flags=flags)
+    return None if given is None else resolve(given, needs_target=needs_target)
+
+
+def read(words: Sequence[str], *, flags: Sequence[str] = ()) -> dict[str, object] | None:
+    """What these words say, by key, as text.
 
     None when help or the version was asked for, and printed. `flags` are a subcommand's own, which
     a misspelt one may mean. Raises UsageError.
@@ -174,7 +201,7 @@ def parse(
         raise _usage_error(error, flags) from None
     if target:
         given[TARGET] = target
-    return resolve(given, needs_target=needs_target)
+    return given
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:

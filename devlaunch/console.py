@@ -63,13 +63,11 @@ class Console:
     def banner(self, version: str, rows: Sequence[tuple[str, str, str]]) -> None:
         """The name and, aligned, rows of (label, value, remark); an empty remark is left out."""
         title = f"{self._style('devlaunch', 'bold', 'cyan')} {self._style(version, 'cyan')}"
-        lines = ["", f"  {title}", ""]
-        for label, value, remark in rows:
-            arrow = self._style("➜", "green")
-            extra = f"  {self._style(_plain(remark), 'dim')}" if remark else ""
-            name = self._style(label.ljust(_ROW_WIDTH), "bold")
-            lines.append(f"  {arrow}  {name}  {self._value(value)}{extra}")
-        self._print("\n".join([*lines, ""]), QUIET + 1)
+        self._print("\n".join(["", f"  {title}", "", *self._rows(rows), ""]), QUIET + 1)
+
+    def rows(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """More rows, as those of the banner."""
+        self._print("\n".join(["", *self._rows(rows), ""]), QUIET + 1)
 
     def ready(self, elapsed: float, remark: str = "") -> None:
         """The first generation serves; `remark` such as `ASGI, uvicorn`."""
@@ -158,6 +156,15 @@ class Console:
         return _plain(path)
 
     # --- printing -------------------------------------------------------------------------------
+
+    def _rows(self, rows: Sequence[tuple[str, str, str]]) -> list[str]:
+        lines = []
+        for label, value, remark in rows:
+            arrow = self._style("➜", "green")
+            extra = f"  {self._style(_plain(remark), 'dim')}" if remark else ""
+            name = self._style(label.ljust(_ROW_WIDTH), "bold")
+            lines.append(f"  {arrow}  {name}  {self._value(value)}{extra}")
+        return lines
 
     def _event(
         self,

@@ -87,13 +87,13 @@ def _guess_app(word: str, module: str, attribute: str, base: str) -> str:
     if not module:
         candidate = _candidate(base)
         return candidate if ":" in candidate else ""
-    directory, dotted = _import_root(module, base)
+    directory, dotted = import_root(module, base)
     if not re.fullmatch(_DOTTED, dotted):
         return ""
     return f"{f'--app-dir {directory} ' if directory else ''}{dotted}:{attribute}"
 
 
-def _import_root(path: str, base: str) -> tuple[str, str]:
+def import_root(path: str, base: str) -> tuple[str, str]:
     """The directory to import from and the module's dotted name, for a path such as src/app.py."""
     directory, name = os.path.split(os.path.normpath(path.removesuffix(".py")))
     parts = [name]
@@ -104,7 +104,7 @@ def _import_root(path: str, base: str) -> tuple[str, str]:
 
 
 def _module_of(path: str, base: str) -> str:
-    directory, dotted = _import_root(path, base)
+    directory, dotted = import_root(path, base)
     return "" if directory else dotted
 
 

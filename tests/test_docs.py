@@ -20,7 +20,7 @@ OPTIONS_PAGE = ROOT / "docs" / "options.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 OF_OTHERS = {
     "--reload", "--debug", "--multiproc", "--multiprocess", "--factory", "--queue", "--listen",
-    "--schema", "--runs", "--rate",
+    "--schema", "--runs", "--rate", "--print", "--yes", "--patch-file",
 }  # fmt: skip
 OPTIONS_HEAD = """\
 # Options

@@ -1,0 +1,221 @@
+"""`devlaunch init`: its words, what it finds and proposes, the question, and the files."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from devlaunch import __version__
+from devlaunch.config import Config
+from devlaunch.console import Console, wants_color
+from devlaunch.errors import EX_FAILURE, DevlaunchError, UsageError
+from devlaunch.init import files, templates
+from devlaunch.init.candidates import Candidate, find_candidates
+from devlaunch.init.editors import EDITORS, Editor, File, Setup
+from devlaunch.init.files import Change
+from devlaunch.init.merging import MergeError
+from devlaunch.init.templates import Launch
+from devlaunch.options import TARGET
+from devlaunch.output import print_text
+from devlaunch.settings import read_pyproject, resolve
+from devlaunch.values import listed, nearest, to_words
+
+FLAGS = ("--print", "--yes", "-y", "--help", "-h")
+HELP = """\
+Usage: devlaunch init EDITOR [--print | --yes] [OPTIONS] [TARGET] [ARGS]...
+
+  Write an editor's configuration for this project: merged into the files that are there, shown as
+  a diff, and written when you agree. With the options and the target that you would give devlaunch;
+  without a target, that of pyproject.toml, else the app that is found in the source.
+
+Editors:
+{editors}
+
+Options:
+  --print     Print what the files would contain, and write nothing.
+  -y, --yes   Write without asking.
+  -h, --help  Show this text.
+
+  The exit status is 0 when the files are as they should be, 1 when nothing was written because the
+  answer was no or a file could not be read or written, and 2 for a mistake on the command line.
+"""
+_MOST_OTHERS = 5
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_COLORS = {"-": "31", "+": "32", "@": "36"}
+
+Given = Mapping[str, object]
+Read = Callable[[Sequence[str]], Given | None]
+"""From words of the command line to options and target; None when help was asked for and given."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    editor: Editor
+    prints: bool
+    agrees: bool
+
+
+def help_text() -> str:
+    """What `devlaunch init --help` prints."""
+    width = max(map(len, EDITORS))
+    rows = (
+        f"  {name.ljust(width)}  {', '.join(file.path for file in editor.files)}"
+        for name, editor in EDITORS.items()
+    )
+    return HELP.format(editors="\n".join(rows))
+
+
+def split_editor(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The editor and the other words; our flags may stand before it. Raises UsageError."""
+    rest = list(words)
+    before = []
+    while rest and rest[0] in FLAGS:
+        before.append(rest.pop(0))
+    if {"-h", "--help"}.intersection(before):
+        return "", before
+    valid = f"devlaunch init EDITOR, with {listed(EDITORS)}"
+    if not rest or rest[0].startswith("-"):
+        raise UsageError("no editor: whose files shall be written?", hint=valid)
+    name = rest.pop(0)
+    if name not in EDITORS:
+        close = nearest(name, EDITORS)
+        raise UsageError(
+            f"there is no editor {name!r}", hint=f"did you mean {close}?" if close else valid
+        )
+    return name, before + rest
+
+
+def init(name: str, flags: Sequence[str], words: Sequence[str], read: Read) -> int:
+    """Set the editor up for what `words` run, and return the exit status. Raises DevlaunchError."""
+    request = _Request(EDITORS[name], "--print" in flags, bool({"--yes", "-y"}.intersection(flags)))
+    if request.prints and request.agrees:
+        raise UsageError("--print and --yes exclude each other", hint="give only one of them")
+    root = os.getcwd()
+    given = read(words)
+    if given is None:
+        return 0
+    found: list[Candidate] = []
+    if TARGET not in given:
+        words, found = _choose(words, resolve(given, needs_target=False), root, name)
+        given = read(words) or given
+    config = resolve(given)
+    setup = request.editor.set_up(_launch(words, given, config), root, config)
+    changes = [_change(file, setup.launch, root) for file in setup.files]
+    if request.prints:
+        _print_files(changes)
+        return 0
+    return _propose(changes, setup, found, request)
+
+
+def _choose(
+    words: Sequence[str], config: Config, root: str, name: str
+) -> tuple[Sequence[str], list[Candidate]]:
+    """The words with a target: that of the pyproject.toml here, else of the likeliest app."""
+    file = read_pyproject(root)
+    if TARGET in file and os.path.samefile(file[TARGET].base, root):
+        return (*words, *to_words(file[TARGET].value)), []
+    found = find_candidates(root, config.app_dir)
+    if not found:
+        raise UsageError(
+            "no app was found here: nothing like app = FastAPI()",
+            hint=f"say what to run, as you would to devlaunch: devlaunch init {name} main:app",
+        )
+    return (*words, *found[0].words), found
+
+
+def _launch(words: Sequence[str], given: Given, config: Config) -> Launch:
+    host, port = config.debug_address
+    return Launch(
+        tuple(words),
+        templates.to_attributes(given, config.target),
+        "127.0.0.1" if host in ("0.0.0.0", "::") else host,
+        port or templates.DEFAULT_PORT,
+    )
+
+
+def _change(file: File, launch: Launch, root: str) -> Change:
+    path = os.path.join(root, file.path)
+    text = templates.render(templates.load(file.template), file.template, launch, file.holes)
+    before = files.read(path, file.path)
+    try:
+        return Change(path, file.path, before, file.merge(before or "", text))
+    except MergeError as error:
+        place = ":".join(str(part) for part in (file.path, error.line, error.column) if part)
+        raise DevlaunchError(
+            f"{place}: {error}",
+            hint="nothing was written; mend the file first, or see what --print would add to none",
+        ) from None
+
+
+# --- output -------------------------------------------------------------------------------------
+
+
+def _print_files(changes: Sequence[Change]) -> None:
+    """The contents; of several each under its name, as head(1) does it."""
+    if len(changes) == 1:
+        print_text(changes[0].after)
+        return
+    print_text("\n".join(f"==> {change.name} <==\n{change.after}" for change in changes))
+
+
+def _propose(
+    changes: Sequence[Change], setup: Setup, found: Sequence[Candidate], request: _Request
+) -> int:
+    console = Console(sys.stdout)
+    wanted = [change for change in changes if change.kind != "same"]
+    color = wants_color(sys.stdout, os.environ)
+    for change in wanted:
+        print_text("".join(f"{line}\n" for line in _colored(change.diff(), color=color)))
+    rows = [*_target_rows(setup.launch, found), *setup.rows]
+    rows += [(change.kind, change.name, "") for change in changes]
+    if not wanted:
+        console.banner(__version__, [*rows, ("next", setup.next, "")])
+        return 0
+    console.banner(__version__, rows)
+    if not request.agrees and not _agreed(wanted):
+        print_text("  nothing was written\n")
+        return EX_FAILURE
+    for change in wanted:
+        files.write(change)
+    console.rows([("written", ", ".join(c.name for c in wanted), ""), ("next", setup.next, "")])
+    return 0
+
+
+def _target_rows(launch: Launch, found: Sequence[Candidate]) -> list[tuple[str, str, str]]:
+    rows = [("target", " ".join(launch.words), "")]
+    if found:
+        first, *others = found
+        rows = [("target", " ".join(launch.words), f"{first.framework}, {first.place}")]
+        if others:
+            names = [" ".join(other.words) for other in others[:_MOST_OTHERS]]
+            more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
+            rows.append(("others", ", ".join(names) + more, "name one to choose it"))
+    return rows
+
+
+def _colored(lines: Iterable[str], *, color: bool) -> Iterable[str]:
+    """A diff's lines, for a terminal: what could steer it is made visible."""
+    for line in lines:
+        text = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
+        code = "1" if text.startswith(("---", "+++")) else _COLORS.get(text[:1])
+        yield f"\x1b[{code}m{text}\x1b[0m" if color and code else text
+
+
+def _agreed(wanted: Sequence[Change]) -> bool:
+    """Ask; when nothing that is there changes, yes is the answer to a mere Enter."""
+    only_new = all(change.kind == "new" for change in wanted)
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "there is no terminal to ask whether to write",
+            hint="--yes writes without asking, --print prints the files instead",
+        )
+    what = wanted[0].name if len(wanted) == 1 else f"these {len(wanted)} files"
+    print_text(f"  Write {what}? {'[Y/n]' if only_new else '[y/N]'} ")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print_text("\n")  # Ctrl-D leaves the cursor on the line
+        return False
+    return answer.strip().lower() in (("y", "yes", "") if only_new else ("y", "yes"))

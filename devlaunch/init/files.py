@@ -1,0 +1,106 @@
+"""Files of the project: read whole, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from devlaunch.errors import DevlaunchError
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A file with what is in it (None: there is none) and what is to be."""
+
+    path: str
+    """Absolute."""
+    name: str
+    """As people see it, from the project's directory."""
+    before: str | None
+    after: str
+
+    @property
+    def kind(self) -> str:
+        """`new`, `change`, or `same`."""
+        if self.before is None:
+            return "new"
+        return "same" if self.before == self.after else "change"
+
+    def diff(self) -> Iterator[str]:
+        """The lines of a unified diff."""
+        yield from difflib.unified_diff(
+            (self.before or "").splitlines(),
+            self.after.splitlines(),
+            "/dev/null" if self.before is None else self.name,
+            self.name,
+            lineterm="",
+        )
+
+
+def read(path: str, name: str) -> str | None:
+    """The text, with its line ends as they are; None without a file. Raises DevlaunchError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        return data.decode()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DevlaunchError(
+            f"{name}:{line}: is not UTF-8 text", hint="nothing was written; save it as UTF-8 first"
+        ) from None
+    except OSError as error:
+        raise DevlaunchError(f"{name}: {_reason(error)}", hint="nothing was written") from None
+
+
+def write(change: Change) -> None:
+    """Write the file in one step, with the mode of the one that it replaces.
+
+    A symbolic link stays one: what it leads to is written. Raises DevlaunchError when the file has
+    changed since it was read, or cannot be written.
+    """
+    if read(change.path, change.name) != change.before:
+        raise DevlaunchError(
+            f"{change.name}: it was changed meanwhile", hint="run devlaunch init once more"
+        )
+    path = os.path.realpath(change.path)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        _replace(path, change.after.encode())
+    except OSError as error:
+        raise DevlaunchError(f"{change.name}: cannot be written: {_reason(error)}") from None
+
+
+def _replace(path: str, data: bytes) -> None:
+    directory, name = os.path.split(path)
+    descriptor, beside = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, _mode(path))
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+def _mode(path: str) -> int:
+    """That of the file that is replaced, else what the umask makes of a new one."""
+    try:
+        return os.stat(path).st_mode & 0o7777
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
