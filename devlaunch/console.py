@@ -67,7 +67,7 @@ class Console:
 
     def rows(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """More rows, as those of the banner."""
-        self._print("\n".join(["", *self._rows(rows), ""]), QUIET + 1)
+        self._print("\n".join([*self._rows(rows), ""]), QUIET + 1)
 
     def ready(self, elapsed: float, remark: str = "") -> None:
         """The first generation serves; `remark` such as `ASGI, uvicorn`."""

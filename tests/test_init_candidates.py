@@ -74,7 +74,9 @@ def test_what_is_an_app(tmp_path: Path, source: str, expected: list[str]) -> Non
         ({"tests/app.py": FASTAPI, "web/api/site.py": FASTAPI},
          ["web.api.site:app", "tests.app:app"]),
         ({"worker.py": FASTAPI, "main.py": FASTAPI, "sub/main.py": FASTAPI},
-         ["main:app", "worker:app", "sub.main:app"]),
+         ["main:app", "sub.main:app", "worker:app"]),
+        ({"admin.py": FASTAPI.replace("app", "admin"), "app/main.py": FASTAPI},
+         ["app.main:app", "admin:admin"]),
         ({"main.py": "from flask import Flask\ndef create_app():\n  return Flask('x')\n",
           "deep/down/x.py": FASTAPI}, ["deep.down.x:app", "--factory main:create_app"]),
         ({"manage.py": "import django", "shop/wsgi.py":

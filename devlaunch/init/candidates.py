@@ -102,9 +102,11 @@ def _rank(candidate: Candidate, name: str, is_factory: bool) -> tuple[object, ..
     return (
         bool(_UNUSUAL_DIRECTORIES.search(os.path.dirname(candidate.file))),
         is_factory,
+        name not in _USUAL_NAMES,
+        stem not in _USUAL_FILES,
         candidate.file.count("/"),
-        _USUAL_FILES.index(stem) if stem in _USUAL_FILES else len(_USUAL_FILES),
-        _USUAL_NAMES.index(name) if name in _USUAL_NAMES else len(_USUAL_NAMES),
+        (*_USUAL_FILES, stem).index(stem),
+        (*_USUAL_NAMES, name).index(name),
     )
 
 

@@ -61,8 +61,10 @@ class _Request:
 def help_text() -> str:
     """What `devlaunch init --help` prints."""
     width = max(map(len, EDITORS))
+    titles = max(len(editor.title) for editor in EDITORS.values())
     rows = (
-        f"  {name.ljust(width)}  {', '.join(file.path for file in editor.files)}"
+        f"  {name.ljust(width)}  {editor.title.ljust(titles)}  "
+        + ", ".join(file.path for file in editor.files)
         for name, editor in EDITORS.items()
     )
     return HELP.format(editors="\n".join(rows))
@@ -215,7 +217,8 @@ def _agreed(wanted: Sequence[Change]) -> bool:
     what = wanted[0].name if len(wanted) == 1 else f"these {len(wanted)} files"
     print_text(f"  Write {what}? {'[Y/n]' if only_new else '[y/N]'} ")
     answer = sys.stdin.readline()
+    # Ctrl-D leaves the cursor on the line.
+    print_text("\n" if answer.endswith("\n") else "\n\n")
     if not answer.endswith("\n"):
-        print_text("\n")  # Ctrl-D leaves the cursor on the line
         return False
     return answer.strip().lower() in (("y", "yes", "") if only_new else ("y", "yes"))
