@@ -22,6 +22,7 @@ from support.editors import editor
 
 from devlaunch.adapter.plan import attach_address, make_plan
 from devlaunch.cli import parse, read
+from devlaunch.init.command import FLAGS
 from devlaunch.init.editors import EDITORS, Setup
 from devlaunch.init.jsonc import parse as parse_jsonc
 from devlaunch.init.templates import Launch, load, render, to_attributes
@@ -302,6 +303,15 @@ def test_the_docs_show_the_templates(page: str) -> None:
     blocks = re.findall(r"(?ms)^```(\w+)[^\n]*\n(.*?)^```$", (ROOT / page).read_text())
     for language, template in IN_DOCS[page]:
         assert (language, load(template)) in blocks, f"{page} has not the text of {template}"
+
+
+def test_the_page_about_init_is_complete() -> None:
+    page = (ROOT / "docs" / "init.md").read_text()
+    for name, each in EDITORS.items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*", page, re.MULTILINE)
+        paths = [f"`{file.path}`" for file in each.files if "*" not in file.path]
+        assert all(path in row for path in paths), name
+    assert all(f"`{flag}`" in page for flag in FLAGS)
 
 
 def test_a_wheel_has_the_templates(tmp_path: Path) -> None:

@@ -285,6 +285,19 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["there"]
 
 
+def test_a_terminal_that_cannot_show_it(project: Path) -> None:
+    launch = project / ".vscode" / "launch.json"
+    launch.parent.mkdir()
+    launch.write_bytes('{\r\n  "configurations": [\r\n    // ä \x1b[2J\r\n  ]\r\n}\r\n'.encode())
+    done = init("vscode", "--print", cwd=project, PYTHONIOENCODING="latin-1")
+    assert done.returncode == 0, done.stderr
+    variables = environment(PYTHONIOENCODING="ascii")
+    command = [sys.executable, "-m", "devlaunch", "init", "vscode", "--yes"]
+    shown = subprocess.run(command, cwd=project, env=variables, capture_output=True, check=True)
+    assert b"// \\xe4 \\x1b[2J" in shown.stdout
+    assert "// ä \x1b[2J\r\n".encode() in launch.read_bytes()
+
+
 def test_the_help_names_every_editor(project: Path) -> None:
     for words in (["--help"], ["zed", "-h"], ["-h", "zed"]):
         done = init(*words, cwd=project)

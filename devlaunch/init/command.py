@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -95,6 +96,7 @@ def init(name: str, flags: Sequence[str], words: Sequence[str], read: Read) -> i
     request = _Request(EDITORS[name], "--print" in flags, bool({"--yes", "-y"}.intersection(flags)))
     if request.prints and request.agrees:
         raise UsageError("--print and --yes exclude each other", hint="give only one of them")
+    _prepare_stdout(as_it_is=request.prints)
     root = os.getcwd()
     given = read(words)
     if given is None:
@@ -148,11 +150,20 @@ def _change(file: File, launch: Launch, root: str) -> Change:
         place = ":".join(str(part) for part in (file.path, error.line, error.column) if part)
         raise DevlaunchError(
             f"{place}: {error}",
-            hint="nothing was written; mend the file first, or see what --print would add to none",
+            hint="nothing was written; mend the file first",
         ) from None
 
 
 # --- output -------------------------------------------------------------------------------------
+
+
+def _prepare_stdout(*, as_it_is: bool) -> None:
+    """Printed as it is a file is UTF-8 with its own line ends; shown, it is what can be shown."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if as_it_is:
+            sys.stdout.reconfigure(encoding="utf-8", newline="")
+        else:
+            sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _print_files(changes: Sequence[Change]) -> None:

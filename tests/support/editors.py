@@ -37,7 +37,15 @@ def editor(name: str) -> str:
 
 def _install(package: str) -> str:
     """The end of what apt-get says when it fails."""
-    install = ["install", "--yes", "--quiet=2", "--no-install-recommends", package]
+    install = [
+        "-o",
+        "DPkg::Lock::Timeout=120",
+        "install",
+        "--yes",
+        "--quiet=2",
+        "--no-install-recommends",
+        package,
+    ]
     for arguments in (["update", "--quiet=2"], install):
         try:
             done = subprocess.run(
