@@ -150,6 +150,19 @@ def test_compose_attaches_by_vscode_where_that_is_in_use(project: Path) -> None:
     assert entry["pathMappings"] == [{"localRoot": "${workspaceFolder}", "remoteRoot": "/app"}]
 
 
+def test_a_command_that_the_editor_would_not_find(project: Path) -> None:
+    done = init("helix", "--yes", "main.py", "two words", cwd=project, PATH="/usr/bin")
+    rows = [line for line in done.stdout.splitlines() if "➜" in line]
+    assert rows[0].endswith("target    main.py 'two words'")
+    assert "devlaunch is not on PATH" in rows[1]
+    bin_directory = project / "bin"
+    bin_directory.mkdir()
+    (bin_directory / "devlaunch").write_text("#!/bin/sh\n")
+    (bin_directory / "devlaunch").chmod(0o755)
+    found = init("helix", "main.py", "two words", cwd=project, PATH=f"{bin_directory}:/usr/bin")
+    assert (found.returncode, "not on PATH" in found.stdout) == (0, False)
+
+
 # --- the question -------------------------------------------------------------------------------
 
 

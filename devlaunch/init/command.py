@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,15 +98,16 @@ def init(name: str, flags: Sequence[str], words: Sequence[str], read: Read) -> i
     if request.prints and request.agrees:
         raise UsageError("--print and --yes exclude each other", hint="give only one of them")
     _prepare_stdout(as_it_is=request.prints)
-    root = os.getcwd()
     given = read(words)
     if given is None:
         return 0
+    config = resolve(given, needs_target=False)
+    root = os.getcwd()
     found: list[Candidate] = []
     if TARGET not in given:
-        words, found = _choose(words, resolve(given, needs_target=False), root, name)
+        words, found = _choose(words, config, root, name)
         given = read(words) or given
-    config = resolve(given)
+        config = resolve(given)
     setup = request.editor.set_up(_launch(words, given, config), root, config)
     changes = [_change(file, setup.launch, root) for file in setup.files]
     if request.prints:
@@ -198,12 +200,13 @@ def _propose(
 
 
 def _target_rows(launch: Launch, found: Sequence[Candidate]) -> list[tuple[str, str, str]]:
-    rows = [("target", " ".join(launch.words), "")]
+    target = shlex.join(launch.words)
+    rows = [("target", target, "")]
     if found:
         first, *others = found
-        rows = [("target", " ".join(launch.words), f"{first.framework}, {first.place}")]
+        rows = [("target", target, f"{first.framework}, {first.place}")]
         if others:
-            names = [" ".join(other.words) for other in others[:_MOST_OTHERS]]
+            names = [shlex.join(other.words) for other in others[:_MOST_OTHERS]]
             more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
             rows.append(("others", ", ".join(names) + more, "name one to choose it"))
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -62,6 +63,14 @@ _RUN = partial(
     ours=frozenset({"SCRIPT_NAME", "MODULE_MODE", "PARAMETERS", "remoteAddress"}),
 )
 _LAUNCH_JSON = ".vscode/launch.json"
+
+
+def _by_command(setup: Setup, _root: str, _config: Config) -> Setup:
+    """For those that start `devlaunch adapter` by its bare name."""
+    if shutil.which("devlaunch"):
+        return setup
+    text = "devlaunch is not on PATH: start the editor in the environment that has it"
+    return replace(setup, rows=(("note", text, ""),))
 
 
 def _for_sublime(setup: Setup, root: str, _config: Config) -> Setup:
@@ -144,11 +153,13 @@ EDITORS = {
         "Neovim with nvim-dap",
         (File("neovim/devlaunch.lua", ".nvim.lua", partial(merging.merge_block, comment="--")),),
         "set exrc in your init.lua, open nvim here, :trust .nvim.lua, and start nvim-dap",
+        _by_command,
     ),
     "emacs": Editor(
         "Emacs with dape",
         (File("emacs/devlaunch.el", "devlaunch.el", partial(merging.merge_block, comment=";;")),),
         "M-x load-file devlaunch.el, and M-x dape devlaunch-adapter",
+        _by_command,
     ),
     "zed": Editor(
         "Zed",
@@ -159,6 +170,7 @@ EDITORS = {
         "Helix",
         (File("helix/languages.toml", ".helix/languages.toml", merging.merge_languages),),
         "open a file of the app in hx, and :debug-start devlaunch",
+        _by_command,
     ),
     "sublime": Editor(
         "Sublime Text with Debugger",
@@ -170,6 +182,7 @@ EDITORS = {
         "Vim with Vimspector",
         (File("vimspector/vimspector.json", ".vimspector.json", _VIMSPECTOR),),
         ":call vimspector#Launch(), and choose devlaunch: adapter",
+        _by_command,
     ),
     "compose": Editor(
         "Docker Compose",
