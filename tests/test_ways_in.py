@@ -130,7 +130,7 @@ def test_each_reload_is_by_the_standby(starting) -> None:
         printed = 0
         for version in ("v1", "v2", "v3"):
             modules = way.wait_for(r"standby ready: (\d+) modules", after=printed)
-            assert int(modules[1]) > 50  # uvicorn's at the least
+            assert int(modules[1]) >= 10  # wsgiref and what it needs
             waiting = standbys(way)
             printed = len(way.text)
             way.save(source(version))

@@ -129,7 +129,7 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
         debugger.enable_output_redirection(True, True)
     _patch(pydevd, debugger, setup)
     while not debugger.ready_to_run:
-        if debugger.pydb_disposed or monotonic() > deadline:
+        if getattr(debugger, "pydb_disposed", False) or monotonic() > deadline:  # not in 2019
             _stop(pydevd, debugger)
             raise EOFError(_SILENT)
         sleep(0.001)
