@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format docs bench clean
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "devlaunch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
@@ -21,7 +21,7 @@ test: $(STAMP)  ## run every test
 	$(BIN)/python tests/support/interpreters.py
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: $(STAMP)  ## ruff, mypy strict on three platforms, the import rings, the docs
+check: $(STAMP)  ## ruff, mypy strict on three platforms, the import rings, the docs and their site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,6 +34,9 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	PYTHONPATH=tests $(BIN)/python tests/test_docs.py
 	$(BIN)/devlaunch adapter --schema > editors/attributes.schema.json
+
+docs: $(STAMP)  ## serve the documentation as a site, new at each save
+	$(BIN)/mkdocs serve --strict --quiet --dev-addr 127.0.0.1:8001
 
 BENCH = $(VENV)-bench
 BENCH_STAMP = $(BENCH)/.installed
@@ -49,4 +52,4 @@ bench: $(BENCH_STAMP)  ## measure against peers, write docs/performance.md; ARGS
 	$(BENCH)/bin/python tests/bench/bench.py $(or $(ARGS),--write)
 
 clean:
-	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) site .mypy_cache .pytest_cache .ruff_cache
