@@ -58,6 +58,11 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     return _LINK.sub(moved, _DIAGRAM.sub(inlined, markdown))
 
 
+def on_page_content(html: str, **_: object) -> str:
+    """Have prompts shown by the style sheet, so that a copied command comes without."""
+    return html.replace('<span class="gp">$ </span>', '<span class="gp" data-prompt="$ "></span>')
+
+
 def _in_repository(page: str, link: str) -> str:
     """The file that a link of a page of the site leads to; empty for one that is no file."""
     if "://" in link or link.startswith("mailto:"):

@@ -26,7 +26,7 @@ from devlaunch.adapter import command as adapter
 from devlaunch.adapter.attributes import schema
 from devlaunch.core import supervisor
 from devlaunch.init import command as init
-from devlaunch.options import OPTIONS
+from devlaunch.options import OPTIONS, Option
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -45,8 +45,9 @@ OF_OTHERS = {
 OPTIONS_HEAD = """\
 # Options
 
-What `devlaunch --help` prints. Options that take a value read it from the next word; durations are
-seconds unless a unit is given.
+Each option is a flag, a variable and a key of `[tool.devlaunch]` in `pyproject.toml`:
+`--debug-attach`, `DEVLAUNCH_DEBUG_ATTACH=1`, `debug-attach = true`. Flags win over variables over
+the file. Durations are seconds unless a unit is given (`500ms`).
 
 """
 HELP_OF_COMMANDS = {
@@ -57,10 +58,25 @@ HELP_OF_COMMANDS = {
 
 
 def options_page() -> str:
-    parts = [f"{OPTIONS_HEAD}```text\n{cli.help_text()}```\n"]
-    for name, text in HELP_OF_COMMANDS.items():
-        parts.append(f"\n## devlaunch {name}\n\n```text\n{text}```\n")
-    return "".join(parts)
+    groups = dict.fromkeys(option.group for option in OPTIONS)
+    parts = [OPTIONS_HEAD, *(f"{options_table(group)}\n" for group in groups)]
+    helps = {"--help": cli.help_text()}
+    helps |= {f"{name} --help": text for name, text in HELP_OF_COMMANDS.items()}
+    parts += [f"## devlaunch {words}\n\n```text\n{text}```\n\n" for words, text in helps.items()]
+    return "".join(parts).rstrip() + "\n"
+
+
+def options_table(group: str) -> str:
+    rows = [f"| {flags_of(o)} | {o.help} |" for o in OPTIONS if o.group == group]
+    return "\n".join([f"## {group}\n", "| | |", "|---|---|", *rows]) + "\n"
+
+
+def flags_of(option: Option) -> str:
+    if option.key == "reload":
+        return "`--no-reload`"
+    value = f" {option.metavar}" if option.metavar else ""
+    flags = [option.short, option.flag + value, option.off_help and f"--no-{option.key}"]
+    return ", ".join(f"`{flag}`" for flag in flags if flag)
 
 
 def states_page() -> str:
