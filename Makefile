@@ -36,7 +36,7 @@ format: $(STAMP)
 	$(BIN)/devlaunch adapter --schema > editors/attributes.schema.json
 
 docs: $(STAMP)  ## serve the documentation as a site, new at each save
-	$(BIN)/mkdocs serve --strict --quiet --dev-addr 127.0.0.1:8001
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8001
 
 BENCH = $(VENV)-bench
 BENCH_STAMP = $(BENCH)/.installed

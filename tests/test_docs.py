@@ -19,6 +19,7 @@ import jsonschema
 import pytest
 import yaml
 from support import states
+from support.launch import environment
 from support.states import ARROWS, TABLE_ONLY
 
 from devlaunch import cli
@@ -292,7 +293,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built strictly: no page without a place, no link or anchor that leads nowhere."""
     directory = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(directory)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    env = environment(NO_MKDOCS_2_WARNING="1")
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return directory
 
