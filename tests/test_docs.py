@@ -283,6 +283,8 @@ def test_a_configuration_is_the_same_wherever_it_is_shown() -> None:
     for text in in_readme:
         if text.startswith("{"):
             assert shown.count(text) == 2, "README.md and docs/start/vscode.md"
+    patch = (ROOT / "editors" / "k8s" / "devlaunch.k8s.yaml").read_text()
+    assert f"```yaml\n{patch}```" in (DOCS / "recipes" / "kubernetes.md").read_text()
 
 
 # --- the site -----------------------------------------------------------------------------------
