@@ -55,6 +55,7 @@ EVENTS: dict[str, list[object]] = {
     "DebuggeePaused": [events.DebuggeePaused()],
     "DebuggeeResumed": [events.DebuggeeResumed()],
     "DeadlineReached": [events.DeadlineReached()],
+    "WhilePausedChosen": [events.WhilePausedChosen(value) for value in WhilePaused],
 }
 
 WORDS = {
@@ -69,6 +70,7 @@ WORDS = {
     "DebuggeePaused": "breakpoint",
     "DebuggeeResumed": "continue",
     "DeadlineReached": "deadline",
+    "WhilePausedChosen": "reload while paused, or not",
 }
 """The events as people say them."""
 
