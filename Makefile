@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format docs bench vscode clean
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "devlaunch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
@@ -21,7 +21,7 @@ test: $(STAMP)  ## run every test
 	$(BIN)/python tests/support/interpreters.py
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: $(STAMP)  ## ruff, mypy strict on three platforms, the import rings, the docs
+check: $(STAMP)  ## ruff, mypy strict on three platforms, the import rings, the docs and their site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,6 +34,13 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	PYTHONPATH=tests $(BIN)/python tests/test_docs.py
 	$(BIN)/devlaunch adapter --schema > editors/attributes.schema.json
+	$(BIN)/python editors/vscode/generate.py
+
+vscode: $(STAMP)  ## build the extension for VS Code: build/vscode/devlaunch.vsix
+	$(BIN)/python editors/vscode/make.py package
+
+docs: $(STAMP)  ## serve the documentation as a site, new at each save
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8001
 
 BENCH = $(VENV)-bench
 BENCH_STAMP = $(BENCH)/.installed
@@ -49,4 +56,4 @@ bench: $(BENCH_STAMP)  ## measure against peers, write docs/performance.md; ARGS
 	$(BENCH)/bin/python tests/bench/bench.py $(or $(ARGS),--write)
 
 clean:
-	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) build site editors/vscode/node_modules .mypy_cache .pytest_cache .ruff_cache

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from devlaunch.config import WhilePaused
+
 Message = dict[str, Any]
 """A DAP message, forwarded as a plain object."""
 
@@ -87,6 +89,13 @@ class StopRequested:
     """End everything: a signal to the launcher, or (signal None) the IDE's Terminate."""
 
     signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WhilePausedChosen:
+    """From now on a change does this while the debugger holds the app."""
+
+    value: WhilePaused
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from devlaunch.beginning import Beginning
 from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
 from devlaunch.console import Console
 from devlaunch.control import Message
+from devlaunch.core.status import Status
 from devlaunch.core.supervisor import Supervisor
 from devlaunch.debuggers import Debugging, choose
 from devlaunch.envfile import read_env_file
@@ -91,6 +92,7 @@ class Launcher:
         self._supervisor = Supervisor(
             grace=config.grace, while_paused=config.while_paused, reload=config.reload
         )
+        self._status_shown = Status(self._socket.url if self._socket else None)
 
     def run(self) -> int:
         """Run until the end; returns the status, -n for signal n."""
@@ -277,8 +279,12 @@ class Launcher:
     # --- what to do about it --------------------------------------------------------------------
 
     def _supervise(self, event: object, now: float) -> None:
-        for action in self._supervisor.handle(event, now):
+        actions = self._supervisor.handle(event, now)
+        for action in actions:
             self._perform(action, now)
+        status = self._status_shown.after(self._supervisor, actions)
+        if status and self._debugging:
+            self._debugging.tell(status)
 
     def _perform(self, action: object, now: float) -> None:
         generation = self._generation

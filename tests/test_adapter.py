@@ -619,6 +619,80 @@ def test_restart_and_restart_while_paused(tmp_path: Path) -> None:
         assert not app.ide.has_event("terminated")
 
 
+# --- the status for a status bar ----------------------------------------------------------------
+
+
+def status_of(ide: DapClient, state: str, generation: int, **more: Any) -> Body:
+    """The next status that is this one."""
+    wanted = {"state": state, "generation": generation, **more}
+    return ide.wait_event("devlaunchState", lambda body: wanted.items() <= body.items())
+
+
+def test_the_status_follows_the_run(tmp_path: Path) -> None:
+    with launch(tmp_path, HANDLER_LINE, stateEvents=True) as app:
+        serving = status_of(app.ide, "serving", 1, pending=[], whilePaused="wait")
+        assert serving["url"] == app.wait_for(r"http://[\d.]+:\d+")[0]
+        assert 0 < serving["seconds"] < 20
+        with app.visit() as future:
+            stopped = app.ide.wait_event("stopped")
+            status_of(app.ide, "paused", 1, pending=[])
+            app.write("v1")
+            status_of(app.ide, "paused", 1, pending=[app.path])
+            app.ide.continue_(stopped["threadId"])
+            assert future.result(20) == "v0"
+        status_of(app.ide, "reloading", 1, pending=[])
+        assert status_of(app.ide, "serving", 2)["seconds"] != serving["seconds"]
+        app.editor.save("def broken(:\n")
+        status_of(app.ide, "broken", 3)
+        app.write("v2")
+        status_of(app.ide, "reloading", 4)
+        status_of(app.ide, "serving", 4)
+        app.ide.request("restart")
+        status_of(app.ide, "serving", 5)
+        app.ide.request("terminate")
+        status_of(app.ide, "stopping", 5)
+        status_of(app.ide, "stopped", 5)
+        app.check_the_end()
+
+
+def test_a_program_that_ends_is_shown_as_stopped(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("print('over')\n")
+    with editing(tmp_path) as editor:
+        editor.ide.launch(program="script.py", stateEvents=True, noDebug=True)
+        assert status_of(editor.ide, "stopped", 1)["url"] is None
+
+
+def test_reload_while_paused_is_chosen_for_the_session(tmp_path: Path) -> None:
+    with launch(tmp_path, HANDLER_LINE, stateEvents=True) as app:
+        with app.visit() as future:
+            app.ide.wait_event("stopped")
+            app.write("v1")
+            status_of(app.ide, "paused", 1, pending=[app.path])
+            app.ide.request("devlaunchWhilePaused", value="restart")
+            status_of(app.ide, "serving", 2, whilePaused="restart")
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                future.result(20)
+        app.ide.request("devlaunchWhilePaused", value="wait")
+        status_of(app.ide, "serving", 2, whilePaused="wait")
+        with pytest.raises(RequestFailed, match="'wait' or 'restart'"):
+            app.ide.request("devlaunchWhilePaused", value="sometimes")
+
+
+def test_an_editor_that_attaches_is_shown_the_status(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(WSGI.format(version="v0"))
+    words = ("--debug-attach", "--debug-address", "127.0.0.1:0", "--port", "0", "app:app")
+    with launched(*words, "--server", "wsgiref", cwd=tmp_path) as running:
+        running.wait_for("ready in")
+        for wants in (True, False):
+            with editing(tmp_path) as editor:
+                editor.ide.attach(port=running.debug_port, stateEvents=wants)
+                if wants:
+                    status_of(editor.ide, "serving", 1)
+                editor.ide.request("disconnect")
+                editor.ide.wait_event("terminated")
+                assert editor.ide.has_event("devlaunchState") == wants
+
+
 # --- processes that the app starts --------------------------------------------------------------
 
 PARENT = """\

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from devlaunch.config import WhilePaused
+from devlaunch.core.status import StatusChanged
 from devlaunch.dap.debuggee import STEP_TIMEOUT, Debuggee, Phase
 from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
 from devlaunch.dap.keeper import ADOPTION_TIMEOUT as SESSION_TIMEOUT
@@ -40,6 +42,7 @@ from devlaunch.events import (
     StandbyGone,
     StandbySpawned,
     StopRequested,
+    WhilePausedChosen,
 )
 
 TOKEN = "secret"
@@ -513,6 +516,49 @@ def test_console_notes():
     world.do(ConsoleNote("reloading"))
     (note,) = world.read(1)
     assert note["body"] == {"category": "console", "output": "reloading\n"}
+
+
+def status(state="serving", generation=1):
+    return StatusChanged(state, generation, 0.5, (), "http://127.0.0.1:8000", WhilePaused.WAIT)
+
+
+def shown(world, peer=1):
+    return [m["body"] for m in world.read(peer) if m.get("event") == "devlaunchState"]
+
+
+def test_an_ide_that_asks_for_it_is_shown_the_status():
+    world = World()
+    world.do(status("starting"))
+    world.attach(stateEvents=True)
+    world.do(status())
+    assert shown(world) == [status("starting").body, status().body]
+    world.request(1, "disconnect")
+    world.read(1)
+    world.do(status("broken"))
+    world.attach(2)
+    world.do(status())
+    assert shown(world, 2) == []
+
+
+def test_an_ide_that_attaches_is_shown_the_status_when_there_is_one():
+    world = World()
+    world.attach(stateEvents=True)
+    assert shown(world) == []
+    world.do(status())
+    assert shown(world) == [status().body]
+
+
+def test_the_ide_chooses_what_a_change_does_while_paused():
+    world = World()
+    world.connect_ide()
+    assert not world.request(1, "devlaunchWhilePaused", value="wait")["success"]
+    world = running()
+    for value in ("restart", "wait"):
+        assert world.request(1, "devlaunchWhilePaused", value=value)["success"]
+    assert world.actions == [WhilePausedChosen(WhilePaused(v)) for v in ("restart", "wait")]
+    for value in ("never", None, [], {"a": 1}):
+        refused = world.request(1, "devlaunchWhilePaused", value=value)
+        assert "'wait' or 'restart'" in refused["message"]
 
 
 # --- pausing ------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ from devlaunch.events import (
     SpawnChild,
     StopRequested,
     TerminateSession,
+    WhilePausedChosen,
 )
 
 GRACE = 2.0
@@ -63,6 +64,7 @@ PENDING = Paused(SERVING, Cause(("/p/a.py",), 95.0))
 RESTARTING = Stopping(Then.RESTART, Cause(("/p/a.py",), 95.0), deadline=101.0)
 ENDING = Stopping(Then.END, FIRST, deadline=101.0, signal=SIGINT)
 HELD = replace(RESTARTING, deadline=None)
+RELOAD_WHILE_PAUSED = WhilePausedChosen(WhilePaused.RESTART)
 
 
 def supervisor(state: core.State, *, generation: int = 3, **options: object) -> Supervisor:
@@ -299,6 +301,21 @@ CASES = [
     (Broken(), StopRequested(SIGINT), Ended(), [Exit(-SIGINT)]),
     (Broken(), DebuggeePaused(), Broken(), []),
     (Broken(), DebuggeeResumed(), Broken(), []),
+    # the IDE chooses what a change does while paused
+    (Idle(), RELOAD_WHILE_PAUSED, Idle(), []),
+    (STARTING, RELOAD_WHILE_PAUSED, STARTING, []),
+    (SERVING, RELOAD_WHILE_PAUSED, SERVING, []),
+    (PAUSED, RELOAD_WHILE_PAUSED, PAUSED, []),
+    (PENDING, WhilePausedChosen(WhilePaused.WAIT), PENDING, []),
+    (
+        PENDING,
+        RELOAD_WHILE_PAUSED,
+        Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE, asked=NOW),
+        [ReleaseDebuggee(), Report("reloading", paths=("/p/a.py",)), asked()],
+    ),
+    (RESTARTING, RELOAD_WHILE_PAUSED, RESTARTING, []),
+    (HELD, RELOAD_WHILE_PAUSED, replace(HELD, deadline=NOW + GRACE), [ReleaseDebuggee()]),
+    (Broken(), RELOAD_WHILE_PAUSED, Broken(), []),
 ]
 
 
@@ -329,6 +346,7 @@ EVENTS = [
     DebuggeePaused(),
     DebuggeeResumed(),
     DeadlineReached(),
+    RELOAD_WHILE_PAUSED,
 ]
 
 
@@ -387,6 +405,15 @@ def test_while_paused_restart_releases_and_restarts() -> None:
     made = supervisor(PAUSED, while_paused=WhilePaused.RESTART)
     assert made.handle(SAVED, NOW) == [ReleaseDebuggee(), reloading, asked()]
     assert made.state == Stopping(Then.RESTART, CAUSE, NOW + GRACE, asked=NOW)
+
+
+@pytest.mark.parametrize("state", [Idle(), STARTING, SERVING, PAUSED, RESTARTING, Broken()])
+def test_what_was_chosen_holds_from_then_on(state: core.State) -> None:
+    made = supervisor(state)
+    made.handle(RELOAD_WHILE_PAUSED, NOW)
+    assert made.while_paused is WhilePaused.RESTART
+    made.state = PAUSED
+    assert ReleaseDebuggee() in made.handle(SAVED, NOW)
 
 
 def test_the_deadline_is_that_of_stopping_only() -> None:

@@ -189,6 +189,13 @@ DEBUGPY = (
     Attribute("debugOptions", TEXTS, "Older names of these, as flags."),
 )
 
+STATE_EVENTS = Attribute(
+    "stateEvents",
+    FLAG,
+    "Send the event devlaunchState when the state of the run changes, for a status bar.",
+    False,
+)
+
 ATTACH = (
     Attribute(
         "connect",
@@ -202,6 +209,7 @@ ATTACH = (
     Attribute("host", TEXT, "Where a devlaunch --debug-attach listens: the host.", "127.0.0.1"),
     Attribute("port", _SHAPES[values.to_port], "Where it listens: the port.", 5678),
     Attribute("subProcessId", {"type": "integer"}, "A process of the app; set by devlaunch."),
+    STATE_EVENTS,
 )
 
 CLIENT = {
@@ -214,7 +222,7 @@ CLIENT = {
 }
 """What editors put into a configuration for themselves, or debugpy takes unasked; not an error."""
 
-LAUNCH = (*TARGETS, *OURS, *BY_OPTION.values(), *DEBUGPY)
+LAUNCH = (*TARGETS, *OURS, *BY_OPTION.values(), *DEBUGPY, STATE_EVENTS)
 NAMES = {attribute.name for attribute in LAUNCH}
 _ONLY_OURS = {each.name for each in (*TARGETS, *OURS, *BY_OPTION.values())} - {"noDebug"}
 

@@ -16,6 +16,7 @@ from devlaunch.adapter.attributes import (
     NAMES,
     OURS,
     REFUSED,
+    STATE_EVENTS,
     TARGETS,
     Attribute,
     camel,
@@ -73,7 +74,7 @@ def make_plan(arguments: Message, *, environ: Mapping[str, str], directory: str)
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     _check_names(given)
-    _check_types(given, (*OURS, *DEBUGPY, *TARGETS))
+    _check_types(given, (*OURS, *DEBUGPY, *TARGETS, STATE_EVENTS))
     _check_texts(given)
     cwd = _find_cwd(given, directory)
     env = _environment(given)

@@ -39,6 +39,7 @@ from devlaunch.events import (
     SpawnChild,
     StopRequested,
     TerminateSession,
+    WhilePausedChosen,
 )
 
 TERM_WAIT = 0.3
@@ -155,6 +156,11 @@ class Supervisor:
     def deadline(self) -> float | None:
         """When `DeadlineReached` is due, in the time that `handle` is given; None for never."""
         return self.state.deadline if isinstance(self.state, Stopping) else None
+
+    @property
+    def while_paused(self) -> WhilePaused:
+        """What a change does while the debugger holds the app."""
+        return self._while_paused
 
     def handle(self, event: object, now: float) -> Actions:
         """Take an event, return the actions to carry out in order. StateError for a defect."""
@@ -293,6 +299,16 @@ class Supervisor:
         self._do(ReleaseDebuggee())
         return replace(state, deadline=now + self._grace)
 
+    def _choose(self, state: State, event: WhilePausedChosen, now: float) -> State:
+        self._while_paused = event.value
+        if event.value is WhilePaused.RESTART:
+            match state:  # what waits for continue need not wait any more
+                case Paused(pending=Cause()):
+                    return self._restart_paused(state, RestartRequested(), now)
+                case Stopping(deadline=None):
+                    return self._restart_stopping(state, RestartRequested(), now)
+        return state
+
     # --- stopping -------------------------------------------------------------------------------
 
     def _stop(self, then: Then, cause: Cause, now: float, signal: int | None = None) -> Stopping:
@@ -371,6 +387,7 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Idle, StopRequested): _S._finish_without_child,
     (Idle, FilesChanged): _S._stay,
     (Idle, RestartRequested): _S._stay,
+    (Idle, WhilePausedChosen): _S._choose,
     (Starting, ChildServing): _S._served,
     (Starting, ChildFailed): _S._note_failure,
     (Starting, ChildExited): _S._crashed,
@@ -380,6 +397,7 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Starting, StopRequested): _S._finish,
     (Starting, DebuggeePaused): _S._paused,
     (Starting, DebuggeeResumed): _S._stay,
+    (Starting, WhilePausedChosen): _S._choose,
     (Serving, ChildFailed): _S._note_failure,
     (Serving, ChildExited): _S._crashed,
     (Serving, ChildRefused): _S._refused,
@@ -388,6 +406,7 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Serving, StopRequested): _S._finish,
     (Serving, DebuggeePaused): _S._paused,
     (Serving, DebuggeeResumed): _S._stay,
+    (Serving, WhilePausedChosen): _S._choose,
     (Paused, ChildServing): _S._served_while_paused,
     (Paused, ChildFailed): _S._note_failure_while_paused,
     (Paused, ChildExited): _S._crashed_while_paused,
@@ -397,6 +416,7 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Paused, StopRequested): _S._finish_paused,
     (Paused, DebuggeePaused): _S._stay,
     (Paused, DebuggeeResumed): _S._resumed,
+    (Paused, WhilePausedChosen): _S._choose,
     (Stopping, ChildServing): _S._stay,
     (Stopping, ChildFailed): _S._stay,
     (Stopping, ChildExited): _S._gone,
@@ -407,9 +427,11 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Stopping, DebuggeePaused): _S._paused_in_shutdown,
     (Stopping, DebuggeeResumed): _S._resumed_in_shutdown,
     (Stopping, DeadlineReached): _S._climb,
+    (Stopping, WhilePausedChosen): _S._choose,
     (Broken, FilesChanged): _S._start_again,
     (Broken, RestartRequested): _S._start_again,
     (Broken, StopRequested): _S._finish_without_child,
     (Broken, DebuggeePaused): _S._stay,
     (Broken, DebuggeeResumed): _S._stay,
+    (Broken, WhilePausedChosen): _S._choose,
 }

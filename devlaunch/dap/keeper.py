@@ -14,13 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from devlaunch.config import WhilePaused
+from devlaunch.core.status import StatusChanged
 from devlaunch.dap.debuggee import UNSUPPORTED
 from devlaunch.dap.joining import Identity
 from devlaunch.dap.messages import CAPABILITIES, Outbox, arguments_of
 from devlaunch.dap.processes import Child
 from devlaunch.dap.recording import is_recorded
 from devlaunch.dap.roster import Roster
-from devlaunch.dap.session import Session, SessionPhase
+from devlaunch.dap.session import CHANGING, NOT_RUNNING, Session, SessionPhase
 from devlaunch.errors import StateError
 from devlaunch.events import (
     AdapterLost,
@@ -44,6 +46,7 @@ from devlaunch.events import (
     StandbyGone,
     StandbySpawned,
     StopRequested,
+    WhilePausedChosen,
 )
 
 READY_TIMEOUT = 10.0
@@ -58,9 +61,6 @@ it comes to nobody, Vimspector never sends it."""
 
 MAX_STRANGERS = 16
 """Connections to the debug port that have not attached."""
-
-NOT_RUNNING = "The app is not running; it waits for a change."
-CHANGING = "The app is starting or stopping; try again in a moment."
 
 
 class Keeper:
@@ -87,6 +87,7 @@ class Keeper:
             forget_process=self._leave_adapter,
         )
         self._was_paused = False
+        self._status: StatusChanged | None = None
         self._now = 0.0
         self._requests: dict[str, Callable[[Session, Message], None]] = {
             "initialize": self._initialize,
@@ -94,6 +95,7 @@ class Keeper:
             "attach": self._attach,
             "configurationDone": self._configuration_done,
             "restart": self._restart,
+            "devlaunchWhilePaused": self._choose_while_paused,
             "terminate": self._terminate,
             "disconnect": self._disconnect,
         }
@@ -121,9 +123,10 @@ class Keeper:
                 self._roster.start_standby(pid)
             case StandbyGone(pid):
                 self._roster.end_standby(pid)
-            case ConsoleNote(text):
-                if self._main is not None and self._main.is_configured:
-                    self._main.event("output", {"category": "console", "output": text + "\n"})
+            case ConsoleNote() | StatusChanged():
+                self._status = event if isinstance(event, StatusChanged) else self._status
+                if self._main is not None:
+                    self._main.show(event)
             case DeadlineReached():
                 self._expire(now)
             case _:
@@ -334,6 +337,7 @@ class Keeper:
                 session.event("capabilities", {"capabilities": {"supportsRestartRequest": True}})
             self._roster.waits_for_client = False
             self._outbox.log(f"{session.name} is attached")
+            session.show(self._status)
             self._roster.announce()
         else:
             session.answer_configuration()
@@ -356,6 +360,14 @@ class Keeper:
             self._outbox.add(RestartRequested())
         else:
             session.fail(request, "'restart' is possible after 'attach' only.")
+
+    def _choose_while_paused(self, session: Session, request: Message) -> None:
+        value = arguments_of(request).get("value")
+        if session is self._main and value in list(WhilePaused):
+            session.respond(request)
+            self._outbox.add(WhilePausedChosen(WhilePaused(value)))
+        else:
+            session.fail(request, f"'value' is 'wait' or 'restart', after 'attach'; not {value!r}.")
 
     def _terminate(self, session: Session, request: Message) -> None:
         session.respond(request)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from devlaunch.core.status import StatusChanged
 from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
 from devlaunch.dap.messages import (
     Outbox,
@@ -16,7 +17,7 @@ from devlaunch.dap.messages import (
     make_response,
 )
 from devlaunch.dap.recording import Recording, is_recorded
-from devlaunch.events import Message
+from devlaunch.events import ConsoleNote, Message
 
 
 class SessionPhase(Enum):
@@ -48,6 +49,9 @@ _NOT_INHERITED = {
     *("name", "request", "restart", "preLaunchTask", "postDebugTask"),
     *("args", "processName", "pythonArgs"),
 }
+
+NOT_RUNNING = "The app is not running; it waits for a change."
+CHANGING = "The app is starting or stopping; try again in a moment."
 
 _UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}
 
@@ -167,6 +171,16 @@ class Session:
     def event(self, name: str, body: Message) -> None:
         """Tell the IDE."""
         self.send(make_event(name, body))
+
+    def show(self, what: ConsoleNote | StatusChanged | None) -> None:
+        """Show a line in the IDE's console, or the status if the IDE has asked for that."""
+        match what:
+            case _ if not self.is_configured:
+                pass
+            case ConsoleNote(text):
+                self.event("output", {"category": "console", "output": text + "\n"})
+            case StatusChanged() if self.attach_arguments.get("stateEvents") is True:
+                self.event("devlaunchState", what.body)
 
     def request(
         self, command: str, arguments: Message, on_response: Callable[[Message], None]

