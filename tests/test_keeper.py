@@ -548,6 +548,25 @@ def test_an_ide_that_attaches_is_shown_the_status_when_there_is_one():
     assert shown(world) == [status().body]
 
 
+def test_the_status_comes_when_breakpoints_work():
+    world = World()
+    world.spawn(debugging=False)
+    world.do(status())
+    assert not world.attach(stateEvents=True)
+    world.connect_debuggee()
+    world.do(status("reloading"))
+    assert shown(world) == []
+    world.answer_replay()
+    world.do(DebuggerReady(1))
+    messages = world.read(1)
+    assert [m.get("command") or m["event"] for m in messages][-3:] == [
+        "configurationDone",
+        "attach",
+        "devlaunchState",
+    ]
+    assert messages[-1]["body"] == status("reloading").body
+
+
 def test_the_ide_chooses_what_a_change_does_while_paused():
     world = World()
     world.connect_ide()

@@ -337,7 +337,6 @@ class Keeper:
                 session.event("capabilities", {"capabilities": {"supportsRestartRequest": True}})
             self._roster.waits_for_client = False
             self._outbox.log(f"{session.name} is attached")
-            session.show(self._status)
             self._roster.announce()
         else:
             session.answer_configuration()
@@ -353,6 +352,7 @@ class Keeper:
         elif self._roster.is_changing:
             return
         session.answer_configuration()
+        session.show(self._status)
 
     def _restart(self, session: Session, request: Message) -> None:
         if session.is_attached:

@@ -179,8 +179,14 @@ class Session:
                 pass
             case ConsoleNote(text):
                 self.event("output", {"category": "console", "output": text + "\n"})
-            case StatusChanged() if self.attach_arguments.get("stateEvents") is True:
+            case StatusChanged() if self._wants_status:
                 self.event("devlaunchState", what.body)
+
+    @property
+    def _wants_status(self) -> bool:
+        # Before the attach is answered an app that serves cannot be relied on to break.
+        is_answered = self.configuration_deadline is None
+        return is_answered and self.attach_arguments.get("stateEvents") is True
 
     def request(
         self, command: str, arguments: Message, on_response: Callable[[Message], None]

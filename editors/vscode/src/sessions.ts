@@ -3,9 +3,10 @@
 import * as vscode from 'vscode';
 
 import { TYPE } from './core/configurations.ts';
-import { type RunState, type WhilePaused, browsable, parseState, show } from './core/status.ts';
+import { type RunState, type WhilePaused, browsable, parseState, show, whilePausedWords } from './core/status.ts';
 
 const EVENT = 'devlaunchState';
+const MESSAGE_TIME = 5000;
 
 interface Running {
     readonly session: vscode.DebugSession;
@@ -59,6 +60,7 @@ export class Sessions implements vscode.Disposable {
         const current = this.current();
         const value: WhilePaused = current?.state?.whilePaused === 'restart' ? 'wait' : 'restart';
         await current?.session.customRequest('devlaunchWhilePaused', { value });
+        vscode.window.setStatusBarMessage(whilePausedWords(value, vscode.l10n.t), MESSAGE_TIME);
     }
 
     private started(session: vscode.DebugSession): void {

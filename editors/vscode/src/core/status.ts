@@ -77,13 +77,16 @@ function detailsOf(run: RunState, files: readonly string[], t: Translate): strin
     const details = [];
     if (run.url) details.push(run.url);
     if (files.length > 0) details.push(t('Changed while paused: {0}', files.join(', ')));
-    details.push(
-        run.whilePaused === 'restart'
-            ? t('A save while paused reloads at once.')
-            : t('A save while paused waits for continue.'),
-    );
+    details.push(whilePausedWords(run.whilePaused, t));
     if (run.generation > 1) details.push(t('Starts so far: {0}', run.generation));
     return details;
+}
+
+/** What a save does while the app is paused. */
+export function whilePausedWords(value: WhilePaused, t: Translate): string {
+    return value === 'restart'
+        ? t('A save while paused reloads at once.')
+        : t('A save while paused waits for continue.');
 }
 
 /** The app's URL if a browser can open it; a Unix socket's it cannot. */
