@@ -2,6 +2,7 @@
 
     make bench                  everything; writes docs/performance.md and docs/performance.svg
     python tests/bench/bench.py --only save --apps FastAPI --runs 3
+    python tests/bench/bench.py --only save --apps heavy --add --write      measure that once more
     python tests/bench/bench.py --devlaunch-options "" --devlaunch-options "--standby off"
 
 Parts: save (save to served, and a second save right after), launch (launch to served), step (the
@@ -47,6 +48,7 @@ def arguments() -> argparse.Namespace:
     add("--peers", default="", help="only those with one of these words, commas between them")
     add("--runs", type=int, default=5, help="measured saves of each peer [5]")
     add("--quick", action="store_true", help="few runs of few peers: to see that it works")
+    add("--add", action="store_true", help="to what the last run has measured, in the place of it")
     add("--write", action="store_true", help="write docs/performance.md and its chart")
     add(
         "--devlaunch-options",
@@ -86,6 +88,8 @@ class Benchmark:
         self.asgi = [peer for peer in self.ours if peer.framework == "asgi"]
         self.apps = [app for app in APPS if app.name in chosen.apps]
         self.results = Results(ours=self.ours[0].name)
+        if chosen.add and RAW.exists():
+            self.results = Results.from_json(RAW.read_text())
 
     def save(self) -> None:
         words = [word for word in self.chosen.peers.split(",") if word]
@@ -120,6 +124,7 @@ class Benchmark:
 
     def idle(self) -> None:
         seconds, saves = (5, 1) if self.chosen.quick else (30, 3)
+        self.results.idle = []
         for files in (20_000,) if self.chosen.quick else (20_000, 100_000):
             say(f"idle with {files:,} files: ", end="")
             self.results.idle += idle.in_tree(files, self.asgi, seconds, saves)

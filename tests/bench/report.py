@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,12 @@ class Results:
     steps: Times = field(default_factory=dict)
     idle: list[Idle] = field(default_factory=list)
     requests: dict[str, Times] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, text: str) -> Results:
+        """What an earlier run has measured."""
+        fields = json.loads(text)
+        return cls(**{**fields, "idle": [Idle(**each) for each in fields["idle"]]})
 
     def sections(self) -> dict[str, str]:
         """Markdown by the name of its mark, of the parts that were run."""
