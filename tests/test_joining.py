@@ -329,7 +329,7 @@ def test_nothing_stops_in_devlaunch(app: Path, python: str) -> None:
     exceptions = ["raised", "uncaught"]
     with VsCode(cwd=app, python=python, breakpoints=lines, exceptions=exceptions) as ide:
         root = ide.launch(*APP, justMyCode=False)
-        continue_past_debugpys_own(root)
+        continue_past_debugpys_own(ide, root)
         stops = len(root.events("stopped"))
         # Libraries raise a lot when an app starts; that is the app's own.
         child = ide.open({**ide.announced(), "justMyCode": True})
@@ -344,10 +344,12 @@ def test_nothing_stops_in_devlaunch(app: Path, python: str) -> None:
         assert child.events("stopped") == []
 
 
-def continue_past_debugpys_own(root: Session) -> None:
-    """Before it runs a program, debugpy raises exceptions that it stops at."""
+def continue_past_debugpys_own(ide: VsCode, root: Session) -> None:
+    """Before it runs a program, debugpy raises exceptions that it stops at, by the hundred."""
     seen = 0
     while not number_of_announcements(root):
+        is_over = root.closed or root.events("terminated")
+        assert not is_over, ide.text
         root.drain(0.01)
         if len(root.events("stopped")) == seen:
             continue
