@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check format docs bench vscode clean
+.PHONY: demo test check format docs bench vscode test-vscode clean
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "devlaunch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
@@ -38,6 +38,9 @@ format: $(STAMP)
 
 vscode: $(STAMP)  ## build the extension for VS Code: build/vscode/devlaunch.vsix
 	$(BIN)/python editors/vscode/make.py package
+
+test-vscode: $(STAMP)  ## test that extension in a real VS Code; ARGS="import" for scenarios of that name
+	$(BIN)/python tests/vscode/run.py $(ARGS)
 
 docs: $(STAMP)  ## serve the documentation as a site, new at each save
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8001
