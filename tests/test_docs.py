@@ -40,7 +40,7 @@ OF_OTHERS = {
     *("--reload-dir", "--reload-exclude", "--exclude-patterns", "--timeout-graceful-shutdown"),
     *("--ssl-keyfile", "--ssl-certfile", "--pool", "--loglevel", "--queue", "--rate", "--init"),
     *("--patch-file", "--multiproc", "--multiprocess", "--listen", "--schema", "--runs"),
-    *("--print", "--yes"),
+    *("--print", "--yes", "--only", "--add", "--write"),
 }
 """Of other programs, of the examples, and of our subcommands."""
 OPTIONS_HEAD = """\
