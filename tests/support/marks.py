@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -23,6 +24,16 @@ def marked(run_id: str) -> list[int]:
     entries = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
     found = (int(entry.name) for entry in entries if _alive_with_mark(entry, run_id))
     return sorted(pid for pid in found if pid != os.getpid())
+
+
+def standbys(run_id: str) -> list[int]:
+    """Those of the run that wait to be the app, by the name that ps(1) shows."""
+    found = []
+    for pid in marked(run_id):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "devl-standby":
+                found.append(pid)
+    return found
 
 
 def describe(pids: list[int]) -> str:

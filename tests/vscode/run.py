@@ -28,6 +28,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE.parent), str(ROOT / "editors" / "vscode")]
 
 import make  # noqa: E402
+from support import apt  # noqa: E402
 from support.launch import environment, free_port  # noqa: E402
 from support.marks import assert_nothing_left  # noqa: E402
 from support.wait import wait_until  # noqa: E402
@@ -72,14 +73,11 @@ def system_packages() -> None:
     missing = [name for name, path in SYSTEM.items() if not Path(path).exists()]
     if not missing:
         return
-    command = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
-    if os.geteuid() or not shutil.which("apt-get"):
-        raise RuntimeError(f"missing; install them first: sudo {shlex.join(command)}")
+    if not apt.can_install():
+        raise RuntimeError(f"missing; install them first: sudo apt-get install {' '.join(missing)}")
     say(f"installing with apt: {', '.join(missing)}")
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "--quiet=2"], check=False)
-    if subprocess.run([*command, "--quiet=2"], env=env, check=False).returncode:
-        raise RuntimeError(f"apt failed: {shlex.join(command)}")
+    if problem := apt.install(*missing):
+        raise RuntimeError(f"apt-get install {' '.join(missing)}: {problem}")
 
 
 def node_environment(**extra: str) -> dict[str, str]:
