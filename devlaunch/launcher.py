@@ -282,8 +282,7 @@ class Launcher:
         actions = self._supervisor.handle(event, now)
         for action in actions:
             self._perform(action, now)
-        status = self._status_shown.after(self._supervisor, actions)
-        if status and self._debugging:
+        if self._debugging and (status := self._status_shown.after(self._supervisor, actions)):
             self._debugging.tell(status)
 
     def _perform(self, action: object, now: float) -> None:

@@ -50,8 +50,8 @@ class Conditions:
         raw = (dict(data), list(sys.path), list(sys.argv), _cwd(), self._state(hooks))
         if raw != self._raw:
             self._raw = raw
-            paths = [entry for entry in sys.path if isinstance(entry, str)]
-            paths = [entry for entry in paths if _DEBUGGERS not in entry]
+            texts = (entry for entry in sys.path if isinstance(entry, str))
+            paths = [entry for entry in texts if _DEBUGGERS not in entry]
             self._last = Context(self.changes(), paths, list(sys.argv), raw[3], raw[4])
         return self._last
 
@@ -82,9 +82,7 @@ class Conditions:
                 found.append(f"{module or 'something'} replaces __import__")
         if sys.path_hooks != self._path_hooks:
             found.append("sys.path_hooks has changed")
-        for library, module, attribute in _PATCHERS:
-            if getattr(sys.modules.get(module), attribute, None):
-                found.append(f"{library} has patched the standard library")
+        found += [f"{library} has patched the standard library" for library in patchers()]
         contexts = sys.modules.get("multiprocessing.context")
         default = getattr(contexts, "_default_context", None)
         if getattr(default, "_actual_context", None) is not None:
@@ -96,6 +94,15 @@ _PATCHERS = (
     ("gevent", "gevent.monkey", "saved"),
     ("eventlet", "eventlet.patcher", "already_patched"),
 )
+
+
+def patchers() -> list[str]:
+    """The libraries that have patched the standard library."""
+    return [
+        library
+        for library, module, attribute in _PATCHERS
+        if getattr(sys.modules.get(module), attribute, None)
+    ]
 
 
 def set_environment(changes: dict[str, str | None]) -> None:

@@ -75,11 +75,7 @@ def prepare(request: dict[str, Any]) -> str | None:
     """Import pydevd, in a standby; returns what went wrong, if anything."""
     path = list(sys.path)
     try:
-        if "directory" in request:
-            _make_importable(request["directory"])
-        else:
-            importlib.import_module("pydevd_pycharm")
-        importlib.import_module("pydevd")
+        _load(request)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     finally:
@@ -106,12 +102,11 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
         setup = dict(request["setup"])
         # First, so that nothing of pydevd is loaded when another debugger has to take its place.
         sock = _answered(host, port, deadline, dispatches=bool(setup.get("multiproc")))
-        _make_importable(request["directory"])
+        pydevd = _load(request)
     else:
         setup = {"client": host, "server": False, "port": port, "multiprocess": True}
-        importlib.import_module("pydevd_pycharm")
+        pydevd = _load(request)
         sock = _answered(host, port, deadline)
-    pydevd: Any = importlib.import_module("pydevd")
     directory = os.path.dirname(os.path.abspath(str(pydevd.__file__)))
     if directory not in sys.path:  # its import does so, which may have been made ahead of time
         sys.path.insert(0, directory)
@@ -238,6 +233,15 @@ def _answered(host: str, port: int, deadline: float, *, dispatches: bool = False
     if len(answer) != 3 or answer[0] != _DISPATCH:
         raise EOFError(_SILENT)
     return _answered(host, int(answer[2]), deadline)
+
+
+def _load(request: dict[str, Any]) -> Any:
+    """The module pydevd: that of the launcher, which lies in `directory`, or the installed one."""
+    if "directory" in request:
+        _make_importable(request["directory"])
+    else:
+        importlib.import_module("pydevd_pycharm")  # its name says what to install
+    return importlib.import_module("pydevd")
 
 
 def _make_importable(directory: str) -> None:

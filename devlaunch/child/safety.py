@@ -12,6 +12,7 @@ from _thread import get_ident
 from typing import Any
 
 from . import hide
+from .contexts import patchers
 from .effects import at, namespace_of, take_logged
 
 hide(__name__)
@@ -83,13 +84,7 @@ def _look() -> dict[str, Any]:
         "changes sys.argv": tuple(sys.argv),
         "changes the working directory": os.getcwd(),
         "sets the recursion limit": sys.getrecursionlimit(),
-        "patches the standard library": tuple(
-            bool(at(module, attribute))
-            for module, attribute in (
-                ("gevent.monkey", "saved"),
-                ("eventlet.patcher", "already_patched"),
-            )
-        ),
+        "patches the standard library": patchers(),
     }
 
 

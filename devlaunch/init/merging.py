@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
 from devlaunch.init import jsonc
-from devlaunch.init.jsonc import JsoncError, Node
+from devlaunch.init.jsonc import JsoncError, Member, Node
 
 Path = tuple[str, ...]
 
@@ -73,25 +73,31 @@ class _JsoncMerge:
             where = f"{path[-1]}: " if path else ""
             raise JsoncError(f"{where}expected {article} {new.kind}, not {old.kind}", old.start)
         if path in self.containers:
-            self._merge_entries(old, new, self.containers[path])
+            if new.kind == "object":
+                self._update(old, new)
+            else:
+                self._merge_items(old, new, self.containers[path])
             return
-        missing = []
-        for member in new.members:
-            there = old.get(member.key)
-            inner = (*path, member.key)
-            if there is None:
-                missing.append((member.start, member.node.end))
-            elif any(container[: len(inner)] == inner for container in self.containers):
-                self._merge(there, member.node, inner)
-        self._insert(old, missing)
 
-    def _merge_entries(self, old: Node, new: Node, key: str) -> None:
+        def merge(there: Node, member: Member) -> None:
+            inner = (*path, member.key)
+            if any(container[: len(inner)] == inner for container in self.containers):
+                self._merge(there, member.node, inner)
+
+        self._merge_members(old, new, merge)
+
+    def _merge_members(self, old: Node, new: Node, merge: Callable[[Node, Member], object]) -> None:
+        """Add what `old` does not have; `merge` is called with each value that it has."""
         missing = []
         for member in new.members:
-            if (entry := old.get(member.key)) is None:
+            if (there := old.get(member.key)) is None:
                 missing.append((member.start, member.node.end))
             else:
-                self._update(entry, member.node)
+                merge(there, member)
+        self._insert(old, missing)
+
+    def _merge_items(self, old: Node, new: Node, key: str) -> None:
+        missing = []
         for item in new.items:
             name = item.value[key]
             same = (each for each in old.items if (found := each.get(key)) and found.value == name)
@@ -104,13 +110,7 @@ class _JsoncMerge:
     def _update(self, old: Node, new: Node) -> None:
         """Make all that `new` says true of `old`; what else `old` says stays."""
         if old.kind == new.kind == "object":
-            missing = []
-            for member in new.members:
-                if (there := old.get(member.key)) is None:
-                    missing.append((member.start, member.node.end))
-                else:
-                    self._update(there, member.node)
-            self._insert(old, missing)
+            self._merge_members(old, new, lambda there, member: self._update(there, member.node))
         elif old.kind == new.kind == "array" and 0 < len(old.items) <= len(new.items):
             # Item by item, since comments may stand between them.
             for there, item in zip(old.items, new.items, strict=False):

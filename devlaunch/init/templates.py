@@ -62,7 +62,7 @@ def to_attributes(given: Mapping[str, object], target: Target) -> dict[str, obje
 def load(name: str) -> str:
     """The text of `editors/<name>`: in the wheel inside of the package, in a clone beside it."""
     package = importlib.resources.files("devlaunch")
-    for root in (package / "editors", importlib.resources.files("devlaunch") / ".." / "editors"):
+    for root in (package / "editors", package / ".." / "editors"):
         file = root.joinpath(*name.split("/"))
         if file.is_file():
             return file.read_text(encoding="utf-8")
