@@ -420,6 +420,32 @@ def test_what_stops_before_a_disconnect_is_worked_off_gets_no_late_continue():
     assert world.commands(50) == DETACH
 
 
+def test_a_stop_of_the_last_session_is_not_told_to_the_next():
+    world = running()
+    assert world.request(1, "disconnect")["success"]
+    let_run = world.read(50)
+    world.attach(2)
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    for request in let_run:
+        world.respond(50, request)
+    world.event(50, "continued", threadId=1, allThreadsContinued=True)
+    world.answer_replay()
+    assert {message.get("event") for message in world.read(2)}.isdisjoint({"stopped", "continued"})
+    assert world.actions.count(DebuggeePaused()) == 0
+
+
+def test_a_stop_during_the_replay_is_told_after_it():
+    world = running()
+    assert world.request(1, "disconnect")["success"]
+    world.answer_replay()
+    world.attach(2)
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    assert "stopped" not in {message.get("event") for message in world.read(2)}
+    world.answer_replay()
+    assert "stopped" in {message.get("event") for message in world.read(2)}
+    assert world.actions[-1] == DebuggeePaused()
+
+
 def test_detach_and_attach_again():
     world = running()
     world.event(50, "stopped", threadId=1, allThreadsStopped=True)

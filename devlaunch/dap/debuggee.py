@@ -116,6 +116,8 @@ class Debuggee:
     _threads: dict[object, None] = field(default_factory=dict)
     _stopped: dict[object, bool] = field(default_factory=dict)
     """The threads that it holds, and whether the others stopped with them."""
+    _untold: list[Message] = field(default_factory=list)
+    """Stops of which the IDE hears when the replay is worked off."""
     _is_stepping: bool = False
 
     @property
@@ -159,6 +161,7 @@ class Debuggee:
         self.advance("detached")
         self._let_run(was_attached)
         self.session = None
+        self.is_configuring = False
         self._run()
         self._threads.clear()
 
@@ -223,8 +226,8 @@ class Debuggee:
         if call.command == "threads":
             threads = body.get("threads") or []
             self._threads = dict.fromkeys(thread.get("id") for thread in threads)
-        elif call.command == "configurationDone":
-            self.is_configuring = False
+        elif call.command == "configurationDone" and call.session is self.session:
+            self._end_replay()
         elif call.command == "attach" and not message.get("success"):
             self.outbox.log(f"the debugger refused to attach: {message.get('message')}")
         if is_recorded(call.command) and call.session is self.session:
@@ -248,12 +251,24 @@ class Debuggee:
             # by that; a `continue` of ours might come so late that it hits the next session's stop.
             if all(call.command != "disconnect" for call in self._calls.values()):
                 self.call("continue", {"threadId": "*"})
+        elif self.is_configuring and name in ("stopped", "continued"):
+            # A stop in the time of the last session is told late sometimes, and always taken back.
+            if name == "stopped":
+                self._untold.append(message)
+            else:
+                self._untold.clear()
         elif self._is_for_the_ide(name):
             self._note_event(name, body)
             if (translated := self._translate(name, body)) is not None:
                 session = self.session
                 if session is not None:
                     session.send({**message, "body": translated} if translated else message)
+
+    def _end_replay(self) -> None:
+        self.is_configuring = False
+        untold, self._untold = self._untold, []
+        for message in untold:
+            self._on_event(message)
 
     def _is_for_the_ide(self, name: str) -> bool:
         match self.phase:
@@ -333,6 +348,7 @@ class Debuggee:
 
     def _run(self) -> None:
         self._stopped.clear()
+        self._untold.clear()
         self.end_step()
 
 
