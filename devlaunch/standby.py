@@ -24,9 +24,8 @@ from devlaunch.machine import available_memory, idle_time
 LEAST_MEMORY = 256 << 20
 """Bytes that a standby may always take; else a quarter of what is available."""
 
-CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGKILL"}
-"""How a promoted standby ends when an import that was made ahead of time was not safe, or the
-memory did not suffice."""
+CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"}
+"""How a promoted standby ends when an import that was made ahead of time was not safe."""
 
 Env = dict[str, str]
 

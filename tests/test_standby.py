@@ -413,15 +413,24 @@ def test_what_it_said_of_its_debugger_is_not_taken_for_the_childs(tmp_path: Path
         assert stage.said == [PREPARED, {"type": "serving"}]
 
 
-@pytest.mark.parametrize("is_told_to_stop", [False, True])
-def test_a_crash_before_the_app_serves_is_a_refusal(tmp_path: Path, is_told_to_stop: bool) -> None:
-    with Stage(tmp_path, {"warm": [WARM], "start": [int(signal.SIGSEGV)]}) as stage:
+@pytest.mark.parametrize(
+    ("sig", "is_told_to_stop", "is_refusal"),
+    [
+        (signal.SIGSEGV, False, True),
+        (signal.SIGSEGV, True, False),
+        (signal.SIGKILL, False, False),  # somebody wants it to end
+    ],
+)
+def test_a_crash_before_the_app_serves_is_a_refusal(
+    tmp_path: Path, sig: int, is_told_to_stop: bool, is_refusal: bool
+) -> None:
+    with Stage(tmp_path, {"warm": [WARM], "start": [int(sig)]}) as stage:
         stage.run_until(lambda: stage.has_noted("standby ready"))
         generation = stage.promote()
         assert generation
         generation.was_told_to_stop = is_told_to_stop
         status = wait_until(generation.poll)
-        assert stage.standby.has_refused(generation, status) is not is_told_to_stop
+        assert stage.standby.has_refused(generation, status) is is_refusal
 
 
 def test_a_crash_of_an_app_that_has_served_is_its_own(tmp_path: Path) -> None:
