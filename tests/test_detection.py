@@ -17,9 +17,10 @@ from typing import Any
 
 import coverage
 import pytest
-from support.adapter import Adapter, free_port
+from support.adapter import Adapter
 from support.dap import DapClient
 from support.interpreters import launchers
+from support.launch import free_port
 from support.pycharm import Mode, pycharm
 from support.wait import wait_until
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.adapter import free_port
 from support.interpreters import interpreters
+from support.launch import free_port
 from support.pty import Pty
 from support.wait import wait_until
 

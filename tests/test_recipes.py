@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import shlex
 import subprocess
@@ -50,7 +51,7 @@ def fetch(port: int) -> str:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as response:
             return response.read().decode()
-    except OSError:
+    except (OSError, http.client.HTTPException):  # its own server ends within a response
         return ""
 
 

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from typing import Any, Self
 
 from support.dap import DapClient, RequestFailed
-from support.launch import free_port
-from support.wait import wait_until
 
 
 class Adapter:
     """`python -m debugpy.adapter`, and one client connected to it."""
 
     def __init__(self, python: str, env: dict[str, str]) -> None:
-        port = free_port()
-        self._process = subprocess.Popen(
-            [python, "-m", "debugpy.adapter", "--host", "127.0.0.1", "--port", str(port)],
-            env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        found: list[DapClient] = []
-
-        def connect() -> bool:
-            try:
-                found.append(DapClient("127.0.0.1", port, timeout=20))
-            except OSError:
-                return False
-            return True
-
-        wait_until(connect, timeout=20, what="debugpy's adapter")
-        self.client = found[0]
+        # Over a port the first client can be too early, and is then the only one ever served.
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [python, "-m", "debugpy.adapter"],
+                env=env, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+        self.client = DapClient(sock=ours, timeout=20)
         self._pending = 0
 
     def __enter__(self) -> Self:
@@ -63,8 +55,7 @@ class Adapter:
 
     def finish(self) -> None:
         """End the session with its program."""
-        self.client.send_request("disconnect", terminateDebuggee=True)
-        self.client.wait_closed(timeout=20)
+        self.client.request("disconnect", terminateDebuggee=True)
 
     def _send(self, command: str, **arguments: Any) -> None:
         self.client.request(
