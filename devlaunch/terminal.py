@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from devlaunch.config import Isolation
@@ -76,8 +76,9 @@ class Terminal:
         self._saved = self._modes() if self._in_foreground() else self._saved
         # The children got SIGSTOP: unlike with SIGTSTP they could not tidy up, nor set up again.
         self._set_modes(modes)
+        # Before they run, and that once: the next Ctrl-Z may come at once, and must not be undone.
         if borrower is not None:
-            self.lend_foreground(borrower)
+            self._give_foreground(borrower)
         for child in children:
             child.signal_session(signal.SIGCONT)
 
@@ -86,16 +87,10 @@ class Terminal:
 
         Nothing happens when the launcher is itself in the background.
         """
-        if sys.platform == "win32" or not self.is_tty or not self._in_foreground():
-            return
-        with _deaf_to_sigttou():
-            try:
-                os.tcsetpgrp(self._fd, group)
-                self._lent_to = group
+        if sys.platform != "win32" and self._give_foreground(group):
+            with suppress(ProcessLookupError):
                 # It may have tried to read already, and been stopped for it (SIGTTIN).
                 os.killpg(group, signal.SIGCONT)
-            except OSError:
-                pass  # it has ended, or this is not our controlling terminal
 
     def take_foreground(self) -> None:
         """End `lend_foreground`, unless somebody else has taken the terminal since."""
@@ -108,6 +103,17 @@ class Terminal:
                     os.tcsetpgrp(self._fd, os.getpgrp())
             except OSError:
                 pass
+
+    def _give_foreground(self, group: int) -> bool:
+        if sys.platform == "win32" or not self.is_tty or not self._in_foreground():
+            return False
+        with _deaf_to_sigttou():
+            try:
+                os.tcsetpgrp(self._fd, group)
+            except OSError:
+                return False  # it has ended, or this is not our controlling terminal
+        self._lent_to = group
+        return True
 
     def _in_foreground(self) -> bool:
         """Whether this process may change the terminal without being stopped for it."""
