@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -142,3 +143,17 @@ def test_the_package(make: Any) -> None:
     assert "dependencies" not in manifest
     required = set(re.findall(r'require\("([^"]+)"\)', code))
     assert {name for name in required if not name.startswith("node:")} == {"vscode"}
+
+
+# --- the test in a real VS Code ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pattern", ["no such scenario", "("])
+def test_a_pattern_that_chooses_no_scenario_is_an_error(pattern: str) -> None:
+    script = Path(__file__).parent / "vscode" / "run.py"
+    words = [sys.executable, script, "import", pattern]
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert repr(pattern) in done.stderr
+    assert "Traceback" not in done.stderr

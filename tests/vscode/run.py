@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -59,6 +60,7 @@ PS1='$ '
 """
 """Of somebody who has activated the project's environment."""
 SETTINGS = HERE / "settings.json"
+SCENARIOS = HERE / "scenarios.test.js"
 
 
 # --- what is installed --------------------------------------------------------------------------
@@ -203,15 +205,36 @@ def end(process: subprocess.Popen[bytes]) -> None:
             process.wait(5)
 
 
-def scenarios(patterns: list[str], env: dict[str, str]) -> int:
-    words = [f"--test-name-pattern={pattern}" for pattern in patterns]
+def choose(patterns: list[str]) -> list[str]:
+    """The scenarios that the patterns mean. Raises RuntimeError when one of them means none.
+
+    Node's test runner takes it for a success that nothing was run.
+    """
+    names = re.findall(r"^scenario\('(.+?)',", SCENARIOS.read_text(), re.MULTILINE)
+    chosen: set[str] = set()
+    for pattern in patterns:
+        try:
+            matching = [name for name in names if re.search(pattern, name)]
+        except re.error as error:
+            raise RuntimeError(f"{pattern!r} is no regular expression: {error}") from error
+        if not matching:
+            known = "\n  ".join(names)
+            raise RuntimeError(f"no scenario matches {pattern!r}; there are:\n  {known}")
+        chosen.update(matching)
+    return [name for name in names if name in chosen]
+
+
+def scenarios(chosen: list[str], env: dict[str, str]) -> int:
+    """Run those, or all of them."""
+    words = [f"--test-name-pattern=^{re.escape(name)}$" for name in chosen]
     node = make.node_home() / "bin" / "node"
-    command = [node, "--test", "--test-reporter=spec", *words, HERE / "scenarios.test.js"]
+    command = [node, "--test", "--test-reporter=spec", *words, SCENARIOS]
     return subprocess.run(command, env=env, stdin=subprocess.DEVNULL, check=False).returncode
 
 
 def run(patterns: list[str]) -> int:
     """The status of the scenarios. Raises RuntimeError when they cannot be run."""
+    chosen = choose(patterns)
     system_packages()
     editor()
     shutil.rmtree(SCREENSHOTS, ignore_errors=True)
@@ -241,7 +264,7 @@ def run(patterns: list[str]) -> int:
         prepare(home, env)
         began = time.monotonic()
         with server(home, port, env):
-            status = scenarios(patterns, env)
+            status = scenarios(chosen, env)
         assert_nothing_left(run_id, 10)
     say(f"{time.monotonic() - began:.0f} s; screenshots: {SCREENSHOTS}")
     return status
