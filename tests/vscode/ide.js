@@ -6,7 +6,7 @@ const path = require('node:path');
 
 const { chromium } = require('playwright-core');
 
-const { APP, PATIENCE, WORKSPACE, until } = require('./support.js');
+const { PATIENCE, WORKSPACE, read, until } = require('./support.js');
 
 const ARGUMENTS = [
     '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking',
@@ -134,27 +134,27 @@ class Ide {
 
     // --- editing --------------------------------------------------------------------------------
 
-    async openApp(line) {
-        const { input } = await this.quick('Control+P', `app.py:${line}`, 'app.py');
+    async openFile(file, line) {
+        const { input } = await this.quick('Control+P', `${file}:${line}`, file);
         await this.page.keyboard.press('Enter');
         await input.waitFor({ state: 'hidden' });
-        await this.page.locator('.tabs-container .tab.active', { hasText: 'app.py' }).waitFor();
+        await this.page.locator('.tabs-container .tab.active', { hasText: file }).waitFor();
         await this.page.locator('.statusbar-item', { hasText: `Ln ${line}, Col` }).waitFor();
     }
 
-    /** Replace a line as a user does, by typing, and save. */
+    /** Replace a line of the app as a user does, by typing, and save. */
     async edit(line, text) {
-        await this.openApp(line);
+        await this.openFile('app.py', line);
         const { keyboard } = this.page;
         for (const key of ['Home', 'Shift+End']) await keyboard.press(key);
         await keyboard.type(text);
         await keyboard.press('Control+S');
-        await until(() => fs.readFileSync(APP, 'utf8').split('\n')[line - 1] === text, `saved: ${text}`);
+        await until(() => read('app.py').split('\n')[line - 1] === text, `saved: ${text}`);
     }
 
     /** Click beside the line number; a breakpoint is there afterwards that was not before. */
-    async setBreakpoint(line) {
-        await this.openApp(line);
+    async setBreakpoint(line, file = 'app.py') {
+        await this.openFile(file, line);
         const before = await this.page.locator(GLYPH).count();
         const editor = this.page.locator('.editor-group-container.active .monaco-editor').first();
         const number = editor.locator('.line-numbers', { hasText: new RegExp(`^${line}$`) }).first();
@@ -208,6 +208,16 @@ class Ide {
         const shown = async () => (await this.status().allInnerTexts()).join().replaceAll(/\s+/g, ' ').trim();
         let last = '';
         await until(async () => (last = await shown()) === text, () => `status bar: ${text}; it shows: ${last}`);
+    }
+
+    /** A line of what is shown when the mouse rests on the status. */
+    async statusHovers(line) {
+        const hover = this.page.locator('.workbench-hover', { hasText: line });
+        await until(async () => {
+            await this.page.mouse.move(700, 420);
+            await this.status().hover();
+            return hover.waitFor({ timeout: 5000 }).then(() => true, () => false);
+        }, `hover: ${line}`);
     }
 
     /** The debugger's part of the window is gone, and no session is left. */

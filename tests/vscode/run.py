@@ -3,7 +3,7 @@
 code-server, which is VS Code as a web server, is driven by Playwright in Debian's Chromium. What is
 installed goes to build/vscode/e2e, but for the packages of the system that are missing. There are
 the server's log and the trace of the debug adapters afterwards, too; the screenshots are in
-build/vscode/screenshots. A pattern chooses scenarios by their names.
+build/vscode/screenshots. A pattern, a regular expression, chooses scenarios by their names.
 """
 
 from __future__ import annotations
@@ -137,12 +137,6 @@ def extensions() -> list[Path]:
 # --- one run ------------------------------------------------------------------------------------
 
 
-def workspace(folder: Path) -> None:
-    """A project as users have one, with an environment in which devlaunch is installed."""
-    folder.mkdir()
-    (folder / ".venv").symlink_to(sys.prefix)
-
-
 def server_command(home: Path, *words: str | Path) -> list[str | Path]:
     program = [make.node_home() / "bin" / "node", E2E / "node_modules" / "code-server"]
     places = {"config": "config.yaml", "user-data-dir": "data", "extensions-dir": "extensions"}
@@ -249,7 +243,7 @@ def run(patterns: list[str]) -> int:
         home = Path(name)
         (home / "home").mkdir()
         (home / "home" / ".bashrc").write_text(BASHRC)
-        workspace(home / "shop")
+        (home / "shop").mkdir()
         env = node_environment(
             HOME=str(home / "home"),
             NODE_PATH=str(E2E / "node_modules"),
@@ -257,6 +251,7 @@ def run(patterns: list[str]) -> int:
             DAP_LOG=str(trace),
             E2E_URL=f"http://127.0.0.1:{port}",
             E2E_WORKSPACE=str(home / "shop"),
+            E2E_VENV=sys.prefix,
             E2E_SCREENSHOTS=str(SCREENSHOTS),
             E2E_APP_PORT=str(free_port()),
             E2E_DEBUG_PORT=str(free_port()),

@@ -5,8 +5,9 @@ const { test } = require('node:test');
 
 const { Ide } = require('./ide.js');
 const {
-    CURRENCY_LINE, DEBUG_PORT, HANDLER_LINE, MODULE_LINE,
-    get, left, nothingLeft, resetWorkspace, until, writeLaunchJson,
+    DEBUG_PORT, HANDLER_LINE, MODULE_LINE, PARENT_SOURCE, SHUTDOWN_SOURCE, WORKER_LINE,
+    WORKER_SOURCE, configure, get, killLeft, left, lineOf, nothingLeft, read,
+    resetWorkspace, until, write, writeLaunchJson,
 } = require('./support.js');
 
 const TIMEOUT = 300_000;
@@ -21,10 +22,11 @@ function scenario(name, body) {
         } catch (error) {
             await ide.shot('failure');
             console.log(`${error.message}\n${await ide.describe()}`);
+            killLeft(); // the next one begins with nothing
             throw error;
         } finally {
             await ide.close();
-            await nothingLeft(); // after a failure, too: the next one begins with nothing
+            await nothingLeft();
         }
     });
 }
@@ -37,7 +39,7 @@ async function pressF5(ide) {
     await ide.afterReload(() => ide.row('app:app').click());
 }
 
-const setCurrency = (ide, currency) => ide.edit(CURRENCY_LINE, `CURRENCY = "${currency}"`);
+const setCurrency = (ide, currency) => ide.edit(lineOf('CURRENCY'), `CURRENCY = "${currency}"`);
 
 /** A request stops at the breakpoint; `meanwhile` is done there; it is answered with this currency. */
 async function stopsInHandler(ide, currency, meanwhile = async () => {}) {
@@ -99,12 +101,45 @@ scenario('save while paused', async ide => {
         stopsInHandler(ide, 'EUR', async () => {
             await setCurrency(ide, 'USD');
             await ide.showsStatus('devlaunch: paused, reloads on continue');
-            assert.match(ide.states().at(-1).pending.join(), /app\.py$/);
+            await ide.statusHovers('Changed while paused: app.py');
             assert.equal(await ide.stoppedLine(), HANDLER_LINE);
             await ide.shot('pending');
         }),
     );
     await stopsInHandler(ide, 'USD');
+    assertOneSession(ide);
+    await stop(ide);
+});
+
+scenario('reload while paused', async ide => {
+    configure('grace = 20');
+    await ide.setBreakpoint(HANDLER_LINE);
+    await pressF5(ide);
+    const setting = () => ide.states().at(-1).whilePaused;
+    const toggle = () => ide.command('devlaunch: Toggle Reload While Paused');
+    let answer;
+    const pause = () => ide.afterStop(HANDLER_LINE, async () => void (answer = get()));
+
+    await pause();
+    await setCurrency(ide, 'USD');
+    await ide.showsStatus('devlaunch: paused, reloads on continue');
+    await ide.afterReload(toggle); // what waits, at once; the request is still answered
+    assert.equal(await answer, '12 EUR');
+    assert.equal(setting(), 'restart');
+
+    await pause();
+    await ide.afterReload(() => setCurrency(ide, 'GBP')); // the next save, too
+    assert.equal(await answer, '12 USD');
+
+    await toggle();
+    await until(() => setting() === 'wait', 'the setting of before');
+    await ide.afterReload(() =>
+        stopsInHandler(ide, 'GBP', async () => {
+            await setCurrency(ide, 'EUR');
+            await ide.showsStatus('devlaunch: paused, reloads on continue');
+        }),
+    );
+    await stopsInHandler(ide, 'EUR');
     assertOneSession(ide);
     await stop(ide);
 });
@@ -125,7 +160,7 @@ scenario('Restart and Stop', async ide => {
 scenario('two reloads after a syntax error', async ide => {
     await ide.setBreakpoint(HANDLER_LINE);
     await pressF5(ide);
-    await ide.edit(CURRENCY_LINE, 'CURRENCY = (');
+    await ide.edit(lineOf('CURRENCY'), 'CURRENCY = (');
     await ide.showsStatus('devlaunch: broken, waits for a change');
     await ide.shot('broken');
     for (const currency of ['USD', 'GBP']) {
@@ -133,6 +168,38 @@ scenario('two reloads after a syntax error', async ide => {
         await stopsInHandler(ide, currency);
     }
     assertOneSession(ide);
+    await stop(ide);
+});
+
+scenario('shutdown hooks', async ide => {
+    configure('grace = 20');
+    write('app.py', SHUTDOWN_SOURCE);
+    await ide.openFile('app.py', 1);
+    await pressF5(ide);
+    await ide.afterReload(() => setCurrency(ide, 'USD'));
+    assert.equal(read('closed.txt'), 'EUR\n');
+    assert.equal(await get(), '12 USD');
+    await stop(ide);
+    assert.equal(read('closed.txt'), 'EUR\nUSD\n');
+});
+
+scenario('process that the app starts', async ide => {
+    write('app.py', PARENT_SOURCE);
+    write('worker.py', WORKER_SOURCE);
+    await ide.setBreakpoint(WORKER_LINE, 'worker.py');
+    await pressF5(ide);
+    for (const [count, currency] of ['EUR', 'USD'].entries()) {
+        if (count > 0) await ide.afterReload(() => setCurrency(ide, currency));
+        let answer;
+        await ide.afterStop(WORKER_LINE, async () => void (answer = get()));
+        assert.equal(await ide.variable('amount'), 'amount = 12');
+        assert.match(ide.sessions('started').at(-1).name, /^Subprocess \d+$/);
+        if (count === 0) await ide.shot('paused');
+        await ide.resume();
+        assert.equal(await answer, `12 ${currency}`);
+        await until(() => ide.sessions('ended').length === count + 1, "the end of the process's session");
+        assert.equal(ide.sessions('started').length, count + 2);
+    }
     await stop(ide);
 });
 

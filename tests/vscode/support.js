@@ -6,7 +6,6 @@ const path = require('node:path');
 const { setTimeout: pause } = require('node:timers/promises');
 
 const WORKSPACE = process.env.E2E_WORKSPACE;
-const APP = path.join(WORKSPACE, 'app.py');
 const PORT = Number(process.env.E2E_APP_PORT);
 const DEBUG_PORT = Number(process.env.E2E_DEBUG_PORT);
 const PATIENCE = 60_000;
@@ -24,9 +23,60 @@ async def price() -> str:
     amount = 12
     return f"{amount} {CURRENCY}"
 `;
-const CURRENCY_LINE = 5;
 const MODULE_LINE = 6;
 const HANDLER_LINE = 12;
+
+const SHUTDOWN_SOURCE = `"""A shop that tells when it has closed."""
+
+import asyncio
+
+from fastapi import FastAPI
+
+CURRENCY = "EUR"
+
+
+async def lifespan(app):
+    yield
+    await asyncio.sleep(0.5)
+    with open("closed.txt", "a") as file:
+        file.write(f"{CURRENCY}\\n")
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/price")
+async def price() -> str:
+    return f"12 {CURRENCY}"
+`;
+
+const PARENT_SOURCE = `"""A shop that asks a process of its own for the price."""
+
+import subprocess
+import sys
+
+from fastapi import FastAPI
+
+CURRENCY = "EUR"
+app = FastAPI()
+
+
+@app.get("/price")
+def price() -> str:
+    amount = subprocess.check_output([sys.executable, "worker.py"], text=True)
+    return f"{amount} {CURRENCY}"
+`;
+const WORKER_SOURCE = `"""Knows the price."""
+
+
+def price() -> int:
+    amount = 12
+    return amount
+
+
+print(price(), end="")
+`;
+const WORKER_LINE = 6;
 
 /** What the probe returns when that is true; an error after the time (milliseconds). */
 async function until(probe, what, timeout = PATIENCE) {
@@ -39,17 +89,39 @@ async function until(probe, what, timeout = PATIENCE) {
     }
 }
 
-/** A new project: the app, the port that is free, no launch.json. */
+function inWorkspace(name) {
+    return path.join(WORKSPACE, name);
+}
+
+function read(name) {
+    return fs.readFileSync(inWorkspace(name), 'utf8');
+}
+
+function write(name, text) {
+    fs.writeFileSync(inWorkspace(name), text);
+}
+
+/** The number of the app's line that begins with the text. */
+function lineOf(text) {
+    return read('app.py').split('\n').findIndex(line => line.startsWith(text)) + 1;
+}
+
+/** A new project: the app, the port that is free, devlaunch in `.venv`, no launch.json. */
 function resetWorkspace() {
-    for (const name of ['.vscode', '__pycache__']) fs.rmSync(path.join(WORKSPACE, name), { recursive: true, force: true });
-    fs.writeFileSync(APP, SOURCE);
-    fs.writeFileSync(path.join(WORKSPACE, 'pyproject.toml'), `[tool.devlaunch]\nport = ${PORT}\n`);
+    for (const name of fs.readdirSync(WORKSPACE)) fs.rmSync(inWorkspace(name), { recursive: true, force: true });
+    fs.symlinkSync(process.env.E2E_VENV, inWorkspace('.venv'));
+    write('app.py', SOURCE);
+    write('pyproject.toml', `[tool.devlaunch]\nport = ${PORT}\n`);
+}
+
+/** One more line of the project's settings. */
+function configure(line) {
+    fs.appendFileSync(inWorkspace('pyproject.toml'), `${line}\n`);
 }
 
 function writeLaunchJson(...configurations) {
-    fs.mkdirSync(path.join(WORKSPACE, '.vscode'));
-    const text = JSON.stringify({ version: '0.2.0', configurations }, undefined, 4);
-    fs.writeFileSync(path.join(WORKSPACE, '.vscode', 'launch.json'), text);
+    fs.mkdirSync(inWorkspace('.vscode'));
+    write('.vscode/launch.json', JSON.stringify({ version: '0.2.0', configurations }, undefined, 4));
 }
 
 /** The app's answer, as soon as there is one; an error's code when there is no app. */
@@ -91,6 +163,17 @@ function isEditor(pid, node) {
     return program === node || /\/(chromium|chrome_crashpad_handler|rg)$/.test(program);
 }
 
+/** End what a scenario that has failed could not end. */
+function killLeft() {
+    for (const each of left()) {
+        try {
+            process.kill(parseInt(each, 10), 'SIGKILL');
+        } catch (error) {
+            if (error.code !== 'ESRCH') throw error;
+        }
+    }
+}
+
 /** Nothing that was started lives, and a moment later neither. */
 async function nothingLeft() {
     let calm = 0;
@@ -105,6 +188,7 @@ async function nothingLeft() {
 }
 
 module.exports = {
-    APP, CURRENCY_LINE, DEBUG_PORT, HANDLER_LINE, MODULE_LINE, PATIENCE, WORKSPACE,
-    get, left, nothingLeft, resetWorkspace, until, writeLaunchJson,
+    DEBUG_PORT, HANDLER_LINE, MODULE_LINE, PARENT_SOURCE, PATIENCE, SHUTDOWN_SOURCE, WORKER_LINE,
+    WORKER_SOURCE, WORKSPACE, configure, get, killLeft, left, lineOf, nothingLeft,
+    read, resetWorkspace, until, write, writeLaunchJson,
 };
