@@ -35,6 +35,7 @@ from support.marks import assert_nothing_left  # noqa: E402
 from support.wait import wait_until  # noqa: E402
 
 E2E = make.BUILD / "e2e"
+WHEELS = E2E / "wheels"
 SCREENSHOTS = make.BUILD / "screenshots"
 PINNED = ("package.json", "package-lock.json", ".npmrc")
 
@@ -134,6 +135,20 @@ def extensions() -> list[Path]:
     return [ours, probe]
 
 
+def wheels() -> None:
+    """What pip finds during the test: devlaunch as it is here, and what it and the app need."""
+    say("building the wheels")
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", WHEELS, ROOT, "fastapi"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    make.run(done, "pip wheel")
+
+
 # --- one run ------------------------------------------------------------------------------------
 
 
@@ -231,6 +246,7 @@ def run(patterns: list[str]) -> int:
     chosen = choose(patterns)
     system_packages()
     editor()
+    wheels()
     shutil.rmtree(SCREENSHOTS, ignore_errors=True)
     SCREENSHOTS.mkdir(parents=True)
     trace = E2E / "dap.jsonl"
@@ -255,6 +271,8 @@ def run(patterns: list[str]) -> int:
             E2E_SCREENSHOTS=str(SCREENSHOTS),
             E2E_APP_PORT=str(free_port()),
             E2E_DEBUG_PORT=str(free_port()),
+            PIP_NO_INDEX="1",
+            PIP_FIND_LINKS=WHEELS.as_uri(),
         )
         prepare(home, env)
         began = time.monotonic()

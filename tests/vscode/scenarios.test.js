@@ -5,8 +5,8 @@ const { test } = require('node:test');
 
 const { Ide } = require('./ide.js');
 const {
-    DEBUG_PORT, HANDLER_LINE, MODULE_LINE, PARENT_SOURCE, SHUTDOWN_SOURCE, WORKER_LINE,
-    WORKER_SOURCE, configure, get, killLeft, left, lineOf, nothingLeft, read,
+    DEBUG_PORT, HANDLER_LINE, MODULE_LINE, PARENT_SOURCE, PATIENCE, PYTHON, SHUTDOWN_SOURCE, WORKER_LINE,
+    WORKER_SOURCE, configure, get, killLeft, left, lineOf, newEnvironment, nothingLeft, python, read,
     resetWorkspace, until, write, writeLaunchJson,
 } = require('./support.js');
 
@@ -201,6 +201,26 @@ scenario('process that the app starts', async ide => {
         assert.equal(ide.sessions('started').length, count + 2);
     }
     await stop(ide);
+});
+
+scenario('devlaunch is not installed', async ide => {
+    newEnvironment();
+    await ide.setBreakpoint(HANDLER_LINE);
+    await ide.page.keyboard.press('F5');
+    await ide.row('app:app').click();
+    const message = ide.page.locator('.monaco-dialog-box', { hasText: `devlaunch is not installed in ${PYTHON}.` });
+    await message.waitFor();
+    await ide.shot('missing');
+    assert.equal(ide.sessions('started').length, 0);
+    await ide.afterReload(async () => {
+        await message.getByRole('button', { name: 'Install devlaunch' }).click();
+        await until(() => ide.sessions('started').length > 0, 'the installation', 3 * PATIENCE);
+    });
+    assert.match(python('-m', 'pip', 'show', '--files', 'devlaunch'), /devlaunch\/__main__\.py/);
+    await ide.shot('installed');
+    await stopsInHandler(ide, 'EUR');
+    await stop(ide);
+    await ide.command('Terminal: Kill All Terminals');
 });
 
 scenario('attach to what a terminal runs', async ide => {

@@ -1,11 +1,13 @@
 // What a scenario needs beside the editor: its project, requests, processes, waiting.
 
+const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const http = require('node:http');
 const path = require('node:path');
 const { setTimeout: pause } = require('node:timers/promises');
 
 const WORKSPACE = process.env.E2E_WORKSPACE;
+const PYTHON = inWorkspace('.venv/bin/python');
 const PORT = Number(process.env.E2E_APP_PORT);
 const DEBUG_PORT = Number(process.env.E2E_DEBUG_PORT);
 const PATIENCE = 60_000;
@@ -124,6 +126,19 @@ function writeLaunchJson(...configurations) {
     write('.vscode/launch.json', JSON.stringify({ version: '0.2.0', configurations }, undefined, 4));
 }
 
+/** Run the project's Python to its end; what it has printed. */
+function python(...words) {
+    return execFileSync(PYTHON, words, { cwd: WORKSPACE, encoding: 'utf8' });
+}
+
+/** An environment of the project's own, in which the app could run, but devlaunch is missing. */
+function newEnvironment() {
+    const base = python('-c', 'import sys; print(sys._base_executable)').trim();
+    fs.rmSync(inWorkspace('.venv'));
+    execFileSync(base, ['-m', 'venv', inWorkspace('.venv')]);
+    python('-m', 'pip', 'install', '--quiet', 'fastapi');
+}
+
 /** The app's answer, as soon as there is one; an error's code when there is no app. */
 function get() {
     return new Promise(resolve => {
@@ -188,7 +203,7 @@ async function nothingLeft() {
 }
 
 module.exports = {
-    DEBUG_PORT, HANDLER_LINE, MODULE_LINE, PARENT_SOURCE, PATIENCE, SHUTDOWN_SOURCE, WORKER_LINE,
-    WORKER_SOURCE, WORKSPACE, configure, get, killLeft, left, lineOf, nothingLeft,
+    DEBUG_PORT, HANDLER_LINE, MODULE_LINE, PARENT_SOURCE, PATIENCE, PYTHON, SHUTDOWN_SOURCE, WORKER_LINE,
+    WORKER_SOURCE, WORKSPACE, configure, get, killLeft, left, lineOf, newEnvironment, nothingLeft, python,
     read, resetWorkspace, until, write, writeLaunchJson,
 };
