@@ -82,6 +82,15 @@ class Ide {
         return state;
     }
 
+    /** The action leads to a session that has attached, with its breakpoints set. */
+    async afterAttach(action) {
+        const isAnswer = ({ message }) => message?.type === 'response' && message.command === 'attach';
+        const count = () => this.trace().filter(isAnswer).length;
+        const before = count();
+        await action();
+        await until(() => count() > before, 'the answer to `attach`');
+    }
+
     /** The action leads to a stop of the program, which is shown at this line. */
     async afterStop(line, action) {
         const before = this.events('stopped').length;
@@ -130,6 +139,18 @@ class Ide {
     /** Start a configuration of launch.json. */
     start(name) {
         return this.choose('Control+P', `debug ${name}`, name);
+    }
+
+    /** The editor has read a launch.json with that configuration. */
+    async knows(name) {
+        const { input } = await this.quick('Control+P', `debug ${name}`, name);
+        await this.page.keyboard.press('Escape');
+        await input.waitFor({ state: 'hidden' });
+    }
+
+    /** Run a task of tasks.json. */
+    runTask(name) {
+        return this.choose('Control+P', `task ${name}`, name);
     }
 
     // --- editing --------------------------------------------------------------------------------

@@ -223,6 +223,36 @@ scenario('devlaunch is not installed', async ide => {
     await ide.command('Terminal: Kill All Terminals');
 });
 
+scenario('what init writes', async ide => {
+    configure(`debug-address = "127.0.0.1:${DEBUG_PORT}"`);
+    python('-m', 'devlaunch', 'init', 'vscode', '--yes');
+    await ide.setBreakpoint(MODULE_LINE);
+    await ide.knows('devlaunch: attach');
+    await ide.afterStop(MODULE_LINE, () => ide.page.keyboard.press('F5'));
+    await ide.resume();
+    await until(async () => (await get()) === '12 EUR', 'the app');
+    await ide.afterStop(MODULE_LINE, () => setCurrency(ide, 'USD'));
+    await ide.shot('paused');
+    await ide.resume();
+    await until(async () => (await get()) === '12 USD', 'the new app');
+    assert.equal(ide.sessions('started').length, 2); // devlaunch, and the app below it
+    assert.equal(ide.sessions('ended').length, 0);
+    await ide.toolbar('stop');
+    await ide.ended();
+    await until(async () => (await get()) === 'ECONNREFUSED', 'the end of the app');
+
+    await ide.runTask('devlaunch');
+    await until(async () => (await get()) === '12 USD', 'the app in the terminal');
+    await ide.setBreakpoint(HANDLER_LINE);
+    await ide.afterAttach(() => ide.start('devlaunch: attach'));
+    await stopsInHandler(ide, 'USD');
+    await ide.toolbar('disconnect');
+    await ide.ended();
+    assert.equal(await get(), '12 USD');
+    await ide.command('Terminal: Kill All Terminals');
+    await nothingLeft();
+});
+
 scenario('attach to what a terminal runs', async ide => {
     const connect = { host: '127.0.0.1', port: DEBUG_PORT };
     const internalConsoleOptions = 'neverOpen'; // the terminal stays in front

@@ -4,6 +4,8 @@
 const fs = require('node:fs');
 const vscode = require('vscode');
 
+const python = require('./python.js');
+
 function write(entry) {
     fs.appendFileSync(process.env.DAP_LOG, JSON.stringify({ time: Date.now(), ...entry }) + '\n');
 }
@@ -26,6 +28,7 @@ const trackers = {
 exports.activate = context => {
     const { debug } = vscode;
     context.subscriptions.push(
+        ...python.register(),
         debug.registerDebugAdapterTrackerFactory('*', trackers),
         debug.onDidStartDebugSession(session => write({ id: session.id, name: session.name, kind: 'started' })),
         debug.onDidTerminateDebugSession(session => write({ id: session.id, name: session.name, kind: 'ended' })),
