@@ -216,6 +216,7 @@ def test_under_a_debugger_it_is_promoted_with_the_session(tmp_path: Path) -> Non
                 ide.continue_(stopped["threadId"])
                 assert answer.result(20) == "v1"
             assert "cold" not in launch.text
+            assert [event["name"] for event in ide.events("process")] == ["devlaunch"] * 2
 
 
 # --- ended --------------------------------------------------------------------------------------

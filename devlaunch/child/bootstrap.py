@@ -72,6 +72,8 @@ def run(fd: int) -> None:
 
 def prepare(control: Control, warm: Message) -> None:
     """What has to be there in a standby before anything else is imported, as in a child."""
+    # pydevd tells the IDE argv[0] when it attaches, maybe before the start message is read.
+    sys.argv[:] = ["devlaunch"]
     request = warm["debug"]
     if request:
         if request.get("kind") == "pycharm":
