@@ -185,7 +185,11 @@ def test_a_traceback_is_the_users_alone(
             if breakpoints:
                 ide.wait_suspended().resume()
             launch.wait_for(r"app\.py:2\b")
-            assert re.findall(r'^  File "(.*)", line (\d+)', launch.text, re.MULTILINE) == [
+            # CPython issue 130522, up to 3.13.2: threads of pydevd's, when the interpreter ends.
+            text = re.sub(
+                r"(?m)^Exception ignored in: <function _DeleteDummy.*\n.*\n.*\n", "", launch.text
+            )
+            assert re.findall(r'^  File "(.*)", line (\d+)', text, re.MULTILINE) == [
                 (str(project / "app.py"), "4"),
                 (str(project / "app.py"), "2"),
             ]
