@@ -904,6 +904,7 @@ def test_django_runserver(tmp_path: Path) -> None:
     project.write("urls.py", "print('urls', flush=True)\nurlpatterns = []\n")
     with project.child() as child:
         project.recorded = child.recorded_when(lambda: "urls" in child.stdout)
+        child.wait_for("note")
         assert len(child.all("note")) == 1
     while project.spoil():
         pass
@@ -911,6 +912,7 @@ def test_django_runserver(tmp_path: Path) -> None:
         assert child.wait_for("warm")["modules"] > 100
         child.start()
         wait_until(lambda: "urls" in child.stdout, what=lambda: f"{child.messages}{child.stderr}")
+        child.wait_for("note")
         (note,) = child.all("note")
         assert note["text"].startswith("the reloader of Django is switched off")
         assert not child.all("refused")
@@ -956,5 +958,6 @@ def test_nested_reloaders_are_switched_off_after_a_standby(name: str, tmp_path: 
         wait_until(
             lambda: "run app" in child.stdout, what=lambda: f"{child.messages}{child.stderr}"
         )
+        child.wait_for("note")
         assert len(child.all("note")) == 1
         assert not child.all("refused")
