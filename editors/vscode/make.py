@@ -14,8 +14,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -34,22 +35,26 @@ def node_home() -> Path:
     return Path(spec.origin).parent
 
 
-def node(*words: str | Path, cwd: Path = HERE) -> subprocess.CompletedProcess[str]:
-    """Run node with these words; its output is captured, the status is the caller's matter."""
-    home = node_home()
-    (program,) = [path for path in (home / "bin" / "node", home / "node.exe") if path.exists()]
-    path = os.pathsep.join([str(program.parent), os.environ.get("PATH", "")])
+def capture(words: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run these words; output and errors are captured, the status is the caller's matter."""
     return subprocess.run(
-        [program, *words],
-        cwd=cwd,
-        env={**os.environ, "PATH": path, "NO_COLOR": "1"},
+        words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
         check=False,
+        **options,
     )
+
+
+def node(*words: str | Path, cwd: Path = HERE) -> subprocess.CompletedProcess[str]:
+    """Run node with these words, as `capture` does."""
+    home = node_home()
+    (program,) = [path for path in (home / "bin" / "node", home / "node.exe") if path.exists()]
+    path = os.pathsep.join([str(program.parent), os.environ.get("PATH", "")])
+    return capture([program, *words], cwd=cwd, env={**os.environ, "PATH": path, "NO_COLOR": "1"})
 
 
 def npm(*words: str, cwd: Path = HERE) -> subprocess.CompletedProcess[str]:

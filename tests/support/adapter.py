@@ -11,18 +11,23 @@ from typing import Any, Self
 from support.dap import DapClient, RequestFailed
 
 
+def start_adapter(python: str, **options: Any) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """`python -m debugpy.adapter` on stdio, as an editor starts it, and our end of that.
+
+    Over a port the first client can be too early, and is then the only one ever served.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        words = [python, "-m", "debugpy.adapter"]
+        stdio = {"stdin": theirs, "stdout": theirs, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(words, **stdio, **options), ours
+
+
 class Adapter:
     """`python -m debugpy.adapter`, and one client connected to it."""
 
     def __init__(self, python: str, env: dict[str, str]) -> None:
-        # Over a port the first client can be too early, and is then the only one ever served.
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [python, "-m", "debugpy.adapter"],
-                env=env, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )  # fmt: skip
+        self._process, ours = start_adapter(python, env=env, start_new_session=True)
         self.client = DapClient(sock=ours, timeout=20)
         self._pending = 0
 
@@ -56,6 +61,8 @@ class Adapter:
     def finish(self) -> None:
         """End the session with its program."""
         self.client.request("disconnect", terminateDebuggee=True)
+        self.client.sock.shutdown(socket.SHUT_WR)  # the adapter ends with its stdin
+        self.client.wait_closed(timeout=20)
 
     def _send(self, command: str, **arguments: Any) -> None:
         self.client.request(

@@ -15,7 +15,6 @@ import contextlib
 import json
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from support.adapter import start_adapter
 from support.dap import Body, DapClient, RequestFailed
 from support.launch import environment, free_port, save
 from support.marks import assert_nothing_left
@@ -145,16 +145,7 @@ class VsCode:
         """F5 on `devlaunch [args]`; `configuration` is what launch.json says besides."""
         console = configuration.get("console", "internalConsole")
         target = {} if "program" in configuration else {"module": "devlaunch"}
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self.adapter = subprocess.Popen(
-                [self.python, "-m", "debugpy.adapter"],
-                stdin=theirs,
-                stdout=theirs,
-                stderr=subprocess.DEVNULL,
-                cwd=self.cwd,
-                env=self.env,
-            )
+        self.adapter, ours = start_adapter(self.python, cwd=self.cwd, env=self.env)
         complete = {
             "name": "Python: devlaunch",
             "type": "debugpy",

@@ -138,15 +138,8 @@ def extensions() -> list[Path]:
 def wheels() -> None:
     """What pip finds during the test: devlaunch as it is here, and what it and the app need."""
     say("building the wheels")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", WHEELS, ROOT, "fastapi"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        check=False,
-    )
-    make.run(done, "pip wheel")
+    words = ["-m", "pip", "wheel", "--quiet", "--wheel-dir", WHEELS, ROOT, "fastapi"]
+    make.run(make.capture([sys.executable, *words]), "pip wheel")
 
 
 # --- one run ------------------------------------------------------------------------------------
@@ -166,16 +159,8 @@ def prepare(home: Path, env: dict[str, str]) -> None:
     settings.parent.mkdir(parents=True)
     shutil.copy(SETTINGS, settings)
     for vsix in extensions():
-        done = subprocess.run(
-            server_command(home, "--install-extension", vsix, "--force"),
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            check=False,
-        )
-        make.run(done, f"--install-extension {vsix.name}")
+        command = server_command(home, "--install-extension", vsix, "--force")
+        make.run(make.capture(command, env=env), f"--install-extension {vsix.name}")
 
 
 @contextlib.contextmanager
