@@ -50,8 +50,9 @@ class Conditions:
         raw = (dict(data), list(sys.path), list(sys.argv), _cwd(), self._state(hooks))
         if raw != self._raw:
             self._raw = raw
-            texts = (entry for entry in sys.path if isinstance(entry, str))
-            paths = [entry for entry in texts if _DEBUGGERS not in entry]
+            paths = [
+                entry for entry in sys.path if isinstance(entry, str) and _DEBUGGERS not in entry
+            ]
             self._last = Context(self.changes(), paths, list(sys.argv), raw[3], raw[4])
         return self._last
 
