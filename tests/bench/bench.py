@@ -18,6 +18,7 @@ import argparse
 import dataclasses
 import json
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -156,6 +157,7 @@ def main() -> None:
     """Measure, print, and write where that is wanted."""
     chosen = arguments()
     benchmark = Benchmark(chosen)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the peers end with it
     for part in chosen.only:
         began = time.monotonic()
         PARTS[part](benchmark)

@@ -16,17 +16,19 @@ from support.wait import wait_until
 MARK = "BENCH_RUN"
 """The environment variable that all processes of one peer inherit."""
 QUIET = 0.1
-"""The part of one processor's time that counts as none."""
+"""The part of one processor's time that counts as none, of a process."""
 
 
 def new_mark() -> str:
     return uuid.uuid4().hex
 
 
-def marked(mark: str) -> list[int]:
-    """The living processes that carry the mark."""
-    wanted = f"{MARK}={mark}".encode()
-    return sorted(pid for pid, environ in _environments() if wanted in environ.split(b"\0"))
+def marked(*marks: str) -> list[int]:
+    """The living processes that carry one of the marks."""
+    wanted = {f"{MARK}={mark}".encode() for mark in marks}
+    return sorted(
+        pid for pid, environ in _environments() if not wanted.isdisjoint(environ.split(b"\0"))
+    )
 
 
 def _environments() -> Iterator[tuple[int, bytes]]:
@@ -66,19 +68,21 @@ def memory(pid: int) -> tuple[int, int]:
 
 
 def wait_calm(marks: Iterable[str], at_least: float = 1.5, at_most: float = 20.0) -> bool:
-    """Until the processes with these marks use no CPU, so that none disturbs what comes next.
+    """Until no process with these marks uses CPU, so that none disturbs what comes next.
+
+    Each by itself: a dozen of them that wait for a debugger's next word come to a tenth together.
 
     Takes `at_least` so many seconds; returns false when there was no calm in `at_most`.
     """
     window = 0.25
     began, calm = time.monotonic(), 0
-    before: dict[int, float] | None = None
+    before: dict[int, float] = {}
     while calm < 3 or time.monotonic() - began < at_least:
         if time.monotonic() - began > at_most:
             return False
-        now = {pid: cpu_seconds(pid) for mark in marks for pid in marked(mark)}
-        used = sum(seconds - (before or {}).get(pid, 0.0) for pid, seconds in now.items())
-        calm = calm + 1 if before is not None and used < QUIET * window else 0
+        now = {pid: cpu_seconds(pid) for pid in marked(*marks)}
+        used = [seconds - before.get(pid, 0.0) for pid, seconds in now.items()]
+        calm = calm + 1 if max(used, default=0.0) < QUIET * window else 0
         before = now
         time.sleep(window)
     return True
