@@ -354,12 +354,50 @@ def test_a_stop_ends_the_process_without_taking_it_apart(
     assert child.stderr == ""
 
 
+WITHOUT_CONSEQUENCE = {
+    "a database": """
+import sqlite3
+kept = sqlite3.connect(":memory:", check_same_thread=False)
+""",
+    "a context that is left": """
+def manage():
+    yield
+kept = manage()
+next(kept)
+atexit.register(kept.close)
+""",
+}
+
+
+@pytest.mark.parametrize("python", interpreters().values(), ids=interpreters())
+@pytest.mark.parametrize("kind", WITHOUT_CONSEQUENCE)
+def test_what_does_nothing_at_the_end_does_not_delay_it(
+    tmp_path: Path, kind: str, python: str
+) -> None:
+    write_ending(tmp_path, WITHOUT_CONSEQUENCE[kind])
+    with Child(app="app:app", directory=tmp_path, server="wsgiref", python=python) as child:
+        child.wait_for("serving")
+        child.recorded()
+        child.send("stop", grace=5.0)
+        assert child.wait() == 0
+    assert child.stdout == "at exit joined\n"
+    assert not (tmp_path / "torn.txt").exists()
+
+
 AT_THE_END = {
     "a class of the app": """
 class Last:
     def __del__(self, path=HERE / "more.txt"):
         path.write_text("done")
 kept = Last()
+""",
+    "a frozen object": """
+import gc, os
+class Last:
+    def __del__(self, write=os.write, fd=os.open(HERE / "more.txt", os.O_CREAT | os.O_WRONLY)):
+        write(fd, b"done")
+sys.kept = Last()
+gc.freeze()
 """,
     "a generator": """
 def generate(path):
@@ -385,6 +423,12 @@ import shelve, dbm.dumb
 kept = shelve.Shelf(dbm.dumb.open(str(HERE / "db")), writeback=True)
 kept["a"] = ["b"]
 kept["a"].append("c")
+""",
+    "a write-ahead log": """
+import sqlite3
+kept = sqlite3.connect(HERE / "app.db", check_same_thread=False)
+kept.execute("PRAGMA journal_mode=WAL")
+kept.execute("CREATE TABLE rows (number)")
 """,
 }
 
@@ -423,6 +467,8 @@ def test_what_an_object_does_at_the_end_is_done(tmp_path: Path, kind: str, made:
             shelf: shelve.Shelf[list[str]]
             with shelve.Shelf(dbm.dumb.open(str(tmp_path / "db"))) as shelf:  # type: ignore[arg-type]
                 assert shelf["a"] == ["b", "c"]
+        case "a write-ahead log":
+            assert not (tmp_path / "app.db-wal").exists()
         case _:
             assert (tmp_path / "more.txt").read_text() == "done"
 

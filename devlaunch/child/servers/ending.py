@@ -17,7 +17,7 @@ import sys
 import threading
 import weakref
 from _thread import allocate_lock
-from types import CoroutineType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 from .. import hide
@@ -28,9 +28,13 @@ _BUFFERING = frozenset({io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom, 
 _PLAIN = frozenset({*_BUFFERING, io.BufferedReader, io.FileIO, io.BytesIO, io.StringIO})
 _HARMLESS = (
     *("asyncio", "subprocess", "multiprocessing", "threading", "concurrent", "socket", "ssl"),
-    *("_asyncio", "pydevd", "_pydev", "debugpy"),
+    *("_asyncio", "sqlite3", "pydevd", "_pydev", "debugpy"),
 )
 """Packages whose `__del__` does nothing but warn, or give back what the system takes back."""
+_SUSPENDING = {GeneratorType: "gi_frame", CoroutineType: "cr_frame", AsyncGeneratorType: "ag_frame"}
+"""What has a frame until it has ended."""
+_FROZEN = gc.get_freeze_count()
+"""Objects that no look finds: CPython 3.12's own, before the app has any."""
 
 
 class Running:
@@ -83,7 +87,7 @@ class Running:
             notable = self._survey.now() if self._survey else None
             if notable is None:
                 notable = _notable(gc.get_objects())
-            if _is_plain(notable) and _flush_standard():
+            if _is_plain(notable) and not _has_log() and _flush_standard():
                 os._exit(0)
 
 
@@ -143,15 +147,16 @@ def _notable(alive: list[Any]) -> list[Any]:
 
 def _is_plain(notable: list[Any]) -> bool:
     """Whether the end of all these objects shows nothing but that files are flushed: they are."""
-    if gc.get_freeze_count():
+    if gc.get_freeze_count() != _FROZEN:
         return False
     streams = []
     for each in notable:
         if type(each) in _BUFFERING:
             streams.append(each)
-        # A debugger keeps coroutines alive that have long ended, in the frames of tracebacks. The
-        # `finally` clauses of one that is suspended are still to run.
-        elif type(each) is not CoroutineType or each.cr_frame is not None:
+        # A debugger keeps coroutines alive that have long ended, in the frames of tracebacks, and
+        # `requests` a context that was left. The `finally` clauses of one that is suspended are
+        # still to run.
+        elif (frame := _SUSPENDING.get(type(each))) is None or getattr(each, frame) is not None:
             return False
     # Text first, which then lies in the buffer of its binary stream.
     for stream in sorted(streams, key=lambda stream: type(stream) is not io.TextIOWrapper):
@@ -165,6 +170,25 @@ def _finalizes(kind: type) -> bool:
         return False
     module = getattr(kind, "__module__", None)
     return not (isinstance(module, str) and module.startswith(_HARMLESS))
+
+
+def _has_log() -> bool:
+    """Whether a SQLite database with a write-ahead log is open.
+
+    The last connection to it writes the log into the database when it is closed, and who copies the
+    database then misses nothing (https://www.sqlite.org/wal.html, "The WAL File").
+    """
+    try:
+        fds = os.listdir("/proc/self/fd")
+    except OSError:  # another system than Linux does not tell
+        return "_sqlite3" in sys.modules
+    for fd in fds:
+        try:
+            if os.readlink(f"/proc/self/fd/{fd}").endswith("-wal"):
+                return True
+        except OSError:  # that of the listing itself
+            pass
+    return False
 
 
 def _flush(stream: Any) -> None:
