@@ -214,7 +214,7 @@ def _from_proc(marked_since: int) -> dict[int, Process]:
             fields = _stat(pid)
             if _has_ended(fields):
                 continue
-            _, ppid, group, session, *_ = fields
+            ppid, group, session = fields[1:4]
             started = fields[19]
         except (OSError, ValueError, IndexError):
             continue  # it ended while we looked
