@@ -2,6 +2,9 @@
 
 __version__ = "0.1.0"
 
+DISTRIBUTION = "devlaunch-debug"
+"""The name on PyPI, as in pyproject.toml; `devlaunch` there is another project."""
+
 __all__ = ["__version__", "detect", "run"]
 
 TYPE_CHECKING = False

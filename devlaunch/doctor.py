@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-from devlaunch import __version__
+from devlaunch import DISTRIBUTION, __version__
 from devlaunch.adapter.link import VARIABLE as ADAPTER
 from devlaunch.config import Config, TargetKind
 from devlaunch.console import Console
@@ -95,6 +95,7 @@ def examine(
     findings += _check_port(config)
     findings += _check_watching(config)
     findings += _check_environment(environ, detection)
+    findings += _check_distribution()
     return Report(
         detection=detection,
         plan=plan(config, detection),
@@ -243,6 +244,16 @@ def _check_environment(environ: Mapping[str, str], detection: Detection) -> list
         )
         findings.append(Finding(text, "open a new terminal in VS Code"))
     return findings
+
+
+def _check_distribution() -> list[Finding]:
+    """Whether the project that has our module's name on PyPI is installed as well."""
+    try:
+        version = importlib.metadata.version("devlaunch")
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    text = f"the distribution devlaunch {version} is another project's; this one is {DISTRIBUTION}"
+    return [Finding(text, f"{sys.executable} -m pip uninstall devlaunch, unless you want it")]
 
 
 _VARIABLES = (

@@ -22,7 +22,7 @@ from support import states
 from support.launch import environment
 from support.states import ARROWS, TABLE_ONLY
 
-from devlaunch import cli
+from devlaunch import DISTRIBUTION, cli
 from devlaunch.adapter import command as adapter
 from devlaunch.adapter.attributes import schema
 from devlaunch.core import supervisor
@@ -40,7 +40,7 @@ OF_OTHERS = {
     *("--reload-dir", "--reload-exclude", "--exclude-patterns", "--timeout-graceful-shutdown"),
     *("--ssl-keyfile", "--ssl-certfile", "--pool", "--loglevel", "--queue", "--rate", "--init"),
     *("--patch-file", "--multiproc", "--multiprocess", "--listen", "--schema", "--runs"),
-    *("--print", "--yes", "--only", "--add", "--write"),
+    *("--print", "--yes", "--only", "--add", "--write", "--no-deps", "--wheel-dir", "--find-links"),
 }
 """Of other programs, of the examples, and of our subcommands."""
 OPTIONS_HEAD = """\
@@ -116,6 +116,21 @@ def test_options_that_are_named_exist(page: Path) -> None:
     ours = {option.flag for option in OPTIONS} | {f"--no-{option.key}" for option in OPTIONS}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+[a-z]", page.read_text()))
     assert named <= ours | OF_OTHERS | {"--help", "--version", "--json"}, page.name
+
+
+INSTALLS = re.compile(r"\b(?:pip|pipx|uv|uvx)\b.*?\binstall\b.*")
+
+
+def test_what_installs_devlaunch_names_the_distribution() -> None:
+    """`devlaunch` on PyPI is another project."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["name"] == DISTRIBUTION
+    sources = [*ROOT.glob("editors/*/*"), *ROOT.glob("editors/vscode/src/**/*.ts")]
+    texts = [path.read_text() for path in [*PAGES, *sources] if path.is_file()]
+    commands = [command for text in texts for command in INSTALLS.findall(text)]
+    assert any(DISTRIBUTION in command for command in commands)
+    for command in commands:
+        assert not re.search(r"(?<![\w/-])devlaunch(?![\w/:-])", command), command
 
 
 # --- code blocks --------------------------------------------------------------------------------

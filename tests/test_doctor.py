@@ -88,6 +88,17 @@ def test_json(project: Path) -> None:
     assert report["interpreter"]["executable"] == sys.executable
 
 
+def test_another_projects_devlaunch_is_installed(project: Path, tmp_path: Path) -> None:
+    info = tmp_path / "packages" / "devlaunch-0.64.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: devlaunch\nVersion: 0.64.0\n")
+    report = found_by(cwd=project, PYTHONPATH=str(info.parent))
+    (finding,) = report["findings"]
+    assert "devlaunch 0.64.0 is another project's; this one is devlaunch-debug" in finding["what"]
+    assert "pip uninstall devlaunch" in finding["fix"]
+    assert report["ok"]
+
+
 def test_the_debug_port_is_taken(project: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -321,7 +321,7 @@ def test_a_wheel_has_the_templates(tmp_path: Path) -> None:
     subprocess.run(
         [*run, "wheel", *options, "--wheel-dir", str(tmp_path), str(ROOT)], check=True, timeout=300
     )
-    (wheel,) = tmp_path.glob("devlaunch-*.whl")
+    (wheel,) = tmp_path.glob("devlaunch_debug-*.whl")
     site = tmp_path / "site"
     subprocess.run([*run, "install", *options, "--target", str(site), str(wheel)], check=True)
     shipped = {str(p.relative_to(site / "devlaunch" / "editors"))

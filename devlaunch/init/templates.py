@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
+from devlaunch import DISTRIBUTION
 from devlaunch.adapter.attributes import BY_OPTION
 from devlaunch.config import Target, TargetKind
 from devlaunch.errors import DevlaunchError
@@ -68,7 +69,7 @@ def load(name: str) -> str:
             return file.read_text(encoding="utf-8")
     raise DevlaunchError(
         f"the template {name} is missing from this installation of devlaunch",
-        hint="reinstall it: pip install --force-reinstall devlaunch",
+        hint=f"reinstall it: pip install --force-reinstall {DISTRIBUTION}",
     )
 
 

@@ -53,6 +53,6 @@ test('what an interpreter says of itself', () => {
 });
 
 test('how devlaunch is installed', () => {
-    assert.deepEqual(installCommand('/p', true), ['/p', '-m', 'pip', 'install', 'devlaunch']);
-    assert.deepEqual(installCommand('/p', false), ['uv', 'pip', 'install', '--python', '/p', 'devlaunch']);
+    assert.deepEqual(installCommand('/p', true), ['/p', '-m', 'pip', 'install', 'devlaunch-debug']);
+    assert.deepEqual(installCommand('/p', false), ['uv', 'pip', 'install', '--python', '/p', 'devlaunch-debug']);
 });

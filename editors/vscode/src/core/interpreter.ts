@@ -86,11 +86,14 @@ export function judge(stdout: string, failure = ''): Verdict {
     return { kind: 'missing', hasPip: found.includes('pip') };
 }
 
+/** On PyPI; there `devlaunch` is another project. */
+const DISTRIBUTION = 'devlaunch-debug';
+
 /** The command that installs devlaunch; environments that uv has made have no pip of their own. */
 export function installCommand(python: string, hasPip: boolean): [string, ...string[]] {
     return hasPip
-        ? [python, '-m', 'pip', 'install', 'devlaunch']
-        : ['uv', 'pip', 'install', '--python', python, 'devlaunch'];
+        ? [python, '-m', 'pip', 'install', DISTRIBUTION]
+        : ['uv', 'pip', 'install', '--python', python, DISTRIBUTION];
 }
 
 /** -P: a module of the workspace must not be imported in the place of one of the adapter's. */
