@@ -34,11 +34,12 @@ class Loop:
     `post` may be called from any thread; every other method only from the thread that runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wakeup: tuple[socket.socket, socket.socket] | None = None) -> None:
+        """`wakeup` are the connected sockets, reader first, that `post` wakes the loop by."""
         self._selector = selectors.DefaultSelector()
         self._inbox: deque[object] = deque()
         self._callbacks: dict[int, tuple[Callback | None, Callback | None]] = {}
-        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader, self._wake_writer = wakeup or socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
         self._previous_handlers: dict[int, object] = {}
@@ -68,8 +69,10 @@ class Loop:
         self._wakeup_pending = True
         try:
             self._wake_writer.send(b"\0")
-        except (BlockingIOError, OSError):
-            pass  # full: a wakeup is pending anyway; closed: nobody is left to wake
+        except OSError:
+            # Full: a wakeup is pending anyway. Closed: nobody is left to wake. No memory: the next
+            # post tries again.
+            self._wakeup_pending = False
 
     def watch(
         self,
@@ -167,11 +170,17 @@ class Loop:
         return True
 
     def _drain_wakeups(self) -> None:
-        self._wakeup_pending = False
+        # Read first, then clear the flag; the inbox is looked at after both. A post that comes
+        # - before the read: its byte is read, its event is in the inbox;
+        # - between the two: its event is in the inbox, and it may leave the byte out;
+        # - after both, or (its flag set, its byte not sent) around both: its byte wakes the loop.
+        # The other way round the byte of a post in between is read and its flag stays: no later
+        # post would wake the loop.
         try:
             data = self._wake_reader.recv(4096)
-        except BlockingIOError:
-            return
+        except OSError:  # empty, or no memory
+            data = b""
+        self._wakeup_pending = False
         # signal.set_wakeup_fd writes the signal's number as one byte; 0 is `post`'s.
         self._inbox.extend(SignalReceived(byte) for byte in data if byte)
 

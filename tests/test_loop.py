@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -42,6 +44,35 @@ def test_a_thread_wakes_the_loop() -> None:
         thread.start()
         assert run(loop, "from a thread") == ["from a thread"]
         thread.join()
+
+
+class Interrupted(socket.socket):
+    """The reading end of the wakeup, with a post in the midst of what the loop does with it."""
+
+    before: Callable[[], None] | None = None
+    after: Callable[[], None] | None = None
+
+    def recv(self, *args: int) -> bytes:
+        before, self.before = self.before, None
+        if before:
+            before()
+        data = super().recv(*args)
+        after, self.after = self.after, None
+        if after:
+            after()
+        return data
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_post_while_the_wakeup_is_read_loses_none_of_the_next(moment: str) -> None:
+    theirs, writer = socket.socketpair()
+    reader = Interrupted(fileno=theirs.detach())
+    with Loop((reader, writer)) as loop:
+        setattr(reader, moment, lambda: loop.post("in between"))
+        loop.post("first")
+        assert run(loop, "in between") == ["first", "in between"]
+        loop.post("next")
+        assert select.select([reader], [], [], 0)[0], "a byte that wakes the loop"
 
 
 def test_posting_to_a_closed_loop_is_harmless() -> None:
