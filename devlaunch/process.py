@@ -16,6 +16,7 @@ from typing import Protocol
 from devlaunch.config import Isolation
 from devlaunch.errors import EX_CANNOT_EXECUTE, EX_FAILURE, EX_NOT_FOUND, DevlaunchError
 from devlaunch.hiding import plain_processes
+from devlaunch.machine import shortage, shortages
 
 if sys.platform == "win32":
     from devlaunch import _windows as _platform
@@ -102,6 +103,8 @@ def spawn(
                 argv, env=marked, cwd=cwd, isolate=isolate, mark=run_id, pass_fds=pass_fds
             )
     except OSError as error:
+        if short := shortage(error):
+            raise short from None
         path = os.path.join(cwd or "", argv[0]) if os.path.dirname(argv[0]) else argv[0]
         import shutil
 
@@ -158,7 +161,8 @@ def spawn_controlled(
 
     Returns the child and the launcher's end of its control channel. Raises as `spawn`.
     """
-    ours, theirs = control_channel()
+    with shortages():
+        ours, theirs = control_channel()
     with theirs:
         try:
             child = spawn(

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 from support.child import MAIN
 from support.dap import DapClient
+from support.interpreters import launchers
 from support.launch import Launch, asgi_app, launched, save
 from support.marks import assert_nothing_left, describe, marked
 from support.terminal_launch import on_terminal
@@ -85,7 +86,7 @@ print("runs", VERSION, flush=True)
 time.sleep(600)
 """
 
-WSGIREF = ("--port", "0", "--server", "wsgiref")
+WSGIREF = ("--port", "0", "--server", "wsgiref", "--grace", "0.4")
 DEBUG = ("--debug-attach", "--debug-address", "127.0.0.1:0")
 KINDS = 5
 """Processes of a generation of `family`."""
@@ -234,6 +235,50 @@ def test_an_interrupt_before_the_users_code_shows_no_traceback(tmp_path: Path) -
         child.send_signal(signal.SIGINT)
         assert child.communicate(timeout=10)[1] == ""
         assert child.returncode == -signal.SIGINT
+
+
+# --- without stdin, stdout, stderr, descriptors -------------------------------------------------
+
+SEES = """\
+import os, pathlib
+kinds = [os.readlink(f"/proc/self/fd/{fd}").partition(":")[0] for fd in range(3)]
+pathlib.Path("seen").write_text(" ".join(kinds))
+print("some", "output", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("redirections", "sees", "status"),
+    [
+        ("<&-", "/dev/null pipe pipe", 0),
+        (">&-", "/dev/null /dev/null pipe", 0),
+        ("2>&-", "/dev/null pipe /dev/null", 0),
+        ("<&- >&- 2>&-", "/dev/null /dev/null /dev/null", 0),
+        ("2>/dev/full", "/dev/null pipe /dev/full", 0),
+        (">/dev/full", "/dev/null /dev/full pipe", 1),
+    ],
+)
+@pytest.mark.parametrize("python", launchers())
+def test_the_program_runs_without_standard_streams(
+    tmp_path: Path, python: str, redirections: str, sees: str, status: int
+) -> None:
+    """What is closed is the null device for it, and nothing of ours."""
+    (tmp_path / "work.py").write_text(SEES)
+    shell = ("-c", f'exec "$@" {redirections}', "sh", python, "-m", "devlaunch", "--no-reload")
+    with launched("work.py", cwd=tmp_path, python="sh", command=shell) as launch:
+        assert launch.wait_ended() == status
+        assert (tmp_path / "seen").read_text() == sees
+        assert launch.text.count("Traceback") == (status != 0), "the program's own"
+
+
+@pytest.mark.parametrize("limit", [5, 6, 7, 8])
+def test_too_few_descriptors_are_one_line(tmp_path: Path, limit: int) -> None:
+    (tmp_path / "app.py").write_text(family("v0") + WSGI)
+    shell = ("-c", f'ulimit -n {limit}; exec "$@"', "sh", sys.executable, "-m", "devlaunch")
+    with launched(*WSGIREF, "app:app", cwd=tmp_path, python="sh", command=shell) as launch:
+        assert launch.wait_ended() == 1
+        expected = f"too many open files: this process may have {limit} (ulimit -n)"
+        assert launch.text == f"devlaunch: error: {expected}\n  raise the limit: ulimit -n 1024\n"
 
 
 # --- no process of an old generation ------------------------------------------------------------
