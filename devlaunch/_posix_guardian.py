@@ -71,10 +71,8 @@ def _pass_on_to(launcher: int) -> None:
 def _end(family: table.Family, children: set[int]) -> None:
     """Ask the children, so that their shutdown hooks run; then end everything for certain."""
     deadline = time.monotonic() + POLITE_SECONDS
-    members = family.look()
-    for pid in children & members:
-        family.send(pid, signal.SIGTERM)
-        family.send(pid, signal.SIGCONT)
-    while family.look() & children and time.monotonic() < deadline:
+    while family.ask(children) & children and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS / 5)
+    while family.ask() and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS / 5)
     family.end(KILL_SECONDS, quiet=QUIET_LOOKS, pause=LOOK_SECONDS)

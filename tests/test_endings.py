@@ -22,7 +22,7 @@ import pytest
 from support.child import MAIN
 from support.dap import DapClient
 from support.interpreters import launchers
-from support.launch import Launch, asgi_app, launched, save
+from support.launch import Launch, asgi_app, free_port, launched, save
 from support.marks import assert_nothing_left, describe, marked
 from support.terminal_launch import on_terminal
 from support.wait import wait_until
@@ -312,6 +312,83 @@ def test_no_process_of_an_old_generation_remains(
         assert not alive(members_of(tmp_path))
         assert not marked(launch.run_id)
     assert_port_is_free(launch)
+
+
+# A helper in a session of its own: it holds a port, and takes a moment to give it back.
+HELPER = """\
+import pathlib, signal, socket, sys, time
+name, port = sys.argv[1], int(sys.argv[2])
+def end(*_):
+    time.sleep(0.1)
+    pathlib.Path(f"{name}-ended").touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, signal.SIG_IGN if name.startswith("deaf") else end)
+listener = socket.create_server(("127.0.0.1", port))
+pathlib.Path(f"{name}-up").touch()
+time.sleep(600)
+"""
+
+HELPED = """\
+import os, subprocess, sys, time
+VERSION = {version!r}
+pids = []
+for name, port, env in {helpers}:
+    words = [sys.executable, "helper.py", name + VERSION, str(port)]
+    pids.append(subprocess.Popen(words, start_new_session=True, env=os.environ | env).pid)
+with open("family", "a") as file:
+    file.write("".join(f"{{VERSION}} {{pid}}\\n" for pid in pids))
+"""
+
+
+@pytest.mark.parametrize("isolate", ["session", "group", "none"])
+def test_helpers_are_asked_before_the_next_start_and_may_be_kept(
+    tmp_path: Path, isolate: str
+) -> None:
+    """The port that one holds is free when the next generation starts its own."""
+    (tmp_path / "helper.py").write_text(HELPER)
+    both = [("helper-", free_port(), {}), ("kept-", free_port(), {"DEVLAUNCH_KEEP": "1"})]
+    (tmp_path / "work.py").write_text(HELPED.format(version="v0", helpers=both) + SCRIPT)
+    with launched("--isolate", isolate, "work.py", cwd=tmp_path) as launch:
+        for name in ("helper-v0-up", "kept-v0-up"):
+            wait_until((tmp_path / name).exists, what=name)
+        source = HELPED.format(version="v1", helpers=both[:1]) + SCRIPT
+        launch.save(source, "work.py")
+        launch.wait_for("runs v1")
+        assert (tmp_path / "helper-v0-ended").exists()
+        wait_until((tmp_path / "helper-v1-up").exists, what="another helper on the same port")
+        kept = members_of(tmp_path, "v0")[1]
+        assert alive(members_of(tmp_path, "v0")) == [kept]
+        assert "killed" not in launch.text
+        launch.process.send_signal(signal.SIGTERM)
+        launch.wait_ended()
+        assert not alive(members_of(tmp_path))
+        assert (tmp_path / "helper-v1-ended").exists()
+        assert (tmp_path / "kept-v0-ended").exists(), "it was asked, too"
+
+
+def test_a_helper_that_does_not_end_is_named(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(HELPER)
+    deaf = [("deaf-", 0, {})]
+    (tmp_path / "work.py").write_text(HELPED.format(version="v0", helpers=deaf) + SCRIPT)
+    with launched("--grace", "0.3", "work.py", cwd=tmp_path) as launch:
+        wait_until((tmp_path / "deaf-v0-up").exists, what="the helper")
+        (pid,) = members_of(tmp_path)
+        launch.save(HELPED.format(version="v1", helpers=[]) + SCRIPT, "work.py")
+        launch.wait_for("runs v1")
+        launch.wait_for(
+            rf"killed \S+ \(pid {pid}\): started by the app, and did not end by SIGTERM"
+        )
+        assert not alive([pid])
+
+
+def test_a_kept_helper_does_not_survive_a_killed_launcher(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(HELPER)
+    kept = [("kept-", 0, {"DEVLAUNCH_KEEP": "1"})]
+    (tmp_path / "work.py").write_text(HELPED.format(version="v0", helpers=kept) + SCRIPT)
+    with launched("work.py", cwd=tmp_path) as launch:
+        wait_until((tmp_path / "kept-v0-up").exists, what="the helper")
+        kill_and_prove(launch)
+        assert (tmp_path / "kept-v0-ended").exists(), "it was asked"
 
 
 def test_whoever_holds_the_socket_and_the_output_does_not_block_the_end(tmp_path: Path) -> None:
