@@ -1,7 +1,12 @@
-"""The guardian's process: what runs while the launcher lives, and after it is gone.
+"""The guardian's processes: what runs while the launcher lives, and after it is gone.
 
-See `guardian` for the launcher's side. It imports next to nothing, so that it starts at once and
-stays small: no typing, no dataclasses, no subprocess.
+See `guardian` for the launcher's side. There are two, so that the launcher and the guardian may be
+killed at once: the *heir* is a fork that the guardian tells all it is told, by a pipe. When that
+pipe ends the guardian is gone, and the heir reads the lifeline in its place: a goodbye, if the
+launcher lives and has another guardian by then, or the end.
+
+It imports next to nothing, so that it starts at once and stays small: no typing, no dataclasses, no
+subprocess.
 """
 
 from __future__ import annotations
@@ -28,16 +33,52 @@ def main() -> None:
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(sig, signal.SIG_IGN)
     lifeline, run_id = int(sys.argv[1]), sys.argv[2]
+    _rename(f"_posix_guardian {run_id}".encode())
     family = table.Family(run_id)
     children: set[int] = set()
-    if not _listen(lifeline, family, children):
+    will, heirs_will = os.pipe()
+    heir = os.fork()
+    if heir == 0:
+        os.setsid()
+        os.close(heirs_will)
+        _listen(will, family, children)
+    else:
+        os.close(will)
+        os.set_blocking(heirs_will, False)
+    if not _listen(lifeline, family, children, heirs_will if heir else None):
         _end(family, children)
+    if heir:
+        os.kill(heir, signal.SIGKILL)
+        os.waitpid(heir, 0)
 
 
-def _listen(lifeline: int, family: table.Family, children: set[int]) -> bool:
+def _rename(name: bytes) -> None:
+    """Write over our command line, so that `pkill -f devlaunch` or `pkill python` finds us not.
+
+    Where the last byte is none of NUL, proc_pid_cmdline(5) shows what comes before the first one.
+    """
+    try:
+        start, end = map(int, table.stat_fields(os.getpid())[45:47])
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(start)
+            memory.write(name.ljust(end - start - 1, b"\0") + b".")
+        with open("/proc/self/comm", "wb", buffering=0) as file:
+            file.write(b"devl-guardian")
+    except (OSError, ValueError):
+        pass  # another system, or it is not allowed
+
+
+def _listen(
+    lifeline: int, family: table.Family, children: set[int], heir: int | None = None
+) -> bool:
     """Take the launcher's messages until the pipe ends; returns whether it said goodbye."""
     pending = b""
     while data := os.read(lifeline, 4096):
+        if heir is not None:
+            try:
+                os.write(heir, data)
+            except OSError:
+                pass  # it was killed or stopped: the marks are left
         *lines, pending = (pending + data).split(b"\n")
         for line in lines:
             word, _, pid = line.partition(b" ")

@@ -192,7 +192,7 @@ def start_time(pid: int) -> str:
         found = _from_ps().get(pid)
         return found.started if found else ""
     try:
-        return _stat(pid)[19]
+        return stat_fields(pid)[19]
     except (OSError, ValueError, IndexError):
         return ""
 
@@ -209,7 +209,7 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-def _stat(pid: int) -> list[str]:
+def stat_fields(pid: int) -> list[str]:
     """The fields of proc_pid_stat(5) from the third (state) on."""
     text = read_file(f"/proc/{pid}/stat").decode(errors="replace")
     # The second field, the command's name, may itself hold spaces and parentheses.
@@ -224,7 +224,7 @@ def _has_ended(fields: list[str]) -> bool:
 def _lives(pid: int) -> bool:
     """Whether it is known without a look at all processes that this one has not ended."""
     try:
-        return sys.platform == "linux" and not _has_ended(_stat(pid))
+        return sys.platform == "linux" and not _has_ended(stat_fields(pid))
     except (OSError, ValueError, IndexError):
         return False
 
@@ -236,7 +236,7 @@ def _from_proc(marked_since: int) -> dict[int, Process]:
             continue
         pid = int(name)
         try:
-            fields = _stat(pid)
+            fields = stat_fields(pid)
             if _has_ended(fields):
                 continue
             ppid, group, session = fields[1:4]

@@ -226,7 +226,7 @@ class Launcher:
         try:
             self._guardian.ensure()
         except OSError as error:
-            self._console.warning(f"there is no guardian process any more: {error.strerror}")
+            self._console.warning(f"there is no new guardian process: {error.strerror}")
         generation = self._generation
         ours = [*self._standby.living, *([generation] if generation else [])]
         process.reap_orphans([self._guardian.pid or 0, *(each.pid for each in ours)])

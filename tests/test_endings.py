@@ -141,6 +141,12 @@ def the_child(launch: Launch) -> int:
     return found[0]
 
 
+def guards(launch: Launch) -> list[int]:
+    """The guardian and its heir."""
+    (guardian,) = guardians(launch.pid)
+    return [guardian, *wait_until(lambda: children_of(guardian), what="the heir")]
+
+
 def assert_port_is_free(launch: Launch) -> None:
     """The app's port, if it is known yet, can be bound and listened on."""
     if "http://" in launch.text:
@@ -149,10 +155,13 @@ def assert_port_is_free(launch: Launch) -> None:
             pass
 
 
-def kill_and_prove(launch: Launch) -> None:
-    """`kill -9` of the launcher; within 3 s all is gone, and the port is free."""
+def kill_and_prove(launch: Launch, *others: int) -> None:
+    """`kill -9` of the launcher and others; within 3 s all is gone, and the port is free."""
     pids = [*guardians(launch.pid), *members_of(launch.cwd)]
-    os.kill(launch.pid, signal.SIGKILL)
+    pids += [heir for guardian in guardians(launch.pid) for heir in children_of(guardian)]
+    for pid in (*others, launch.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 3.0
     launch.process.wait()
     assert_nothing_left(launch.run_id, deadline - time.monotonic())
@@ -541,13 +550,39 @@ def test_who_has_neither_mark_nor_session_of_ours_does_not_survive(tmp_path: Pat
         kill_and_prove(launch)
 
 
-def test_a_child_that_runs_no_bytecode_does_not_survive_the_launcher(tmp_path: Path) -> None:
-    """Its own threads cannot end it: the interpreter's lock is held for ever."""
-    code = "import re\nprint('spins', flush=True)\nre.match(r'(a+)+$', 'a' * 60 + 'b')\n"
-    (tmp_path / "spin.py").write_text(code)
-    with contextlib.closing(Launch("spin.py", cwd=tmp_path)) as launch:
-        launch.wait_for("spins")
-        kill_and_prove(launch)
+SPIN = """
+import re
+print('spins', flush=True)
+re.match(r'(a+)+$', 'a' * 60 + 'b')
+"""
+"""Its own threads cannot end it: the interpreter's lock is held for ever."""
+
+
+@pytest.mark.parametrize("moment", ["serving", "reloading", "running C code"])
+@pytest.mark.parametrize("guardian", [False, True], ids=["launcher", "launcher and guardian"])
+def test_nothing_survives_what_dies_at_once(tmp_path: Path, moment: str, guardian: bool) -> None:
+    end = SPIN if moment == "running C code" else SCRIPT
+    (tmp_path / "app.py").write_text(family("v0") + end)
+    with contextlib.closing(Launch("app.py", cwd=tmp_path)) as launch:
+        launch.wait_for("^spins|^runs v0")
+        first = guards(launch)[:guardian]
+        if moment == "reloading":
+            old = the_child(launch)
+            launch.save(family("v1") + SCRIPT)
+            wait_until(lambda: not alive([old]), what="the old one's end")
+        kill_and_prove(launch, *first)
+
+
+@pytest.mark.parametrize("word", ["devlaunch", "python"])
+def test_nothing_survives_a_kill_by_name(tmp_path: Path, word: str) -> None:
+    """`pkill -9 -f devlaunch`, of this run."""
+    (tmp_path / "app.py").write_text(family("v0") + SCRIPT)
+    with contextlib.closing(Launch("app.py", cwd=tmp_path)) as launch:
+        launch.wait_for("runs v0")
+        ours = [*guards(launch), *marked(launch.run_id)]
+        named = [pid for pid in ours if word in describe([pid])]
+        assert the_child(launch) in named
+        kill_and_prove(launch, *named)
 
 
 # --- the guardian -------------------------------------------------------------------------------
@@ -567,14 +602,13 @@ def test_a_killed_guardian_is_replaced_and_the_next_one_cleans_up(tmp_path: Path
         assert not alive([first, second])
 
 
-def test_guardian_and_launcher_killed_together_leave_no_child(tmp_path: Path) -> None:
-    """What the guardian cannot do any more the child does itself, when its channel ends."""
+def test_launcher_guardian_and_heir_killed_together_leave_no_child(tmp_path: Path) -> None:
+    """What they cannot do any more the child does itself, when its channel ends."""
     (tmp_path / "app.py").write_text(HOOKED.format(version="v0"))
     with contextlib.closing(Launch("--port", "0", "app:app", cwd=tmp_path)) as launch:
         launch.wait_for("ready in")
         os.kill(launch.pid, signal.SIGSTOP)  # so that it starts no other guardian
-        os.kill(guardians(launch.pid)[0], signal.SIGKILL)
-        kill_and_prove(launch)
+        kill_and_prove(launch, *guards(launch))
         assert (tmp_path / "hook").read_text() == "v0"
 
 
