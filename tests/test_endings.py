@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -288,6 +289,41 @@ def test_too_few_descriptors_are_one_line(tmp_path: Path, limit: int) -> None:
         assert launch.wait_ended() == 1
         expected = f"too many open files: this process may have {limit} (ulimit -n)"
         assert launch.text == f"devlaunch: error: {expected}\n  raise the limit: ulimit -n 1024\n"
+
+
+def limit_files(launch: Launch, most: int) -> None:
+    """How many files the launcher may have open from now on."""
+    hard = resource.prlimit(launch.pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(launch.pid, resource.RLIMIT_NOFILE, (most, hard))
+
+
+def test_a_reload_that_descriptors_lack_for_is_done_at_the_next_change(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(family("v0") + WSGI)
+    with launched("--standby", "off", *WSGIREF, "app:app", cwd=tmp_path) as launch:
+        launch.wait_served("v0")
+        limit_files(launch, len(os.listdir(f"/proc/{launch.pid}/fd")))
+        launch.save(family("v1") + WSGI)
+        launch.wait_for(r"broken +too many open files: this process may have \d+ \(ulimit -n\)")
+        limit_files(launch, 256)
+        launch.save(family("v2") + WSGI)
+        launch.wait_served("v2")
+        assert "Traceback" not in launch.text
+        limit_files(launch, len(os.listdir(f"/proc/{launch.pid}/fd")))
+    assert not alive(members_of(tmp_path))
+
+
+def test_strangers_do_not_take_the_descriptors_that_a_reload_needs(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(WSGI.replace("VERSION", "'v0'"))
+    with contextlib.ExitStack() as stack:
+        launch = stack.enter_context(launched(*DEBUG, *WSGIREF, "app:app", cwd=tmp_path))
+        launch.wait_served("v0")
+        limit_files(launch, 28)
+        for _ in range(30):
+            stack.enter_context(socket.create_connection(("127.0.0.1", launch.debug_port)))
+        launch.wait_for("connections are refused: too many open files: this process may have 28")
+        launch.save(WSGI.replace("VERSION", "'v1'"))
+        launch.wait_served("v1")
+        assert launch.text.count("are refused") == 1
 
 
 # --- no process of an old generation ------------------------------------------------------------
