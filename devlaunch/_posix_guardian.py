@@ -36,20 +36,32 @@ def main() -> None:
     _rename(f"_posix_guardian {run_id}".encode())
     family = table.Family(run_id)
     children: set[int] = set()
-    will, heirs_will = os.pipe()
-    heir = os.fork()
-    if heir == 0:
-        os.setsid()
-        os.close(heirs_will)
-        _listen(will, family, children)
+    will, heir = os.pipe()
+    if _fork_away():
+        os.close(heir)
+        if not _listen(will, family, children) and not _listen(lifeline, family, children):
+            _end(family, children)
     else:
         os.close(will)
-        os.set_blocking(heirs_will, False)
-    if not _listen(lifeline, family, children, heirs_will if heir else None):
-        _end(family, children)
-    if heir:
-        os.kill(heir, signal.SIGKILL)
-        os.waitpid(heir, 0)
+        os.set_blocking(heir, False)
+        if not _listen(lifeline, family, children, heir):
+            _end(family, children)
+            _tell(heir, b"bye\n")
+
+
+def _fork_away() -> bool:
+    """Fork a process that descends from nobody who lives, and return whether we are it.
+
+    Who kills the launcher with all that descends from it, as IDEs do, does not find it.
+    """
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        return False
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    return True
 
 
 def _rename(name: bytes) -> None:
@@ -75,10 +87,7 @@ def _listen(
     pending = b""
     while data := os.read(lifeline, 4096):
         if heir is not None:
-            try:
-                os.write(heir, data)
-            except OSError:
-                pass  # it was killed or stopped: the marks are left
+            _tell(heir, data)
         *lines, pending = (pending + data).split(b"\n")
         for line in lines:
             word, _, pid = line.partition(b" ")
@@ -93,6 +102,13 @@ def _listen(
                 family.forget(int(pid))
                 children.discard(int(pid))
     return False
+
+
+def _tell(heir: int, data: bytes) -> None:
+    try:
+        os.write(heir, data)
+    except OSError:
+        pass  # it was killed or stopped: the marks are left
 
 
 def _pass_on_to(launcher: int) -> None:

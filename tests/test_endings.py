@@ -24,7 +24,7 @@ from support.child import MAIN
 from support.dap import DapClient
 from support.interpreters import launchers
 from support.launch import Launch, asgi_app, free_port, launched, save
-from support.marks import assert_nothing_left, describe, marked
+from support.marks import assert_nothing_left, describe, guards, marked
 from support.terminal_launch import on_terminal
 from support.wait import wait_until
 
@@ -142,10 +142,10 @@ def the_child(launch: Launch) -> int:
     return found[0]
 
 
-def guards(launch: Launch) -> list[int]:
+def both_guards(launch: Launch) -> list[int]:
     """The guardian and its heir."""
     (guardian,) = guardians(launch.pid)
-    return [guardian, *wait_until(lambda: children_of(guardian), what="the heir")]
+    return wait_until(lambda: len(found := guards(guardian)) == 2 and found, what="the heir")
 
 
 def assert_port_is_free(launch: Launch) -> None:
@@ -158,8 +158,8 @@ def assert_port_is_free(launch: Launch) -> None:
 
 def kill_and_prove(launch: Launch, *others: int) -> None:
     """`kill -9` of the launcher and others; within 3 s all is gone, and the port is free."""
-    pids = [*guardians(launch.pid), *members_of(launch.cwd)]
-    pids += [heir for guardian in guardians(launch.pid) for heir in children_of(guardian)]
+    pids = members_of(launch.cwd)
+    pids += [pid for guardian in guardians(launch.pid) for pid in guards(guardian)]
     for pid in (*others, launch.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -601,7 +601,7 @@ def test_nothing_survives_what_dies_at_once(tmp_path: Path, moment: str, guardia
     (tmp_path / "app.py").write_text(family("v0") + end)
     with contextlib.closing(Launch("app.py", cwd=tmp_path)) as launch:
         launch.wait_for("^spins|^runs v0")
-        first = guards(launch)[:guardian]
+        first = both_guards(launch)[:guardian]
         if moment == "reloading":
             old = the_child(launch)
             launch.save(family("v1") + SCRIPT)
@@ -609,16 +609,19 @@ def test_nothing_survives_what_dies_at_once(tmp_path: Path, moment: str, guardia
         kill_and_prove(launch, *first)
 
 
-@pytest.mark.parametrize("word", ["devlaunch", "python"])
-def test_nothing_survives_a_kill_by_name(tmp_path: Path, word: str) -> None:
-    """`pkill -9 -f devlaunch`, of this run."""
+@pytest.mark.parametrize("who", ["devlaunch", "python", "the tree"])
+def test_nothing_survives_a_kill_of_many(tmp_path: Path, who: str) -> None:
+    """`pkill -9 -f devlaunch`, of this run; or all below the launcher, as an IDE does it."""
     (tmp_path / "app.py").write_text(family("v0") + SCRIPT)
     with contextlib.closing(Launch("app.py", cwd=tmp_path)) as launch:
         launch.wait_for("runs v0")
-        ours = [*guards(launch), *marked(launch.run_id)]
-        named = [pid for pid in ours if word in describe([pid])]
-        assert the_child(launch) in named
-        kill_and_prove(launch, *named)
+        ours = [*both_guards(launch), *marked(launch.run_id)]
+        if who == "the tree":
+            killed = children_of(launch.pid)
+        else:
+            killed = [pid for pid in ours if who in describe([pid])]
+        assert the_child(launch) in killed
+        kill_and_prove(launch, *killed)
 
 
 # --- the guardian -------------------------------------------------------------------------------
@@ -644,7 +647,7 @@ def test_launcher_guardian_and_heir_killed_together_leave_no_child(tmp_path: Pat
     with contextlib.closing(Launch("--port", "0", "app:app", cwd=tmp_path)) as launch:
         launch.wait_for("ready in")
         os.kill(launch.pid, signal.SIGSTOP)  # so that it starts no other guardian
-        kill_and_prove(launch, *guards(launch))
+        kill_and_prove(launch, *both_guards(launch))
         assert (tmp_path / "hook").read_text() == "v0"
 
 

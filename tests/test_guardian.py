@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.marks import assert_nothing_left, marked
+from support.marks import assert_nothing_left, guards, marked
 from support.wait import wait_until
 
 from devlaunch import _posix_table, process
@@ -328,6 +328,8 @@ def test_the_guardian_is_deaf_small_and_holds_nothing(run_id: str, tmp_path: Pat
     wait_until(lambda: ignores() == ignored, what="its signals to be ignored")
     for sig in ignored:
         os.kill(pid, sig)
+    heir_of(pid)
+    wait_until(lambda: len(list((proc / "fd").iterdir())) == 5, what="one end of the heir's pipe")
     files = {int(fd.name): os.readlink(fd) for fd in (proc / "fd").iterdir()}
     assert [files.pop(fd) for fd in (0, 1, 2)] == ["/dev/null"] * 3
     kinds = [name.partition(":")[0] for name in files.values()]
@@ -369,8 +371,7 @@ def test_no_child_inherits_the_lifeline(run_id: str) -> None:
 
 
 def heir_of(guardian: int) -> int:
-    path = Path(f"/proc/{guardian}/task/{guardian}/children")
-    return int(wait_until(lambda: path.read_text().split(), what="an heir")[0])
+    return wait_until(lambda: guards(guardian)[1:], what="an heir")[0]
 
 
 def test_the_heir_of_a_killed_guardian_hears_the_next_goodbye(tmp_path: Path, run_id: str) -> None:
@@ -390,7 +391,7 @@ def test_the_heir_of_a_killed_guardian_hears_the_next_goodbye(tmp_path: Path, ru
     child.reap()
     second = heir_of(guardian.pid)
     guardian.close()
-    assert not is_alive(second)
+    wait_until(lambda: not is_alive(second), what="the heir's end")
 
 
 def test_a_nested_guardian_carries_no_mark_of_the_outer_run(run_id: str) -> None:
