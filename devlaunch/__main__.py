@@ -22,6 +22,9 @@ def main() -> int:
         from devlaunch.hiding import hide_main_thread
 
         hide_main_thread()
+        from devlaunch.output import open_standard
+
+        open_standard()
         # Late, since Ctrl-C may come while the modules load.
         from devlaunch import cli
 

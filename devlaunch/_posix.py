@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,7 @@ assert sys.platform != "win32"  # tells mypy what this file is for
 
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 _KILL_SECONDS = 2.0
+_LOOK_SECONDS = 0.01
 _waitid: Any = getattr(os, "waitid", None)
 """macOS has it from Python 3.13 on; before, the status is only had by reaping."""
 
@@ -53,6 +55,8 @@ class Child:
         self._family.adopt(popen.pid)
         self.pid = popen.pid
         self.survivors: set[int] = set()
+        self._is_alone = False
+        """Nobody else was there after the main process's end."""
 
     def poll(self) -> int | None:
         """The status, by waitid(2) with WNOWAIT: the process stays a zombie and keeps its id."""
@@ -79,7 +83,8 @@ class Child:
 
     def look(self) -> None:
         """Note who descends from the child now, to find them after they became orphans."""
-        self._family.note()
+        with suppress(OSError):  # neither descriptors nor memory: their mark is left
+            self._family.note()
 
     def signal(self, sig: int) -> None:
         """Signal the main process."""
@@ -89,30 +94,49 @@ class Child:
 
     def signal_session(self, sig: int) -> None:
         """Signal every process group of the session; or the group; or the descendants."""
-        members = self._family.look()
-        targets = [self.pid if self._isolate is Isolation.NONE else -self.pid]
-        match self._isolate:
-            case Isolation.SESSION:
-                inside = {p.group for p in table.processes().values() if p.session == self.pid}
-                targets += [-group for group in inside - {self.pid}]
-            case Isolation.NONE:
-                targets += members - {self.pid}
+        targets = [self._main]
+        with suppress(OSError):  # neither descriptors nor memory
+            members = self._family.look()
+            match self._isolate:
+                case Isolation.SESSION:
+                    inside = {p.group for p in table.processes().values() if p.session == self.pid}
+                    targets += [-group for group in inside - {self.pid}]
+                case Isolation.NONE:
+                    targets += members - {self.pid}
         self._send(targets, sig)
+
+    def dismiss(self) -> list[str]:
+        """Ask whom the main process has left behind to end, each once; returns who lives."""
+        try:
+            members = self._family.ask()
+        except OSError:
+            return []
+        self._is_alone = not members and self._family.is_single
+        return [describe(pid) for pid in sorted(members)]
 
     def kill(self) -> set[int]:
         """SIGKILL to everything; returns who could not be ended."""
         # Not the child's group first: that would make orphans before they were seen as its own.
-        self.survivors = self._family.end(_KILL_SECONDS)
+        self._end(quiet=2)
         return self.survivors
 
     def reap(self) -> int:
         """End what is left, and reap only then: until the reap nobody else can get the id."""
-        if self._popen.returncode is None:
+        if self._popen.returncode is None and not self._is_alone:
             # The next child waits for this. Who was never seen with others most likely had none:
             # one look has to do here, and a sweep follows.
-            quiet = 1 if self._family.is_single else 2
-            self.survivors = self._family.end(_KILL_SECONDS, quiet=quiet)
+            self._end(quiet=1 if self._family.is_single else 2)
         return self._popen.wait()
+
+    @property
+    def _main(self) -> int:
+        return self.pid if self._isolate is Isolation.NONE else -self.pid
+
+    def _end(self, quiet: int) -> None:
+        try:
+            self.survivors = self._family.end(_KILL_SECONDS, quiet=quiet)
+        except OSError:  # neither descriptors nor memory: a sweep finds who is not in the group
+            self._send([self._main], signal.SIGKILL)
 
     def _send(self, targets: Sequence[int], sig: int) -> None:
         if self._popen.returncode is not None:
@@ -125,10 +149,26 @@ class Child:
                 self._family.send(target, signal.SIGCONT)
 
 
-def sweep(run_id: str, within: float, looks: int) -> set[int]:
-    """Kill whatever carries the mark; returns who could not be ended."""
+def sweep(run_id: str, within: float, looks: int, grace: float) -> set[int]:
+    """Ask, then kill whatever carries the mark; returns who could not be ended."""
     since = table.ticks(table.start_time(os.getpid()))
-    return table.Family(run_id, since).end(within, quiet=looks)
+    family = table.Family(run_id, since)
+    deadline = time.monotonic() + grace
+    try:
+        while grace and family.ask() and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+        return family.end(within, quiet=looks)
+    except OSError:  # neither descriptors nor memory
+        return set()
+
+
+def describe(pid: int) -> str:
+    """`name (pid N)`; without a name where it has ended or that cannot be known."""
+    try:
+        name = table.read_file(f"/proc/{pid}/comm").decode(errors="replace").strip()
+    except OSError:
+        return f"pid {pid}"
+    return f"{name} (pid {pid})"
 
 
 def reap_orphans(keep: Collection[int]) -> None:
@@ -161,9 +201,7 @@ def _holder_from_proc(host: str, port: int) -> str | None:
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for pid in table.processes():
         if wanted & _open_files(pid):
-            with suppress(OSError):
-                name = table.read_file(f"/proc/{pid}/comm").decode(errors="replace").strip()
-                return f"{name} (pid {pid})"
+            return describe(pid)
     return None
 
 

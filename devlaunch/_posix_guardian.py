@@ -1,7 +1,12 @@
-"""The guardian's process: what runs while the launcher lives, and after it is gone.
+"""The guardian's processes: what runs while the launcher lives, and after it is gone.
 
-See `guardian` for the launcher's side. It imports next to nothing, so that it starts at once and
-stays small: no typing, no dataclasses, no subprocess.
+See `guardian` for the launcher's side. There are two, so that the launcher and the guardian may be
+killed at once: the *heir* is a fork that the guardian tells all it is told, by a pipe. When that
+pipe ends the guardian is gone, and the heir reads the lifeline in its place: a goodbye, if the
+launcher lives and has another guardian by then, or the end.
+
+It imports next to nothing, so that it starts at once and stays small: no typing, no dataclasses, no
+subprocess.
 """
 
 from __future__ import annotations
@@ -28,16 +33,61 @@ def main() -> None:
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(sig, signal.SIG_IGN)
     lifeline, run_id = int(sys.argv[1]), sys.argv[2]
+    _rename(f"_posix_guardian {run_id}".encode())
     family = table.Family(run_id)
     children: set[int] = set()
-    if not _listen(lifeline, family, children):
-        _end(family, children)
+    will, heir = os.pipe()
+    if _fork_away():
+        os.close(heir)
+        if not _listen(will, family, children) and not _listen(lifeline, family, children):
+            _end(family, children)
+    else:
+        os.close(will)
+        os.set_blocking(heir, False)
+        if not _listen(lifeline, family, children, heir):
+            _end(family, children)
+            _tell(heir, b"bye\n")
 
 
-def _listen(lifeline: int, family: table.Family, children: set[int]) -> bool:
+def _fork_away() -> bool:
+    """Fork a process that descends from nobody who lives, and return whether we are it.
+
+    Who kills the launcher with all that descends from it, as IDEs do, does not find it.
+    """
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        return False
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    return True
+
+
+def _rename(name: bytes) -> None:
+    """Write over our command line, so that `pkill -f devlaunch` or `pkill python` finds us not.
+
+    Where the last byte is none of NUL, proc_pid_cmdline(5) shows what comes before the first one.
+    """
+    try:
+        start, end = map(int, table.stat_fields(os.getpid())[45:47])
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(start)
+            memory.write(name.ljust(end - start - 1, b"\0") + b".")
+        with open("/proc/self/comm", "wb", buffering=0) as file:
+            file.write(b"devl-guardian")
+    except (OSError, ValueError):
+        pass  # another system, or it is not allowed
+
+
+def _listen(
+    lifeline: int, family: table.Family, children: set[int], heir: int | None = None
+) -> bool:
     """Take the launcher's messages until the pipe ends; returns whether it said goodbye."""
     pending = b""
     while data := os.read(lifeline, 4096):
+        if heir is not None:
+            _tell(heir, data)
         *lines, pending = (pending + data).split(b"\n")
         for line in lines:
             word, _, pid = line.partition(b" ")
@@ -52,6 +102,13 @@ def _listen(lifeline: int, family: table.Family, children: set[int]) -> bool:
                 family.forget(int(pid))
                 children.discard(int(pid))
     return False
+
+
+def _tell(heir: int, data: bytes) -> None:
+    try:
+        os.write(heir, data)
+    except OSError:
+        pass  # it was killed or stopped: the marks are left
 
 
 def _pass_on_to(launcher: int) -> None:
@@ -71,10 +128,8 @@ def _pass_on_to(launcher: int) -> None:
 def _end(family: table.Family, children: set[int]) -> None:
     """Ask the children, so that their shutdown hooks run; then end everything for certain."""
     deadline = time.monotonic() + POLITE_SECONDS
-    members = family.look()
-    for pid in children & members:
-        family.send(pid, signal.SIGTERM)
-        family.send(pid, signal.SIGCONT)
-    while family.look() & children and time.monotonic() < deadline:
+    while family.ask(children) & children and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS / 5)
+    while family.ask() and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS / 5)
     family.end(KILL_SECONDS, quiet=QUIET_LOOKS, pause=LOOK_SECONDS)

@@ -19,21 +19,31 @@ assert sys.platform != "win32"  # tells mypy what this file is for
 MARK = "DEVLAUNCH_RUN"
 """The environment variable that every process of a run inherits."""
 
+KEEP = "DEVLAUNCH_KEEP"
+"""The variable that a helper of the app is given, to live on over restarts, until the run ends."""
+
 
 class Process:
     """One line of the process table. `started` tells two processes with the same id apart."""
 
-    __slots__ = ("group", "mark", "pid", "ppid", "session", "started")
+    __slots__ = ("group", "is_kept", "mark", "pid", "ppid", "session", "started")
 
     def __init__(
-        self, pid: int, *, ppid: int, group: int, session: int, started: str, mark: str
+        self,
+        pid: int,
+        *,
+        ppid: int,
+        group: int,
+        session: int,
+        started: str,
+        marks: tuple[str, bool] = ("", False),
     ) -> None:
         self.pid = pid
         self.ppid = ppid
         self.group = group
         self.session = session
         self.started = started
-        self.mark = mark
+        self.mark, self.is_kept = marks
 
 
 def carries(mark: str, run_id: str) -> bool:
@@ -69,13 +79,16 @@ class Family:
 
     `run_id` is the mark to look for, which no process carries that started before `since`
     (`ticks`). What was once seen as a member stays one when it becomes an orphan: so call `note`
-    before a member is told to end. The process that looks is no member.
+    before a member is told to end. The process that looks is no member, and of a part of a run
+    (`run.serial`) nobody is who carries `KEEP`. What looks raises OSError when it cannot.
     """
 
     def __init__(self, run_id: str, since: int = 0) -> None:
         self._run_id = run_id
         self._since = since
+        self._spares_kept = "." in run_id
         self._known: dict[int, str] = {}
+        self._asked: set[int] = set()
         self.refused: set[int] = set()
         """Members that may not be signalled (they changed their user id)."""
 
@@ -106,6 +119,8 @@ class Family:
             for pid, started in self._known.items()
             if pid not in table or table[pid].started == started
         }
+        if self._spares_kept:
+            table = {pid: each for pid, each in table.items() if not each.is_kept}
         kin = set(self._known) | {p.pid for p in table.values() if carries(p.mark, self._run_id)}
         while True:
             more = {
@@ -119,6 +134,16 @@ class Family:
         members = kin & table.keys()
         self._known |= {pid: table[pid].started for pid in members}
         return members - self.refused
+
+    def ask(self, only: set[int] | None = None) -> set[int]:
+        """SIGTERM to the members (of `only`) that had none from here; returns who lives."""
+        members = self.look()
+        asked = members if only is None else members & only
+        for pid in asked - self._asked:
+            self.send(pid, signal.SIGTERM)
+            self.send(pid, signal.SIGCONT)
+        self._asked |= asked
+        return members
 
     def end(self, within: float, *, quiet: int = 2, pause: float = 0.005) -> set[int]:
         """SIGKILL all members until `quiet` looks in a row, `pause` seconds apart, found none.
@@ -167,8 +192,8 @@ def start_time(pid: int) -> str:
         found = _from_ps().get(pid)
         return found.started if found else ""
     try:
-        return _stat(pid)[19]
-    except (OSError, IndexError):
+        return stat_fields(pid)[19]
+    except (OSError, ValueError, IndexError):
         return ""
 
 
@@ -184,7 +209,7 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-def _stat(pid: int) -> list[str]:
+def stat_fields(pid: int) -> list[str]:
     """The fields of proc_pid_stat(5) from the third (state) on."""
     text = read_file(f"/proc/{pid}/stat").decode(errors="replace")
     # The second field, the command's name, may itself hold spaces and parentheses.
@@ -199,7 +224,7 @@ def _has_ended(fields: list[str]) -> bool:
 def _lives(pid: int) -> bool:
     """Whether it is known without a look at all processes that this one has not ended."""
     try:
-        return sys.platform == "linux" and not _has_ended(_stat(pid))
+        return sys.platform == "linux" and not _has_ended(stat_fields(pid))
     except (OSError, ValueError, IndexError):
         return False
 
@@ -211,7 +236,7 @@ def _from_proc(marked_since: int) -> dict[int, Process]:
             continue
         pid = int(name)
         try:
-            fields = _stat(pid)
+            fields = stat_fields(pid)
             if _has_ended(fields):
                 continue
             ppid, group, session = fields[1:4]
@@ -224,18 +249,18 @@ def _from_proc(marked_since: int) -> dict[int, Process]:
             group=int(group),
             session=int(session),
             started=started,
-            mark=_proc_mark(pid) if ticks(started) >= marked_since else "",
+            marks=_proc_marks(pid) if ticks(started) >= marked_since else ("", False),
         )
     return table
 
 
-def _proc_mark(pid: int) -> str:
+def _proc_marks(pid: int) -> tuple[str, bool]:
     try:
-        environment = read_file(f"/proc/{pid}/environ")
+        environment = b"\0" + read_file(f"/proc/{pid}/environ")
     except OSError:
-        return ""  # ended, or not ours
-    _, found, value = (b"\0" + environment).partition(f"\0{MARK}=".encode())
-    return value.partition(b"\0")[0].decode(errors="replace") if found else ""
+        return "", False  # ended, or not ours
+    mark = environment.partition(f"\0{MARK}=".encode())[2].partition(b"\0")[0]
+    return mark.decode(errors="replace"), f"\0{KEEP}=1\0".encode() in environment
 
 
 def _from_ps() -> dict[int, Process]:
@@ -262,8 +287,9 @@ def parse_ps(text: str) -> dict[int, Process]:
             continue
         rest = f" {words[9]}" if len(words) > 9 else ""
         mark = rest.partition(f" {MARK}=")[2].partition(" ")[0]
+        marks = mark, f" {KEEP}=1 " in f"{rest} "
         started = " ".join(words[4:9])
         table[pid] = Process(
-            pid, ppid=ppid, group=group, session=session, started=started, mark=mark
+            pid, ppid=ppid, group=group, session=session, started=started, marks=marks
         )
     return table

@@ -10,6 +10,8 @@ from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
 from devlaunch.hiding import hidden
 from devlaunch.launcher import launch
+from devlaunch.machine import shortages
+from devlaunch.output import open_standard
 from devlaunch.settings import resolve
 
 
@@ -20,6 +22,7 @@ def run(target: str, *args: str, **options: Any) -> int:
     of the user's is printed as by the command. The module that calls this may hold the app itself
     when the call stands under `if __name__ == "__main__":`. Only in the main thread.
     """
+    open_standard()
     try:
         if "_devlaunch_child" in sys.modules:
             raise UsageError(
@@ -27,7 +30,7 @@ def run(target: str, *args: str, **options: Any) -> int:
                 hint='put the call under `if __name__ == "__main__":`',
             )
         given = {key.replace("_", "-"): value for key, value in options.items()}
-        with hidden():
+        with hidden(), shortages():
             config = resolve({**given, "target": [target, *args]})
             with begin(config) as beginning:
                 return launch(config, beginning)

@@ -72,6 +72,8 @@ def begin(config: Config) -> Iterator[Beginning]:
         run_id = process.new_run_id()
         guardian = Guardian.start(run_id)
         stack.callback(guardian.close)
+        # The last one: whom the reaping overlooked, and who was to be kept until now.
+        stack.callback(process.sweep, run_id, grace=config.grace)
         child, channel = process.spawn_controlled(
             interpreter.command,
             run_id=f"{run_id}.0",

@@ -18,6 +18,7 @@ from devlaunch import __version__
 from devlaunch.config import Config
 from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
+from devlaunch.machine import shortages
 from devlaunch.options import (
     DEBUGGING,
     OPTIONS,
@@ -83,7 +84,8 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     name, words = (words[0], words[1:]) if words and words[0] in COMMANDS else ("run", words)
     try:
-        return COMMANDS[name](words)
+        with shortages():
+            return COMMANDS[name](words)
     except DevlaunchError as error:
         Console().error(error.message, error.hint)
         return error.exit_status

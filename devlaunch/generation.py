@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -17,6 +18,9 @@ from devlaunch.loop import Loop
 
 Deliver = Callable[[Message], None]
 
+LOOK_SECONDS = 0.02
+"""Between two looks at whom a generation has left behind, whose end no signal tells."""
+
 
 class Spawner:
     """Spawns the processes of a run, each with a mark of its own."""
@@ -28,15 +32,20 @@ class Spawner:
         *,
         run_id: str,
         isolate: Isolation,
+        grace: float = 0.0,
         socket_fd: int | None = None,
         first: tuple[process.Child, socket.socket] | None = None,
     ) -> None:
-        """`first` is a process that was spawned already, with the mark `<run id>.0`."""
+        """`first` is a process that was spawned already, with the mark `<run id>.0`.
+
+        Whom a generation leaves behind has `grace` seconds to end.
+        """
         self._loop = loop
         self._first = first
         self._command = command
         self._run_id = run_id
         self._isolate = isolate
+        self._grace = grace
         self._inherited = [] if socket_fd is None else [socket_fd]
         self._serial = count(1)
 
@@ -44,7 +53,7 @@ class Spawner:
         """A process that waits to be told what to do. Raises DevlaunchError."""
         if self._first:
             (child, channel), self._first = self._first, None
-            return Generation(child, self._loop, channel, f"{self._run_id}.0")
+            return Generation(child, self._loop, channel, f"{self._run_id}.0", self._grace)
         mark = f"{self._run_id}.{next(self._serial)}"
         child, channel = process.spawn_controlled(
             self._command,
@@ -53,16 +62,25 @@ class Spawner:
             env=env,
             pass_fds=self._inherited,
         )
-        return Generation(child, self._loop, channel, mark)
+        return Generation(child, self._loop, channel, mark, self._grace)
 
 
 class Generation:
     """`warm` it or not, `start` it; when `poll` gives a status, `finish` it and forget it."""
 
     def __init__(
-        self, child: process.Child, loop: Loop, sock: socket.socket, mark: str = ""
+        self,
+        child: process.Child,
+        loop: Loop,
+        sock: socket.socket,
+        mark: str = "",
+        grace: float = 0.0,
     ) -> None:
         self.mark = mark
+        self.deadline: float | None = None
+        """When to `poll` again, in monotonic seconds: its end is known, that of others is not."""
+        self.overdue: list[str] = []
+        """Whom it left behind, and who did not end when asked."""
         self.number = 0
         """0 as long as it is a standby."""
         self.was_told_to_stop = False
@@ -70,6 +88,8 @@ class Generation:
         self._channel = ControlChannel(loop, sock, self._said)
         self._deliver: Deliver | None = None
         self._has_ended = False
+        self._grace = grace
+        self._patient_until: float | None = None
 
     def warm(self, message: Message, deliver: Deliver) -> None:
         """Make it a standby; `deliver` gets what it says."""
@@ -128,11 +148,22 @@ class Generation:
         return not self._has_ended and self._child.stopped()
 
     def poll(self) -> int | None:
-        """The status once the main process has ended; only the first time."""
-        if self._has_ended:
+        """The status once it has ended, the main process and whom that left behind; only once.
+
+        These are asked to end, and waited for: the next generation may need what they hold.
+        """
+        status = None if self._has_ended else self._child.poll()
+        if status is None:
             return None
-        status = self._child.poll()
-        self._has_ended = status is not None
+        self.deadline = None
+        if self.number and (left := self._child.dismiss()):
+            now = time.monotonic()
+            self._patient_until = self._patient_until or now + self._grace
+            if now < self._patient_until:
+                self.deadline = now + LOOK_SECONDS
+                return None
+            self.overdue = left
+        self._has_ended = True
         return status
 
     def finish(self) -> set[int]:

@@ -3,7 +3,8 @@
 It reads the *lifeline*, a pipe whose only write end the launcher holds. While the launcher lives
 it is told which children there are; when the launcher is gone without a goodbye, however that
 came about, the pipe ends, and the guardian ends the children and all that carries the run's mark.
-It must be hard to end itself: own session, no terminal, deaf to the signals that people send.
+It must be hard to end itself: own session, no terminal, deaf to the signals that people send, no
+name of ours in its command line, and an heir.
 
 This is the launcher's side; the process runs `_posix_guardian`. On Windows the kernel does the
 same for a job object whose last handle is closed, and `Guardian` does nothing.
@@ -74,12 +75,17 @@ class Guardian:
         self._tell(f"joined {os.getpid()}")
 
     def ensure(self) -> bool:
-        """At SIGCHLD: start another one if it was killed; returns whether that was so."""
+        """At SIGCHLD: start another one if it was killed; returns whether that was so.
+
+        Raises OSError when that cannot be done: its heir guards then.
+        """
         if self._popen is None or self.alive or self._restarts >= MOST_RESTARTS:
             return False
         self._restarts += 1
-        os.close(self._lifeline)
+        heirs = self._lifeline
         self._spawn()
+        _write(heirs, "bye")
+        os.close(heirs)
         for pid in self._children:
             self._tell(f"adopt {pid}")
         if self._stands_for_debuggee:
@@ -104,8 +110,8 @@ class Guardian:
         if sys.platform == "win32":
             return
         # PEP 446: neither end is inherited by children, except where pass_fds names it.
-        reader, self._lifeline = os.pipe()
-        os.set_blocking(self._lifeline, False)
+        reader, lifeline = os.pipe()
+        os.set_blocking(lifeline, False)
         options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
         try:
             with plain_processes():
@@ -119,8 +125,12 @@ class Guardian:
                     cwd="/",
                     start_new_session=True,
                 )
+        except OSError:
+            os.close(lifeline)
+            raise
         finally:
             os.close(reader)
+        self._lifeline = lifeline
         self._spare()
 
     def _spare(self) -> None:
@@ -136,9 +146,12 @@ class Guardian:
             spared |= self._spared
 
     def _tell(self, line: str) -> None:
-        if self._popen is None:
-            return
-        try:
-            os.write(self._lifeline, f"{line}\n".encode())
-        except (BrokenPipeError, BlockingIOError):
-            pass  # it was killed, `ensure` tells the next one; or it is stopped, the mark is left
+        if self._popen is not None:
+            _write(self._lifeline, line)
+
+
+def _write(lifeline: int, line: str) -> None:
+    try:
+        os.write(lifeline, f"{line}\n".encode())
+    except (BrokenPipeError, BlockingIOError):
+        pass  # it was killed, `ensure` tells the next one; or it is stopped, the mark is left

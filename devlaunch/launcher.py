@@ -76,7 +76,6 @@ class Launcher:
         stack.callback(self._terminal.restore)
         self._guardian = beginning.guardian
         self._debugging = self._reports.debugging = self._start_debugging(beginning, stack)
-        stack.callback(process.sweep, beginning.run_id)
         socket_fd = self._socket.socket.fileno() if self._socket else None
         self._instructions = instructions(config, socket_fd)
         self._spawner = Spawner(
@@ -84,6 +83,7 @@ class Launcher:
             beginning.interpreter.command,
             run_id=beginning.run_id,
             isolate=config.isolate,
+            grace=config.grace,
             socket_fd=socket_fd,
             first=(beginning.child, beginning.channel),
         )
@@ -158,7 +158,13 @@ class Launcher:
     # --- what happened --------------------------------------------------------------------------
 
     def _deadline(self) -> float | None:
-        owners = (self._supervisor, self._reloading, self._debugging, self._standby)
+        owners = (
+            self._supervisor,
+            self._reloading,
+            self._debugging,
+            self._standby,
+            self._generation,
+        )
         due = [owner.deadline for owner in owners if owner and owner.deadline is not None]
         return min(due, default=None)
 
@@ -197,6 +203,8 @@ class Launcher:
         if self._debugging:
             self._debugging.due(now)
         self._standby.due(now)
+        if self._generation and (self._generation.deadline or now) < now:
+            self._poll(self._generation)
 
     def _signalled(self, signum: int) -> None:
         match signal.Signals(signum).name:
@@ -218,7 +226,7 @@ class Launcher:
         try:
             self._guardian.ensure()
         except OSError as error:
-            self._console.warning(f"there is no guardian process any more: {error.strerror}")
+            self._console.warning(f"there is no new guardian process: {error.strerror}")
         generation = self._generation
         ours = [*self._standby.living, *([generation] if generation else [])]
         process.reap_orphans([self._guardian.pid or 0, *(each.pid for each in ours)])
@@ -227,11 +235,19 @@ class Launcher:
             return
         if generation.was_stopped():
             self._suspend()
+        self._poll(generation)
+
+    def _poll(self, generation: Generation) -> None:
         status = generation.poll()
         if status is not None:
             self._child_ended(generation, status)
 
     def _child_ended(self, generation: Generation, status: int) -> None:
+        if generation.overdue:
+            self._console.note(
+                f"killed {', '.join(generation.overdue)}: started by the app, and did not end by"
+                f" SIGTERM within {self._config.grace:g} s"
+            )
         survivors = generation.finish()
         if survivors:
             self._console.warning(

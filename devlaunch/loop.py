@@ -6,6 +6,7 @@ after the other, so that no component needs a lock.
 
 from __future__ import annotations
 
+import errno
 import selectors
 import signal
 import socket
@@ -15,7 +16,8 @@ from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import Protocol, Self
 
-from devlaunch.events import DeadlineReached, SignalReceived
+from devlaunch.events import DeadlineReached, LogLine, SignalReceived
+from devlaunch.machine import most_files, shortage
 
 
 class HasFileno(Protocol):
@@ -27,6 +29,9 @@ class HasFileno(Protocol):
 
 Callback = Callable[[], None]
 
+REST_SECONDS = 0.5
+"""How long nobody is accepted after there was no descriptor for one."""
+
 
 class Loop:
     """A selector, an inbox and deadlines.
@@ -34,11 +39,12 @@ class Loop:
     `post` may be called from any thread; every other method only from the thread that runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wakeup: tuple[socket.socket, socket.socket] | None = None) -> None:
+        """`wakeup` are the connected sockets, reader first, that `post` wakes the loop by."""
         self._selector = selectors.DefaultSelector()
         self._inbox: deque[object] = deque()
         self._callbacks: dict[int, tuple[Callback | None, Callback | None]] = {}
-        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader, self._wake_writer = wakeup or socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
         self._previous_handlers: dict[int, object] = {}
@@ -46,6 +52,8 @@ class Loop:
         self._running = False
         self._wakeup_pending = False
         self._forgotten: dict[int, int] = {}
+        self._resting: list[tuple[float, socket.socket, Callback | None]] = []
+        self._has_refused = False
         self.watch(self._wake_reader, readable=self._drain_wakeups)
 
     def __enter__(self) -> Self:
@@ -68,8 +76,10 @@ class Loop:
         self._wakeup_pending = True
         try:
             self._wake_writer.send(b"\0")
-        except (BlockingIOError, OSError):
-            pass  # full: a wakeup is pending anyway; closed: nobody is left to wake
+        except OSError:
+            # Full: a wakeup is pending anyway. Closed: nobody is left to wake. No memory: the next
+            # post tries again.
+            self._wakeup_pending = False
 
     def watch(
         self,
@@ -99,6 +109,29 @@ class Loop:
         fd = fileobj.fileno()
         if self._callbacks.pop(fd, None) is not None:
             self._selector.unregister(fd)
+
+    def accept(self, listener: socket.socket, spare: int) -> socket.socket | None:
+        """A connection to a listener that is watched; None when there is none to have.
+
+        So many descriptors are left for the run itself: a reload needs some, and strangers may hold
+        all others. Where there is no descriptor at all the connection stays where it is, and would
+        have the listener ready all the time: it rests for a moment.
+        """
+        try:
+            sock, _ = listener.accept()
+        except OSError as error:
+            if shortage(error) and not isinstance(error, BlockingIOError):
+                until = time.monotonic() + REST_SECONDS
+                self._resting.append((until, listener, self._callbacks[listener.fileno()][0]))
+                self.unwatch(listener)
+                self._refuse(error)
+            return None
+        most = most_files()
+        if most is None or sock.fileno() < most - spare:
+            return sock
+        sock.close()
+        self._refuse(OSError(errno.EMFILE, ""))
+        return None
 
     def catch_signals(self, signals: Iterable[int]) -> None:
         """Turn these signals into `SignalReceived` events, until `close`.
@@ -147,7 +180,25 @@ class Loop:
         self._wake_reader.close()
         self._wake_writer.close()
 
+    def _refuse(self, error: OSError) -> None:
+        if not self._has_refused:
+            self._has_refused = True
+            self.post(LogLine(f"connections are refused: {shortage(error)}"))
+
+    def _wake_resting(self) -> float | None:
+        """Watch those again that have rested; returns when the next one has."""
+        resting, self._resting = self._resting, []
+        for each in resting:
+            until, listener, readable = each
+            if until > time.monotonic():
+                self._resting.append(each)
+            elif listener.fileno() != -1:  # not closed meanwhile
+                self.watch(listener, readable=readable)
+        return min((until for until, *_ in self._resting), default=None)
+
     def _poll(self, due: float | None) -> None:
+        if self._resting and (rested := self._wake_resting()) is not None:
+            due = rested if due is None else min(due, rested)
         timeout = 0.0 if self._inbox else None
         if due is not None and timeout is None:
             # epoll_wait(2) takes at most 24 days.
@@ -167,11 +218,17 @@ class Loop:
         return True
 
     def _drain_wakeups(self) -> None:
-        self._wakeup_pending = False
+        # Read first, then clear the flag; the inbox is looked at after both. A post that comes
+        # - before the read: its byte is read, its event is in the inbox;
+        # - between the two: its event is in the inbox, and it may leave the byte out;
+        # - after both, or (its flag set, its byte not sent) around both: its byte wakes the loop.
+        # The other way round the byte of a post in between is read and its flag stays: no later
+        # post would wake the loop.
         try:
             data = self._wake_reader.recv(4096)
-        except BlockingIOError:
-            return
+        except OSError:  # empty, or no memory
+            data = b""
+        self._wakeup_pending = False
         # signal.set_wakeup_fd writes the signal's number as one byte; 0 is `post`'s.
         self._inbox.extend(SignalReceived(byte) for byte in data if byte)
 

@@ -1,12 +1,18 @@
-"""What the machine has to spare: time without work, and memory. Known on Linux, else a guess."""
+"""What the machine has to spare: time without work, memory, descriptors; and when it has none left.
+
+Times and memory are known on Linux, else a guess.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+
+from devlaunch.errors import DevlaunchError
 
 ASSUMED_MEMORY = 4 << 30
 """Bytes, where nobody says how much is available."""
@@ -73,3 +79,38 @@ def _reclaimable(directory: str) -> int:
 def _read(*parts: str) -> str:
     with open(os.path.join(*parts)) as file:
         return file.read()
+
+
+def most_files() -> int | None:
+    """How many files this process may have open, the standard ones included; None: no limit."""
+    most = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else -1
+    return most if most > 0 else None
+
+
+@contextmanager
+def shortages() -> Iterator[None]:
+    """Make a DevlaunchError of what the system says when something has run out."""
+    try:
+        yield
+    except (OSError, MemoryError, RuntimeError) as error:
+        found = shortage(error)
+        if found is None:
+            raise
+        raise found from None
+
+
+def shortage(error: BaseException) -> DevlaunchError | None:
+    """The error to show for one that says that something has run out; None for any other."""
+    match error:
+        case OSError(errno=errno.EMFILE):
+            return DevlaunchError(
+                f"too many open files: this process may have {most_files()} (ulimit -n)",
+                hint="raise the limit: ulimit -n 1024",
+            )
+        case OSError(errno=errno.ENFILE):
+            return DevlaunchError("too many open files on this machine (fs.file-max)")
+        case OSError(errno=errno.ENOMEM | errno.ENOBUFS) | MemoryError():
+            return DevlaunchError("out of memory (see also: ulimit -v)")
+        case RuntimeError(args=("can't start new thread",)) | OSError(errno=errno.EAGAIN):
+            return DevlaunchError("no more processes or threads (see ulimit -u, ulimit -v)")
+    return None

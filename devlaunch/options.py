@@ -27,7 +27,7 @@ from devlaunch.values import (
 )
 
 PREFIX = "DEVLAUNCH_"
-INTERNAL_VARIABLES = frozenset({"DEVLAUNCH_RUN", "DEVLAUNCH_ADAPTER"})
+INTERNAL_VARIABLES = frozenset({"DEVLAUNCH_RUN", "DEVLAUNCH_ADAPTER", "DEVLAUNCH_KEEP"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Protocol
 from devlaunch.config import Isolation
 from devlaunch.errors import EX_CANNOT_EXECUTE, EX_FAILURE, EX_NOT_FOUND, DevlaunchError
 from devlaunch.hiding import plain_processes
+from devlaunch.machine import shortage, shortages
 
 if sys.platform == "win32":
     from devlaunch import _windows as _platform
@@ -26,6 +27,9 @@ CHILD_MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "
 
 MARK = "DEVLAUNCH_RUN"
 """The environment variable that every process of a run inherits (`_posix_table.MARK`)."""
+
+KEEP = "DEVLAUNCH_KEEP"
+"""The one that spares a helper at a restart (`_posix_table.KEEP`)."""
 
 
 class Child(Protocol):
@@ -57,6 +61,12 @@ class Child(Protocol):
     def signal_session(self, sig: int) -> None:
         """Signal its whole session, group, or (isolate=none) itself and its descendants."""
 
+    def dismiss(self) -> list[str]:
+        """After the main process's end: ask whom it has left behind to end, each once.
+
+        Returns who lives, as `sleep (pid 12)`.
+        """
+
     def kill(self) -> set[int]:
         """SIGKILL to everything of it, wherever it went; returns `survivors`. Takes up to 2 s."""
 
@@ -73,9 +83,13 @@ def new_run_id() -> str:
 
 
 def mark_environment(env: Mapping[str, str], run_id: str) -> dict[str, str]:
-    """The environment for a child; a nested run's mark is `outer/inner`, both find it."""
+    """The environment for a child; a nested run's mark is `outer/inner`, both find it.
+
+    Who is to be kept is for the app to say, of its helpers: it is none itself.
+    """
     outer = env.get(MARK)
-    return {**env, MARK: f"{outer}/{run_id}" if outer else run_id}
+    rest = {name: value for name, value in env.items() if name != KEEP}
+    return {**rest, MARK: f"{outer}/{run_id}" if outer else run_id}
 
 
 def spawn(
@@ -102,6 +116,8 @@ def spawn(
                 argv, env=marked, cwd=cwd, isolate=isolate, mark=run_id, pass_fds=pass_fds
             )
     except OSError as error:
+        if short := shortage(error):
+            raise short from None
         path = os.path.join(cwd or "", argv[0]) if os.path.dirname(argv[0]) else argv[0]
         import shutil
 
@@ -158,7 +174,8 @@ def spawn_controlled(
 
     Returns the child and the launcher's end of its control channel. Raises as `spawn`.
     """
-    ours, theirs = control_channel()
+    with shortages():
+        ours, theirs = control_channel()
     with theirs:
         try:
             child = spawn(
@@ -174,12 +191,13 @@ def spawn_controlled(
     return child, ours
 
 
-def sweep(run_id: str, within: float = 2.0, *, looks: int = 2) -> set[int]:
+def sweep(run_id: str, within: float = 2.0, *, looks: int = 2, grace: float = 0.0) -> set[int]:
     """Kill what carries the run's mark until nothing does; returns who still lives after that.
 
-    `within` is seconds, `looks` how often nothing has to be found. The caller itself is spared.
+    `within` is seconds, `looks` how often nothing has to be found. With `grace` all are asked to
+    end first, and have so many seconds. The caller itself is spared.
     """
-    return _platform.sweep(run_id, within, looks)
+    return _platform.sweep(run_id, within, looks, grace)
 
 
 def reap_orphans(keep: Collection[int]) -> None:

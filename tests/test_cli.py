@@ -251,6 +251,17 @@ def test_a_closed_stdout_is_no_traceback(project: Path, words: str, unbuffered: 
     assert done.returncode == 0 or words.startswith("doctor")
 
 
+@pytest.mark.parametrize("words", ["--help", "--version", "doctor --help", "adapter --schema"])
+def test_a_full_disk_is_one_line(project: Path, words: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m devlaunch {words} >/dev/full', sys.executable],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=project, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    expected = "devlaunch: error: cannot write to stdout: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
 def test_the_help_tells_how_to_have_no_debugger() -> None:
     assert "      --no-debug-attach           Leave the app alone, even under" in help_text()
 

@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -21,8 +22,9 @@ from pathlib import Path
 import pytest
 from support.child import MAIN
 from support.dap import DapClient
-from support.launch import Launch, asgi_app, launched, save
-from support.marks import assert_nothing_left, describe, marked
+from support.interpreters import launchers
+from support.launch import Launch, asgi_app, free_port, launched, save
+from support.marks import assert_nothing_left, describe, guards, marked
 from support.terminal_launch import on_terminal
 from support.wait import wait_until
 
@@ -85,7 +87,7 @@ print("runs", VERSION, flush=True)
 time.sleep(600)
 """
 
-WSGIREF = ("--port", "0", "--server", "wsgiref")
+WSGIREF = ("--port", "0", "--server", "wsgiref", "--grace", "0.4")
 DEBUG = ("--debug-attach", "--debug-address", "127.0.0.1:0")
 KINDS = 5
 """Processes of a generation of `family`."""
@@ -140,6 +142,12 @@ def the_child(launch: Launch) -> int:
     return found[0]
 
 
+def both_guards(launch: Launch) -> list[int]:
+    """The guardian and its heir."""
+    (guardian,) = guardians(launch.pid)
+    return wait_until(lambda: len(found := guards(guardian)) == 2 and found, what="the heir")
+
+
 def assert_port_is_free(launch: Launch) -> None:
     """The app's port, if it is known yet, can be bound and listened on."""
     if "http://" in launch.text:
@@ -148,10 +156,13 @@ def assert_port_is_free(launch: Launch) -> None:
             pass
 
 
-def kill_and_prove(launch: Launch) -> None:
-    """`kill -9` of the launcher; within 3 s all is gone, and the port is free."""
-    pids = [*guardians(launch.pid), *members_of(launch.cwd)]
-    os.kill(launch.pid, signal.SIGKILL)
+def kill_and_prove(launch: Launch, *others: int) -> None:
+    """`kill -9` of the launcher and others; within 3 s all is gone, and the port is free."""
+    pids = members_of(launch.cwd)
+    pids += [pid for guardian in guardians(launch.pid) for pid in guards(guardian)]
+    for pid in (*others, launch.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 3.0
     launch.process.wait()
     assert_nothing_left(launch.run_id, deadline - time.monotonic())
@@ -236,6 +247,85 @@ def test_an_interrupt_before_the_users_code_shows_no_traceback(tmp_path: Path) -
         assert child.returncode == -signal.SIGINT
 
 
+# --- without stdin, stdout, stderr, descriptors -------------------------------------------------
+
+SEES = """\
+import os, pathlib
+kinds = [os.readlink(f"/proc/self/fd/{fd}").partition(":")[0] for fd in range(3)]
+pathlib.Path("seen").write_text(" ".join(kinds))
+print("some", "output", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("redirections", "sees", "status"),
+    [
+        ("<&-", "/dev/null pipe pipe", 0),
+        (">&-", "/dev/null /dev/null pipe", 0),
+        ("2>&-", "/dev/null pipe /dev/null", 0),
+        ("<&- >&- 2>&-", "/dev/null /dev/null /dev/null", 0),
+        ("2>/dev/full", "/dev/null pipe /dev/full", 0),
+        (">/dev/full", "/dev/null /dev/full pipe", 1),
+    ],
+)
+@pytest.mark.parametrize("python", launchers())
+def test_the_program_runs_without_standard_streams(
+    tmp_path: Path, python: str, redirections: str, sees: str, status: int
+) -> None:
+    """What is closed is the null device for it, and nothing of ours."""
+    (tmp_path / "work.py").write_text(SEES)
+    shell = ("-c", f'exec "$@" {redirections}', "sh", python, "-m", "devlaunch", "--no-reload")
+    with launched("work.py", cwd=tmp_path, python="sh", command=shell) as launch:
+        assert launch.wait_ended() == status
+        assert (tmp_path / "seen").read_text() == sees
+        assert launch.text.count("Traceback") == (status != 0), "the program's own"
+
+
+@pytest.mark.parametrize("limit", [5, 6, 7, 8])
+def test_too_few_descriptors_are_one_line(tmp_path: Path, limit: int) -> None:
+    (tmp_path / "app.py").write_text(family("v0") + WSGI)
+    shell = ("-c", f'ulimit -n {limit}; exec "$@"', "sh", sys.executable, "-m", "devlaunch")
+    with launched(*WSGIREF, "app:app", cwd=tmp_path, python="sh", command=shell) as launch:
+        assert launch.wait_ended() == 1
+        expected = f"too many open files: this process may have {limit} (ulimit -n)"
+        assert launch.text == f"devlaunch: error: {expected}\n  raise the limit: ulimit -n 1024\n"
+
+
+def limit_files(launch: Launch, most: int) -> None:
+    """How many files the launcher may have open from now on."""
+    hard = resource.prlimit(launch.pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(launch.pid, resource.RLIMIT_NOFILE, (most, hard))
+
+
+def test_a_reload_that_descriptors_lack_for_is_done_at_the_next_change(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(family("v0") + WSGI)
+    with launched("--standby", "off", *WSGIREF, "app:app", cwd=tmp_path) as launch:
+        launch.wait_served("v0")
+        limit_files(launch, len(os.listdir(f"/proc/{launch.pid}/fd")))
+        launch.save(family("v1") + WSGI)
+        launch.wait_for(r"broken +too many open files: this process may have \d+ \(ulimit -n\)")
+        limit_files(launch, 256)
+        launch.save(family("v2") + WSGI)
+        launch.wait_served("v2")
+        assert "Traceback" not in launch.text
+        limit_files(launch, len(os.listdir(f"/proc/{launch.pid}/fd")))
+    assert not alive(members_of(tmp_path))
+
+
+def test_strangers_do_not_take_the_descriptors_that_a_reload_needs(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(WSGI.replace("VERSION", "'v0'"))
+    with contextlib.ExitStack() as stack:
+        launch = stack.enter_context(launched(*DEBUG, *WSGIREF, "app:app", cwd=tmp_path))
+        launch.wait_served("v0")
+        limit_files(launch, 28)
+        for _ in range(30):
+            stack.enter_context(socket.create_connection(("127.0.0.1", launch.debug_port)))
+        launch.wait_for("connections are refused: too many open files: this process may have 28")
+        launch.save(WSGI.replace("VERSION", "'v1'"))
+        launch.wait_served("v1")
+        assert launch.text.count("are refused") == 1
+
+
 # --- no process of an old generation ------------------------------------------------------------
 
 
@@ -267,6 +357,83 @@ def test_no_process_of_an_old_generation_remains(
         assert not alive(members_of(tmp_path))
         assert not marked(launch.run_id)
     assert_port_is_free(launch)
+
+
+# A helper in a session of its own: it holds a port, and takes a moment to give it back.
+HELPER = """\
+import pathlib, signal, socket, sys, time
+name, port = sys.argv[1], int(sys.argv[2])
+def end(*_):
+    time.sleep(0.1)
+    pathlib.Path(f"{name}-ended").touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, signal.SIG_IGN if name.startswith("deaf") else end)
+listener = socket.create_server(("127.0.0.1", port))
+pathlib.Path(f"{name}-up").touch()
+time.sleep(600)
+"""
+
+HELPED = """\
+import os, subprocess, sys, time
+VERSION = {version!r}
+pids = []
+for name, port, env in {helpers}:
+    words = [sys.executable, "helper.py", name + VERSION, str(port)]
+    pids.append(subprocess.Popen(words, start_new_session=True, env=os.environ | env).pid)
+with open("family", "a") as file:
+    file.write("".join(f"{{VERSION}} {{pid}}\\n" for pid in pids))
+"""
+
+
+@pytest.mark.parametrize("isolate", ["session", "group", "none"])
+def test_helpers_are_asked_before_the_next_start_and_may_be_kept(
+    tmp_path: Path, isolate: str
+) -> None:
+    """The port that one holds is free when the next generation starts its own."""
+    (tmp_path / "helper.py").write_text(HELPER)
+    both = [("helper-", free_port(), {}), ("kept-", free_port(), {"DEVLAUNCH_KEEP": "1"})]
+    (tmp_path / "work.py").write_text(HELPED.format(version="v0", helpers=both) + SCRIPT)
+    with launched("--isolate", isolate, "work.py", cwd=tmp_path) as launch:
+        for name in ("helper-v0-up", "kept-v0-up"):
+            wait_until((tmp_path / name).exists, what=name)
+        source = HELPED.format(version="v1", helpers=both[:1]) + SCRIPT
+        launch.save(source, "work.py")
+        launch.wait_for("runs v1")
+        assert (tmp_path / "helper-v0-ended").exists()
+        wait_until((tmp_path / "helper-v1-up").exists, what="another helper on the same port")
+        kept = members_of(tmp_path, "v0")[1]
+        assert alive(members_of(tmp_path, "v0")) == [kept]
+        assert "killed" not in launch.text
+        launch.process.send_signal(signal.SIGTERM)
+        launch.wait_ended()
+        assert not alive(members_of(tmp_path))
+        assert (tmp_path / "helper-v1-ended").exists()
+        assert (tmp_path / "kept-v0-ended").exists(), "it was asked, too"
+
+
+def test_a_helper_that_does_not_end_is_named(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(HELPER)
+    deaf = [("deaf-", 0, {})]
+    (tmp_path / "work.py").write_text(HELPED.format(version="v0", helpers=deaf) + SCRIPT)
+    with launched("--grace", "0.3", "work.py", cwd=tmp_path) as launch:
+        wait_until((tmp_path / "deaf-v0-up").exists, what="the helper")
+        (pid,) = members_of(tmp_path)
+        launch.save(HELPED.format(version="v1", helpers=[]) + SCRIPT, "work.py")
+        launch.wait_for("runs v1")
+        launch.wait_for(
+            rf"killed \S+ \(pid {pid}\): started by the app, and did not end by SIGTERM"
+        )
+        assert not alive([pid])
+
+
+def test_a_kept_helper_does_not_survive_a_killed_launcher(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(HELPER)
+    kept = [("kept-", 0, {"DEVLAUNCH_KEEP": "1"})]
+    (tmp_path / "work.py").write_text(HELPED.format(version="v0", helpers=kept) + SCRIPT)
+    with launched("work.py", cwd=tmp_path) as launch:
+        wait_until((tmp_path / "kept-v0-up").exists, what="the helper")
+        kill_and_prove(launch)
+        assert (tmp_path / "kept-v0-ended").exists(), "it was asked"
 
 
 def test_whoever_holds_the_socket_and_the_output_does_not_block_the_end(tmp_path: Path) -> None:
@@ -419,13 +586,42 @@ def test_who_has_neither_mark_nor_session_of_ours_does_not_survive(tmp_path: Pat
         kill_and_prove(launch)
 
 
-def test_a_child_that_runs_no_bytecode_does_not_survive_the_launcher(tmp_path: Path) -> None:
-    """Its own threads cannot end it: the interpreter's lock is held for ever."""
-    code = "import re\nprint('spins', flush=True)\nre.match(r'(a+)+$', 'a' * 60 + 'b')\n"
-    (tmp_path / "spin.py").write_text(code)
-    with contextlib.closing(Launch("spin.py", cwd=tmp_path)) as launch:
-        launch.wait_for("spins")
-        kill_and_prove(launch)
+SPIN = """
+import re
+print('spins', flush=True)
+re.match(r'(a+)+$', 'a' * 60 + 'b')
+"""
+"""Its own threads cannot end it: the interpreter's lock is held for ever."""
+
+
+@pytest.mark.parametrize("moment", ["serving", "reloading", "running C code"])
+@pytest.mark.parametrize("guardian", [False, True], ids=["launcher", "launcher and guardian"])
+def test_nothing_survives_what_dies_at_once(tmp_path: Path, moment: str, guardian: bool) -> None:
+    end = SPIN if moment == "running C code" else SCRIPT
+    (tmp_path / "app.py").write_text(family("v0") + end)
+    with contextlib.closing(Launch("app.py", cwd=tmp_path)) as launch:
+        launch.wait_for("^spins|^runs v0")
+        first = both_guards(launch)[:guardian]
+        if moment == "reloading":
+            old = the_child(launch)
+            launch.save(family("v1") + SCRIPT)
+            wait_until(lambda: not alive([old]), what="the old one's end")
+        kill_and_prove(launch, *first)
+
+
+@pytest.mark.parametrize("who", ["devlaunch", "python", "the tree"])
+def test_nothing_survives_a_kill_of_many(tmp_path: Path, who: str) -> None:
+    """`pkill -9 -f devlaunch`, of this run; or all below the launcher, as an IDE does it."""
+    (tmp_path / "app.py").write_text(family("v0") + SCRIPT)
+    with contextlib.closing(Launch("app.py", cwd=tmp_path)) as launch:
+        launch.wait_for("runs v0")
+        ours = [*both_guards(launch), *marked(launch.run_id)]
+        if who == "the tree":
+            killed = children_of(launch.pid)
+        else:
+            killed = [pid for pid in ours if who in describe([pid])]
+        assert the_child(launch) in killed
+        kill_and_prove(launch, *killed)
 
 
 # --- the guardian -------------------------------------------------------------------------------
@@ -445,14 +641,13 @@ def test_a_killed_guardian_is_replaced_and_the_next_one_cleans_up(tmp_path: Path
         assert not alive([first, second])
 
 
-def test_guardian_and_launcher_killed_together_leave_no_child(tmp_path: Path) -> None:
-    """What the guardian cannot do any more the child does itself, when its channel ends."""
+def test_launcher_guardian_and_heir_killed_together_leave_no_child(tmp_path: Path) -> None:
+    """What they cannot do any more the child does itself, when its channel ends."""
     (tmp_path / "app.py").write_text(HOOKED.format(version="v0"))
     with contextlib.closing(Launch("--port", "0", "app:app", cwd=tmp_path)) as launch:
         launch.wait_for("ready in")
         os.kill(launch.pid, signal.SIGSTOP)  # so that it starts no other guardian
-        os.kill(guardians(launch.pid)[0], signal.SIGKILL)
-        kill_and_prove(launch)
+        kill_and_prove(launch, *both_guards(launch))
         assert (tmp_path / "hook").read_text() == "v0"
 
 

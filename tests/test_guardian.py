@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.marks import assert_nothing_left, marked
+from support.marks import assert_nothing_left, guards, marked
 from support.wait import wait_until
 
 from devlaunch import _posix_table, process
@@ -328,9 +328,12 @@ def test_the_guardian_is_deaf_small_and_holds_nothing(run_id: str, tmp_path: Pat
     wait_until(lambda: ignores() == ignored, what="its signals to be ignored")
     for sig in ignored:
         os.kill(pid, sig)
+    heir_of(pid)
+    wait_until(lambda: len(list((proc / "fd").iterdir())) == 5, what="one end of the heir's pipe")
     files = {int(fd.name): os.readlink(fd) for fd in (proc / "fd").iterdir()}
     assert [files.pop(fd) for fd in (0, 1, 2)] == ["/dev/null"] * 3
-    assert [name.partition(":")[0] for name in files.values()] == ["pipe"], "the lifeline alone"
+    kinds = [name.partition(":")[0] for name in files.values()]
+    assert kinds == ["pipe"] * 2, "the lifeline, and the heir's pipe"
     assert os.readlink(proc / "cwd") == "/"
     assert process.MARK.encode() not in (proc / "environ").read_bytes()
     assert (os.getsid(pid), os.getpgid(pid)) == (pid, pid)
@@ -365,6 +368,30 @@ def test_no_child_inherits_the_lifeline(run_id: str) -> None:
     guardian.close()
     assert files
     assert lifeline not in files
+
+
+def heir_of(guardian: int) -> int:
+    return wait_until(lambda: guards(guardian)[1:], what="an heir")[0]
+
+
+def test_the_heir_of_a_killed_guardian_hears_the_next_goodbye(tmp_path: Path, run_id: str) -> None:
+    guardian = Guardian.start(run_id)
+    child = process.spawn([sys.executable, "-S", "-c", RUDE, str(tmp_path)], run_id=run_id)
+    guardian.adopt(child.pid)
+    wait_until((tmp_path / "has-started").exists)
+    assert guardian.pid is not None
+    heir = heir_of(guardian.pid)
+    os.kill(guardian.pid, signal.SIGKILL)
+    wait_until(lambda: not guardian.alive)
+    assert is_alive(heir), "it guards now"
+    assert guardian.ensure()
+    wait_until(lambda: not is_alive(heir), what="the heir's end")
+    assert child.poll() is None, "it harmed nobody"
+    child.kill()
+    child.reap()
+    second = heir_of(guardian.pid)
+    guardian.close()
+    wait_until(lambda: not is_alive(second), what="the heir's end")
 
 
 def test_a_nested_guardian_carries_no_mark_of_the_outer_run(run_id: str) -> None:

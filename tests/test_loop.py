@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
+import select
 import signal
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from devlaunch.control import ControlChannel
-from devlaunch.events import DeadlineReached, SignalReceived
+from devlaunch.events import DeadlineReached, LogLine, SignalReceived
 from devlaunch.loop import Loop
 
 
@@ -44,6 +48,35 @@ def test_a_thread_wakes_the_loop() -> None:
         thread.join()
 
 
+class Interrupted(socket.socket):
+    """The reading end of the wakeup, with a post in the midst of what the loop does with it."""
+
+    before: Callable[[], None] | None = None
+    after: Callable[[], None] | None = None
+
+    def recv(self, *args: int) -> bytes:
+        before, self.before = self.before, None
+        if before:
+            before()
+        data = super().recv(*args)
+        after, self.after = self.after, None
+        if after:
+            after()
+        return data
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_post_while_the_wakeup_is_read_loses_none_of_the_next(moment: str) -> None:
+    theirs, writer = socket.socketpair()
+    reader = Interrupted(fileno=theirs.detach())
+    with Loop((reader, writer)) as loop:
+        setattr(reader, moment, lambda: loop.post("in between"))
+        loop.post("first")
+        assert run(loop, "in between") == ["first", "in between"]
+        loop.post("next")
+        assert select.select([reader], [], [], 0)[0], "a byte that wakes the loop"
+
+
 def test_posting_to_a_closed_loop_is_harmless() -> None:
     loop = Loop()
     loop.close()
@@ -72,6 +105,61 @@ def test_a_signal_is_forgotten_that_was_caught_before() -> None:
         assert run(loop, "last") == ["first", kept, "last"]
         os.kill(os.getpid(), forgotten.signal)
         assert run(loop, forgotten) == [forgotten]
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """No file can be opened in here."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_listener_rests_while_there_is_no_descriptor() -> None:
+    with (
+        Loop() as loop,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()[:2]) as client,
+    ):
+        accepted: list[socket.socket | None] = []
+
+        def readable() -> None:
+            accepted.append(loop.accept(listener, spare=0))
+            if accepted[-1]:
+                loop.post("accepted")
+
+        loop.watch(listener, readable=readable)
+        with no_descriptors():
+            for number in range(20):
+                loop.post(number)
+                run(loop, number)
+            assert accepted[0] is None
+            assert len(accepted) < 10, "it is not looked at in each round"
+        seen = run(loop, "accepted")
+        assert sum(isinstance(event, LogLine) for event in seen) <= 1
+        sock = accepted[-1]
+        assert sock is not None
+        with sock:
+            assert sock.getpeername() == client.getsockname()
+
+
+def test_the_last_descriptors_are_for_no_connection() -> None:
+    with Loop() as loop, socket.create_server(("127.0.0.1", 0)) as listener:
+        for _ in range(2):
+            with socket.create_connection(listener.getsockname()[:2]) as client:
+                assert loop.accept(listener, spare=1_000_000_000) is None
+                assert client.recv(1) == b"", "closed at once"
+        loop.post("end")
+        (line, _) = run(loop, "end")
+        assert isinstance(line, LogLine)
+        assert line.text.startswith(
+            "connections are refused: too many open files: this process may"
+        )
 
 
 def test_the_deadline_is_reported_when_it_has_passed() -> None:

@@ -172,6 +172,7 @@ channel.sendall(channel.recv(9) + b"!")
 )
 def test_a_nested_mark_names_both_runs(outer: str | None, mark: str) -> None:
     env = {"PATH": "/bin"} if outer is None else {"PATH": "/bin", process.MARK: outer}
+    env[process.KEEP] = "1"  # not for the app itself
     assert process.mark_environment(env, "inner") == {"PATH": "/bin", process.MARK: mark}
 
 
@@ -194,7 +195,7 @@ def test_which_marks_carry_a_run(mark: str, run_id: str, does: bool) -> None:
 
 
 def test_the_mark_has_one_name() -> None:
-    assert process.MARK == _posix_table.MARK
+    assert (process.MARK, process.KEEP) == (_posix_table.MARK, _posix_table.KEEP)
 
 
 @pytest.mark.parametrize(

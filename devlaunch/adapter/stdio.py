@@ -10,6 +10,7 @@ import codecs
 import contextlib
 import os
 import socket
+import stat
 import sys
 import threading
 from collections.abc import Callable
@@ -27,14 +28,12 @@ class Stdio:
     """
 
     def __init__(self) -> None:
-        try:
-            os.fstat(1)  # a copy of stdin would take its place
-            reader, writer = os.dup(0), os.dup(1)
-        except OSError:
+        if _is_null(0) or _is_null(1):
             raise UsageError(
                 "stdin and stdout have to be open: an editor speaks with the adapter there",
                 hint="--listen HOST:PORT serves on TCP",
-            ) from None
+            )
+        reader, writer = os.dup(0), os.dup(1)
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(2, 1)
@@ -45,6 +44,11 @@ class Stdio:
     def finish(self, timeout: float) -> None:
         """Wait until all has been written, so many seconds; `socket` must have been closed."""
         self._writing.join(timeout)
+
+
+def _is_null(fd: int) -> bool:
+    """Whether it is the null device, as after `open_standard`: no editor is at its other end."""
+    return stat.S_ISCHR(os.fstat(fd).st_mode) and not os.isatty(fd)
 
 
 def _start(target: Callable[..., None], *args: object) -> threading.Thread:

@@ -33,6 +33,9 @@ from devlaunch.loop import Loop
 MAX_UNREAD = 64 * 1024 * 1024
 """Bytes that wait for a peer to read them; one that lets more pile up is dropped."""
 
+_SPARE = {FrontConnected: 12, BackConnected: 6}
+"""Descriptors that no connection may take: a reload needs some, and our debuggee one of them."""
+
 _READ_SIZE = 256 * 1024
 _TCP = (socket.AF_INET, socket.AF_INET6)
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -157,10 +160,9 @@ class DapSockets:
     def _accept(
         self, listener: socket.socket, connected: type[FrontConnected | BackConnected]
     ) -> None:
-        try:
-            sock, _ = listener.accept()
-        except OSError:
-            return  # it has gone again, or there are no descriptors left for it
+        sock = self._loop.accept(listener, _SPARE[connected])
+        if sock is None:
+            return
         number = self.add(sock)
         self._deliver(connected(number))
 
