@@ -140,7 +140,7 @@ class Launcher:
     def _start_watching(self, stack: contextlib.ExitStack) -> Reloading | None:
         if not self._config.reload:
             return None
-        reloading = Reloading(self._config, self._loop.post)
+        reloading = Reloading(self._config, self._loop.post, self._console.changed)
         stack.callback(reloading.stop)
         return reloading
 
@@ -385,6 +385,8 @@ class Launcher:
                 self._standby.tell(events.AppBroke(), time.monotonic())
                 if report.status or report.failure:
                     self._failed(report.failure)
+                elif self._reloading:
+                    self._reloading.generation_ended()
 
     def _served(self) -> None:
         self._standby.tell(events.AppServed(), time.monotonic())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from devlaunch.config import Config, TargetKind
 from devlaunch.contents import (
@@ -17,7 +17,7 @@ from devlaunch.contents import (
 from devlaunch.core.changes import Changes
 from devlaunch.core.debounce import Debounce
 from devlaunch.core.filters import Filters
-from devlaunch.events import Failure, FilesTouched, WatchReady
+from devlaunch.events import Failure, FilesTouched, LogLine, WatchReady
 from devlaunch.watch import Watcher
 
 Changed = tuple[str, ...]
@@ -25,12 +25,22 @@ Changed = tuple[str, ...]
 
 
 class Reloading:
-    """Lives in the loop's thread; the watcher's threads only post `FilesTouched` to it."""
+    """Lives in the loop's thread; the watcher's threads only post `FilesTouched` to it.
 
-    def __init__(self, config: Config, post: Callable[[object], None]) -> None:
+    `named` says how people are told of paths.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        post: Callable[[object], None],
+        named: Callable[[Sequence[str]], str] = ", ".join,
+    ) -> None:
         watch = (*config.watch, *([config.env_file] if config.env_file else ()))
         filters = Filters(os.path.realpath(config.app_dir), watch, config.ignore)
-        self._changes = Changes(filters)
+        self._post = post
+        self._named = named
+        self._changes = Changes(filters, serves_at_once=config.target.kind is not TargetKind.APP)
         self._debounce = Debounce()
         script = [config.target.name] if config.target.kind is TargetKind.SCRIPT else []
         self._watcher = Watcher(
@@ -56,7 +66,8 @@ class Reloading:
     def ready(self, event: WatchReady) -> Changed:
         """The first scan is done, and knows what the files of --watch held."""
         known = self._changes
-        return tuple(path for path, data, when in event.contents if known.record(path, data, when))
+        changed = (path for path, data, when in event.contents if known.record(path, data, when))
+        return self._restarting(changed)
 
     def touched(self, event: FilesTouched, now: float) -> None:
         """The OS reported paths."""
@@ -70,7 +81,8 @@ class Reloading:
         # What is gone was removed when its directory was written.
         times = {p: changed_at(p) or changed_at(os.path.dirname(p)) for p in batch}
         written = {path: when for path, when in times.items() if when is not None}
-        return self._changes.touched({path: digest(path) for path in batch}, now, written)
+        digests = {path: digest(path) for path in batch}
+        return self._restarting(self._changes.touched(digests, now, written))
 
     def imported(self, files: Sequence[str], now: float) -> Changed:
         """The child has imported these files; some may have been saved since it read them."""
@@ -82,7 +94,7 @@ class Reloading:
             for path in report.to_digest
             if self._changes.record(path, digest(path), changed_at(path))
         )
-        return (*report.changed, *late)
+        return self._restarting((*report.changed, *late))
 
     def generation_started(self, now: float) -> None:
         """A child is about to be spawned."""
@@ -97,7 +109,21 @@ class Reloading:
         """The app is broken; returns what changed while it started, which may be why."""
         now = time.monotonic()
         if failure is None or failure.missing_module is None:
-            return self._changes.generation_failed(now)
+            return self._restarting(self._changes.generation_failed(now))
         search_path = with_realpaths(failure.search_path)
         self._watcher.watch_for_module(search_path, failure.missing_module)
-        return self._changes.generation_failed(now, failure.missing_module, search_path)
+        name = failure.missing_module
+        return self._restarting(self._changes.generation_failed(now, name, search_path))
+
+    def generation_ended(self) -> None:
+        """The program has ended, and nothing is wrong with it."""
+        self._changes.generation_ended(time.monotonic())
+
+    def _restarting(self, changed: Iterable[str]) -> Changed:
+        """All of these, once it is said what does not restart the app."""
+        restarting = tuple(changed)
+        for path, is_insisted in self._changes.written_by_app():
+            again = "--ignore it" if is_insisted else "--watch to insist"
+            text = f"written by the app itself as it starts; ignored ({again})"
+            self._post(LogLine(f"{self._named([path])}: {text}"))
+        return restarting

@@ -22,7 +22,7 @@ from support.interpreters import launchers
 from support.launch import Launch, launched, save
 from support.wait import wait_until
 
-from devlaunch.core.changes import GENERATED_AFTER
+from devlaunch.core.repeats import ALONE, SEVERAL
 
 WSGIREF = ("--port", "0", "--server", "wsgiref", "app:app")
 
@@ -703,9 +703,14 @@ LOGGING = "import time\nopen('dbase.log', 'a').write(f'{time.time()}')\nimport d
 STARTED = "import os\nopen({log!r}, 'a').write('start\\n')\n"
 
 
-@pytest.mark.parametrize("target", [WSGIREF, ("app.py",)], ids=["app", "script"])
 @pytest.mark.parametrize(
-    ("source", "again"), [(GENERATING, GENERATED_AFTER), (LOGGING, 0)], ids=["a module", "a log"]
+    ("target", "source", "again"),
+    [
+        pytest.param(WSGIREF, GENERATING, ALONE, id="a module-app"),
+        pytest.param(("app.py",), GENERATING, SEVERAL, id="a module-script"),
+        pytest.param(WSGIREF, LOGGING, 0, id="a log-app"),
+        pytest.param(("app.py",), LOGGING, 0, id="a log-script"),
+    ],
 )
 def test_what_a_broken_app_writes_does_not_restart_it_for_ever(
     project: Project, target: tuple[str, ...], source: str, again: int
@@ -715,14 +720,76 @@ def test_what_a_broken_app_writes_does_not_restart_it_for_ever(
     save(root / "app.py", started + source)
     with launched(*target, cwd=root) as launch:
         wait_quiet(launch)
-        assert len(failures(launch)) == 1 + again
+        assert project.starts == 1 + again, launch.text
         for edit in (1, 2):
             save(root / "app.py", f"{started}# {edit}\n{source}")
-            wait_until(lambda n=edit: len(failures(launch)) == 1 + again + n, 20)
+            wait_until(lambda n=edit: project.starts == 1 + again + n, 20)
             wait_quiet(launch)
         save(root / "app.py", f"{started}print('mend' + 'ed')\napp = print\n")
         launch.wait_for("mended")
     assert project.starts == 1 + again + 2 + 1, launch.text
+
+
+WRITER = """\
+import time
+with open({log!r}, "a") as log:
+    log.write("start\\n")
+
+def write():
+    with open("made.py", "a") as file:
+        file.write(f"T = {{time.time_ns()}}\\n")
+"""
+SERVES = """
+async def app(scope, receive, send):
+    while scope["type"] == "lifespan":
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            startup()
+        await send({"type": message["type"] + ".complete"})
+"""
+OWN_WRITES = {
+    "at import": ("writer.write()\nimport made\nstartup = int", ("app:app",), ALONE),
+    "at start-up": ("import made\nstartup = writer.write", ("app:app",), ALONE),
+    "--watch": (
+        "import made\nstartup = writer.write",
+        ("--watch", "made.py", "app:app"),
+        SEVERAL,
+    ),
+    "a program": (
+        "import made, time\nwriter.write()\nwhile True: time.sleep(60)",
+        ("app.py",),
+        SEVERAL,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN_WRITES)
+def test_what_a_working_app_writes_as_it_starts(project: Project, name: str) -> None:
+    source, words, again = OWN_WRITES[name]
+    root = project.root
+    (root / "made.py").touch()
+    save(root / "writer.py", WRITER.format(log=str(project.log)))
+    save(root / "app.py", f"import writer\n{source}\n{SERVES}")
+    options = ("--port", "0") if "app:app" in words else ()
+    with launched(*options, *words, cwd=root) as launch:
+        said = launch.wait_for(
+            r"made\.py: written by the app itself as it starts; ignored \((.*)\)"
+        )
+        assert said[1] == ("--ignore it" if name == "--watch" else "--watch to insist")
+        launch.wait_for("re(loaded|ady) in", after=said.start() if name == "at import" else 0)
+        for edit in (1, 2):
+            assert project.starts == again + edit, launch.text
+            save(root / "app.py", f"import writer\n{source}\n{SERVES}# {edit}\n")
+            wait_until(lambda n=edit: reloads(launch)[again:] == ["app.py"] * n, 20)
+        # A person's save, once it has started.
+        starts, edits = project.starts, itertools.count()
+
+        def is_seen() -> bool:
+            save(root / "made.py", f"EDIT = {next(edits)}\n")
+            return project.starts > starts
+
+        wait_until(is_seen, 20, lambda: launch.text)
+        assert launch.text.count("written by the app itself") == 1
 
 
 @pytest.mark.parametrize("broken", ["1 / 0\n", "def broken(:\n"], ids=["raises", "syntax"])
