@@ -27,7 +27,7 @@ Changed = tuple[str, ...]
 class Reloading:
     """Lives in the loop's thread; the watcher's threads only post `FilesTouched` to it.
 
-    `named` says how people are told of paths.
+    `named` says how people are told of paths. `since` (`time.monotonic()`) is when the run began.
     """
 
     def __init__(
@@ -35,12 +35,15 @@ class Reloading:
         config: Config,
         post: Callable[[object], None],
         named: Callable[[Sequence[str]], str] = ", ".join,
+        since: float | None = None,
     ) -> None:
+        since = time.monotonic() if since is None else since
         watch = (*config.watch, *([config.env_file] if config.env_file else ()))
         filters = Filters(os.path.realpath(config.app_dir), watch, config.ignore)
         self._post = post
         self._named = named
-        self._changes = Changes(filters, serves_at_once=config.target.kind is not TargetKind.APP)
+        is_program = config.target.kind is not TargetKind.APP
+        self._changes = Changes(filters, serves_at_once=is_program, since=since)
         self._debounce = Debounce()
         script = [config.target.name] if config.target.kind is TargetKind.SCRIPT else []
         self._watcher = Watcher(
@@ -48,10 +51,11 @@ class Reloading:
             filters=filters,
             extra=[os.path.realpath(path) for path in script],
             poll=config.poll,
+            since=since,
         )
 
     def start(self) -> None:
-        """Watch; what was saved since this object was made, before the first child, counts."""
+        """Watch; what was saved since the run began is seen."""
         self._watcher.start()
 
     def stop(self) -> None:

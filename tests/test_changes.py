@@ -122,6 +122,33 @@ def test_a_file_of_any_name_counts_until_the_next_generation_has_said_what_it_im
     assert not changes.interesting("/root/app.cgi")
 
 
+def test_any_source_counts_until_the_first_report_of_all():
+    changes = Changes(Filters("/root", ignore=["c.py"]))
+    for start in (100.0, 200.0):
+        changes.generation_started(start)
+        assert changes.touched({B: f"b {start}", "/root/x.txt": f"{start}"}, start + 1) == (B,)
+        assert not changes.interesting(C)
+    changes.imported([A], 203.0)
+    assert changes.touched({"/root/d.py": "d1"}, 204.0) == ()
+
+
+@pytest.mark.parametrize("seen", ["before", "after"])
+@pytest.mark.parametrize("child", ["lives", "lives, and says nothing", "dies", "dies later"])
+def test_a_save_while_the_first_child_was_being_made(child, seen):
+    changes = Changes(Filters("/root"), since=90.0)
+    changes.generation_started(100.0)
+    saved = ({A: "a1"}, 100.2, {A: 95.0})
+    changed = changes.touched(*saved) if seen == "before" else ()
+    if child in ("lives", "dies later"):
+        changed += changes.imported([A], 100.3).changed
+    if child.startswith("dies"):
+        changed += changes.generation_failed(101.0)
+    if seen == "after":
+        changed += changes.touched(*saved)
+    is_lost = child == "dies" or (child == "dies later" and seen == "after")
+    assert changed == ((A,) if is_lost else ())
+
+
 def test_what_is_worked_on_counts_although_its_import_has_failed_and_the_app_serves():
     changes = make()
     changes.imported([B], 102.0)

@@ -13,7 +13,8 @@ The order that the shell keeps:
 5. `generation_served`, or `generation_failed`, whose result has changed; `generation_ended`.
 
 Until a generation can be relied on to have said what it imported, which one that hangs never does,
-what the last one imported counts, and so does what it was started for.
+what the last one imported counts, and so does what it was started for; and any source, until the
+first report of all.
 """
 
 from __future__ import annotations
@@ -57,10 +58,14 @@ class Changes:
     """The contents known, and which of them the running generation imported.
 
     `serves_at_once`: the target is a program, which says that it serves before it imports anything.
+    `since` is when the run began: what was saved then the first child reads, if it lives so long.
     """
 
-    def __init__(self, filters: Filters, *, serves_at_once: bool = False) -> None:
+    def __init__(
+        self, filters: Filters, *, serves_at_once: bool = False, since: float = math.inf
+    ) -> None:
         self._filters = filters
+        self._since = since
         self._is_program = serves_at_once
         self._known: dict[str, _Known] = {}
         self._imported: set[str] = set()
@@ -70,6 +75,7 @@ class Changes:
         self._started = self._reported = math.inf
         self._cutoffs: dict[str, float] = {}
         self._starting = False
+        self._is_silent = True
         self._broken = False
         self._missing: tuple[frozenset[str], frozenset[str]] | None = None
         self._repeats = Repeats(serves_at_once=serves_at_once)
@@ -99,9 +105,11 @@ class Changes:
             counts = self._counts(path)
             if known is None and digest is None and not counts:
                 continue
-            self._known[path] = known = _Known(digest, now, written.get(path, now))
-            self._repeats.saw(path, known.written)
-            if counts:
+            when = written.get(path, now)
+            is_read = known is None and self._since <= when < self._started
+            self._known[path] = _Known(digest, when if is_read else now, when)
+            self._repeats.saw(path, when)
+            if counts and (self._broken or not is_read):
                 changed.append(path)
         return self._restarting(changed, now)
 
@@ -120,6 +128,7 @@ class Changes:
             elif known.since > cutoff:
                 changed.append(path)
         self._reported = now
+        self._is_silent = self._is_silent and not self._imported
         if not self._starting:
             self._has_said()
         return Imported(tuple(unknown), self._restarting(changed, now))
@@ -147,6 +156,8 @@ class Changes:
         self._imported.clear()
         self._causes.clear()
         self._cutoffs.clear()
+        if self._started < now:
+            self._since = math.inf
         self._started = self._reported = now
         self._starting = True
         self._broken = False
@@ -168,6 +179,8 @@ class Changes:
         may be why.
         """
         cutoff = self._started if self._starting else max(self._started, now - REPORT_LAG)
+        if self._is_silent:
+            cutoff = min(cutoff, self._since)
         self._missing = None
         if missing_module:
             names = frozenset(missing_module.split("."))
@@ -200,6 +213,8 @@ class Changes:
 
     def _counts(self, path: str) -> bool:
         if self._is_imported(path) or self._filters.is_watched(path):
+            return True
+        if self._is_silent and is_source(path):
             return True
         return self._broken and (is_source(path) or self._is_missing_module(path))
 

@@ -21,6 +21,8 @@ PERSONS = 15
 """The same for a file that has also changed while the app ran: most of its saves are people's."""
 PROGRAM_START = 2.0
 """Seconds that a program takes to start: it counts as serving before it does anything."""
+SAME_MOMENT = 1.0
+"""Seconds between the moments of two starts at which the same is written."""
 LATEST = 60.0
 """What is written so many seconds after the beginning of a start has nothing to do with it."""
 
@@ -128,13 +130,9 @@ class Repeats:
     def _drop(self, table: dict[str, _Repeat], lived: float) -> None:
         """Forget what the start that is over has not written, though it came so far."""
         for path, known in list(table.items()):
-            if known.start != self._started and lived > known.offset + _tolerance(known.offset):
+            if known.start != self._started and lived > known.offset + SAME_MOMENT:
                 del table[path]
 
 
 def _is_same_moment(one: float, other: float) -> bool:
-    return abs(one - other) <= _tolerance(max(one, other))
-
-
-def _tolerance(offset: float) -> float:
-    return 1.0 + 0.25 * offset
+    return abs(one - other) <= SAME_MOMENT
