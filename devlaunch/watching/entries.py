@@ -77,6 +77,14 @@ def identity_of(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def has_identity(path: str, identity: tuple[int, int]) -> bool:
+    """Whether the path leads to that file."""
+    try:
+        return identity_of(path) == identity
+    except OSError:
+        return False
+
+
 def spellings(path: str, links: Mapping[str, str]) -> list[str]:
     """The real path, and those through symbolic links (to where they lead) that lead there."""
     found = [path]
