@@ -20,6 +20,8 @@ from devlaunch.core.filters import Filters
 from devlaunch.events import Failure, FilesTouched, LogLine, WatchReady
 from devlaunch.watch import Watcher
 
+MOST_EXPLAINED = 100
+"""Files of which it is said, between two starts, why their saves do nothing."""
 Changed = tuple[str, ...]
 """Paths whose change restarts the app; empty for none."""
 
@@ -39,12 +41,16 @@ class Reloading:
     ) -> None:
         since = time.monotonic() if since is None else since
         watch = (*config.watch, *([config.env_file] if config.env_file else ()))
-        filters = Filters(os.path.realpath(config.app_dir), watch, config.ignore)
+        self._explains = config.verbosity > 0
+        root = os.path.realpath(config.app_dir)
+        filters = Filters(root, watch, config.ignore, explains=self._explains)
+        self._explained: set[tuple[str, str]] = set()
         self._post = post
         self._named = named
         is_program = config.target.kind is not TargetKind.APP
         self._changes = Changes(filters, serves_at_once=is_program, since=since)
         self._debounce = Debounce()
+        self._unexplained = Debounce()
         script = [config.target.name] if config.target.kind is TargetKind.SCRIPT else []
         self._watcher = Watcher(
             post=post,
@@ -65,7 +71,8 @@ class Reloading:
     @property
     def deadline(self) -> float | None:
         """When to call `due`."""
-        return self._debounce.deadline
+        each = (self._debounce.deadline, self._unexplained.deadline)
+        return min((due for due in each if due is not None), default=None)
 
     def ready(self, event: WatchReady) -> Changed:
         """The first scan is done, and knows what the files of --watch held."""
@@ -77,6 +84,8 @@ class Reloading:
         """The OS reported paths."""
         discard_bytecode(event.paths)
         paths = list(filter(self._changes.interesting, event.paths))
+        if self._explains:
+            self._unexplained.touch(event.paths.difference(paths), now)
         self._debounce.touch(paths, now, written=len(paths) == 1 and is_filled(paths[0]))
 
     def due(self, now: float) -> Changed:
@@ -86,7 +95,9 @@ class Reloading:
         times = {p: changed_at(p) or changed_at(os.path.dirname(p)) for p in batch}
         written = {path: when for path, when in times.items() if when is not None}
         digests = {path: digest(path) for path in batch}
-        return self._restarting(self._changes.touched(digests, now, written))
+        changed = self._restarting(self._changes.touched(digests, now, written))
+        self._explain(batch.difference(changed) | self._unexplained.take(now))
+        return changed
 
     def imported(self, files: Sequence[str], now: float) -> Changed:
         """The child has imported these files; some may have been saved since it read them."""
@@ -104,6 +115,7 @@ class Reloading:
         """A child is about to be spawned."""
         self._watcher.stop_watching_for_module()
         self._changes.generation_started(now)
+        self._explained.clear()
 
     def generation_served(self) -> None:
         """The app runs."""
@@ -122,6 +134,19 @@ class Reloading:
     def generation_ended(self) -> None:
         """The program has ended, and nothing is wrong with it."""
         self._changes.generation_ended(time.monotonic())
+
+    def _explain(self, paths: Iterable[str]) -> None:
+        """Say why their saves do nothing, to those who asked for more; once in a generation."""
+        reasons: dict[str, list[str]] = {}
+        for path in sorted(paths) if self._explains else ():
+            if len(self._explained) >= MOST_EXPLAINED:
+                break
+            why = self._changes.why_not(path)
+            if why and (path, why) not in self._explained and os.path.isfile(path):
+                self._explained.add((path, why))
+                reasons.setdefault(why, []).append(path)
+        for why, those in reasons.items():
+            self._post(LogLine(f"{self._named(those)}: {why}", verbose=True))
 
     def _restarting(self, changed: Iterable[str]) -> Changed:
         """All of these, once it is said what does not restart the app."""

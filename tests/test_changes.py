@@ -39,6 +39,24 @@ def test_what_counts_while_serving(digests, changed):
     assert changes.touched(digests, 201.0) == (), "the same content is no change"
 
 
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        (A, "content unchanged"),
+        (PAGE, "content unchanged"),
+        (B, "not imported by the app; --watch it"),
+        ("/root/x.yaml", "not imported by the app; --watch it"),
+        ("/root/x_pb2.py", "ignored by --ignore *_pb2.py"),
+        ("/root/.a.py.swp", ""),
+    ],
+)
+def test_why_a_save_does_nothing(path, why):
+    changes = make(watch=["templates"], ignore=["*_pb2.py"])
+    assert changes.why_not(path) == why
+    changes.generation_started(200.0)
+    assert changes.why_not(path) == "", "it may yet be imported"
+
+
 def test_a_change_back_counts():
     changes = make()
     assert changes.touched({A: "a2"}, 200.0) == (A,)

@@ -79,12 +79,15 @@ def wait_reloads(launch: Launch, count: int) -> list[str]:
 
 # --- what triggers a reload ---------------------------------------------------------------------
 
+BOTH = pytest.mark.parametrize("options", [(), ("--poll", "0.1")], ids=["events", "poll"])
 
-def test_every_way_of_saving_is_served(project: Project) -> None:
+
+@BOTH
+def test_every_way_of_saving_is_served(project: Project, options: tuple[str, ...]) -> None:
     root = project.root
     settings = root / "settings.py"
     project.write("import settings", "settings.VALUE", settings="VALUE = 'first'\n")
-    with launched(*WSGIREF, cwd=root) as launch:
+    with launched(*options, *WSGIREF, cwd=root) as launch:
         launch.wait_served("first")
         save(settings, "VALUE = 'atomic'\n")
         launch.wait_served("atomic")
@@ -117,7 +120,8 @@ def test_every_way_of_saving_is_served(project: Project) -> None:
         launch.wait_served("changed after that")
 
 
-def test_symlinked_files_and_directories(project: Project) -> None:
+@BOTH
+def test_symlinked_files_and_directories(project: Project, options: tuple[str, ...]) -> None:
     real = project.root.parent / "real"
     other = project.root.parent / "other"
     for directory, value in ((real, "one"), (other, "other")):
@@ -128,7 +132,7 @@ def test_symlinked_files_and_directories(project: Project) -> None:
     (project.root / "pkg").symlink_to(real)
     (project.root / "single.py").symlink_to(real / "single.py")
     project.write("import pkg.mod, single", "pkg.mod.VALUE, single.VALUE")
-    with launched(*WSGIREF, cwd=project.root) as launch:
+    with launched(*options, *WSGIREF, cwd=project.root) as launch:
         launch.wait_served("('one', 'single')")
         save(real / "mod.py", "VALUE = 'two'\n")
         launch.wait_served("('two', 'single')")
@@ -148,7 +152,10 @@ def test_symlinked_files_and_directories(project: Project) -> None:
         launch.wait_served("('other two', 'no link')")
 
 
-def test_what_is_imported_counts_wherever_it_lies_and_nothing_else_does(project: Project) -> None:
+@BOTH
+def test_what_is_imported_counts_wherever_it_lies_and_nothing_else_does(
+    project: Project, options: tuple[str, ...]
+) -> None:
     root, outside = project.root, project.root.parent / "outside"
     outside.mkdir()
     (root / ".gitignore").write_text("generated/\n")
@@ -161,7 +168,7 @@ def test_what_is_imported_counts_wherever_it_lies_and_nothing_else_does(project:
         "import generated.stubs, elsewhere",
         "generated.stubs.VALUE, elsewhere.VALUE",
     )
-    with launched(*WSGIREF, cwd=root, env={"PYTHONPATH": str(outside)}) as launch:
+    with launched(*options, *WSGIREF, cwd=root, env={"PYTHONPATH": str(outside)}) as launch:
         launch.wait_served("('ignored', 'outside')")
         (root / "generated" / "stubs.py").write_text("VALUE = 'seen'\n")
         launch.wait_served("('seen', 'outside')")
@@ -186,7 +193,8 @@ def test_what_is_imported_counts_wherever_it_lies_and_nothing_else_does(project:
     assert project.starts == 4
 
 
-def test_watch_and_ignore_name_further_files(project: Project) -> None:
+@BOTH
+def test_watch_and_ignore_name_further_files(project: Project, options: tuple[str, ...]) -> None:
     root = project.root
     (root / "templates" / "mail").mkdir(parents=True)
     (root / "templates" / "mail" / "page.html").write_text("one")
@@ -198,7 +206,7 @@ def test_watch_and_ignore_name_further_files(project: Project) -> None:
         "config = open('config.yaml').read()",
         "page, config, vendored.VALUE",
     )
-    options = ("--watch", "templates", "--watch", "*.yaml", "--ignore", "vendored.py")
+    options += ("--watch", "templates", "--watch", "*.yaml", "--ignore", "vendored.py")
     with launched(*options, *WSGIREF, cwd=root) as launch:
         launch.wait_served("('one', 'one', 'one')")
         (root / "templates" / "mail" / "page.html").write_text("two")
@@ -214,7 +222,41 @@ def test_watch_and_ignore_name_further_files(project: Project) -> None:
     assert project.starts == 4
 
 
-@pytest.mark.parametrize("options", [(), ("--poll", "0.1")], ids=["events", "poll"])
+@BOTH
+def test_a_save_that_does_nothing_says_why(project: Project, options: tuple[str, ...]) -> None:
+    root = project.root
+    (root / ".git").mkdir()
+    (root / ".gitignore").write_text("# generated\nout/\n")
+    for name in ("out", "node_modules"):
+        (root / name).mkdir()
+    project.write("", "1")
+    with launched("-v", *options, "--ignore", "*_pb2.py", *WSGIREF, cwd=root) as launch:
+        launch.wait_for("ready in")
+        launch.wait_for("watching . directories")
+
+        def said(name: str, why: str) -> None:
+            launch.wait_for(rf"note +{re.escape(name)}: {re.escape(why)}\n")
+
+        for _ in range(2):  # said once
+            (root / "app.py").write_text((root / "app.py").read_text())
+            said("app.py", "content unchanged")
+            save(root / "unused.py", f"X = {time.monotonic_ns()}\n")
+            said("unused.py", "not imported by the app; --watch it")
+            save(root / "page.html", "text")
+            said("page.html", "not imported by the app; --watch it")
+            save(root / "x_pb2.py", f"X = {time.monotonic_ns()}\n")
+            said("x_pb2.py", "ignored by --ignore *_pb2.py")
+            save(root / "out" / "x.py", f"X = {time.monotonic_ns()}\n")
+            said("out/x.py", "ignored by .gitignore:2")
+            save(root / "node_modules" / "x.js", "text")
+            said("node_modules/x.js", "ignored by the built-in list (node_modules)")
+        project.write("", "2")
+        launch.wait_served("2")
+        assert len(re.findall("not imported|ignored by|unchanged", launch.text)) == 6, launch.text
+    assert project.starts == 2
+
+
+@BOTH
 def test_a_burst_is_one_restart(project: Project, options: tuple[str, ...]) -> None:
     package = project.root / "many"
     package.mkdir()

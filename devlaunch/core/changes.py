@@ -88,7 +88,7 @@ class Changes:
             or self._is_missing_module(path)
         ):
             return True
-        return is_source(path) and not is_dropping(path) and not self._filters.is_excluded(path)
+        return self._is_source(path) and not self._filters.is_excluded(path)
 
     def touched(
         self, digests: Mapping[str, Digest], now: float, written: Mapping[str, float] = {}
@@ -203,6 +203,16 @@ class Changes:
         found, self._repeats.found = self._repeats.found, []
         return tuple((path, self._filters.is_watched(path)) for path in found)
 
+    def why_not(self, path: str) -> str:
+        """Why a file that was touched restarts nothing; empty while that is not known."""
+        if self._starting or is_dropping(path):
+            return ""
+        if self._counts(path):
+            own = "written by the app itself as it starts"
+            return own if self._repeats.is_own(path) else "content unchanged"
+        ignored = self._filters.why_ignored(path)
+        return f"ignored {ignored}" if ignored else "not imported by the app; --watch it"
+
     def _is_imported(self, path: str) -> bool:
         """As far as anyone can tell."""
         return path in self._imported or path in self._expected
@@ -214,9 +224,13 @@ class Changes:
     def _counts(self, path: str) -> bool:
         if self._is_imported(path) or self._filters.is_watched(path):
             return True
-        if self._is_silent and is_source(path):
+        if self._is_silent and self._is_source(path):
             return True
-        return self._broken and (is_source(path) or self._is_missing_module(path))
+        return self._broken and (self._is_source(path) or self._is_missing_module(path))
+
+    def _is_source(self, path: str) -> bool:
+        """Whether it is one of the project's; there is more in what is ignored."""
+        return is_source(path) and not self._filters.ignores(posixpath.dirname(path))
 
     def _restarting(self, changed: Iterable[str], now: float) -> tuple[str, ...]:
         """What of that restarts the app: not for ever what it writes itself."""

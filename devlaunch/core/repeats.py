@@ -101,6 +101,10 @@ class Repeats:
             del self._late[path]
         return self._count(self._late, path, offset, PERSONS)
 
+    def is_own(self, path: str) -> bool:
+        """Whether the app itself writes the file, as far as anyone can tell."""
+        return any(path in table and table[path].is_own for table in (self._early, self._late))
+
     def _limit(self, path: str, offset: float, *, is_insisted: bool) -> int:
         known = self._early.get(path)
         if path in self._edited:

@@ -339,7 +339,7 @@ class Tree:
                 child = Child(leads_to, recursive=True)
                 if is_link:
                     self._filters.follow(leads_to)
-            elif wanted:
+            elif wanted or (directory.recursive and not is_link and self._filters.explains(path)):
                 child = Child(leads_to, recursive=False)
         else:
             wanted = wanted or self._is_wanted(directory.path, name, others)
