@@ -20,7 +20,7 @@ from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
 from devlaunch.console import Console
 from devlaunch.control import Message
 from devlaunch.core.status import Status
-from devlaunch.core.supervisor import Supervisor
+from devlaunch.core.supervisor import Paused, Supervisor
 from devlaunch.debuggers import Debugging, choose
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import DevlaunchError
@@ -280,6 +280,8 @@ class Launcher:
 
     def _supervise(self, event: object, now: float) -> None:
         actions = self._supervisor.handle(event, now)
+        if self._reloading:
+            self._reloading.paused(isinstance(self._supervisor.state, Paused))
         for action in actions:
             self._perform(action, now)
         if self._debugging and (status := self._status_shown.after(self._supervisor, actions)):

@@ -131,6 +131,10 @@ class Reloading:
         name = failure.missing_module
         return self._restarting(self._changes.generation_failed(now, name, search_path))
 
+    def paused(self, is_paused: bool) -> None:
+        """Whether the debugger holds the app: then it does not write files itself."""
+        self._changes.paused(is_paused)
+
     def generation_ended(self) -> None:
         """The program has ended, and nothing is wrong with it."""
         self._changes.generation_ended(time.monotonic())

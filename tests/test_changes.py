@@ -206,6 +206,7 @@ def test_a_save_before_the_start_has_been_read():
     ("saved", "is_changed"),
     [
         pytest.param(99.9, False, id="before the start"),
+        pytest.param(99.995, None, id="at the start, as far as the kernel's clock tells"),
         pytest.param(100.1, True, id="during the start, before any report"),
         pytest.param(104.0, True, id="after the report before"),
         pytest.param(103.9, True, id="while that report was under way"),
@@ -219,6 +220,8 @@ def test_a_save_during_a_start_is_not_lost(saved, is_changed, seen):
     changes.generation_started(100.0)
     if saved >= 103.0:
         changes.imported([A], 104.0)
+    if is_changed is None:
+        is_changed = seen == "by the baseline"
     if seen == "as an event":
         changes.touched({B: "b1"}, saved)
         assert changes.imported([B], 105.0).changed == ((B,) if is_changed else ())
@@ -350,6 +353,8 @@ def starts(changes, count, writes, *, kind="import", first=1000):
 
 
 def end(changes, kind, start, writes) -> tuple[str, ...]:
+    if kind == "goes on":
+        return ()
     if kind == "fails":
         return changes.generation_failed(start + 0.3)
     files = [path for path, _ in writes] if kind == "import" else []
@@ -368,6 +373,7 @@ OWN = [
     pytest.param("program", [(A, 0.5)], SEVERAL, id="a program"),
     pytest.param("import", [(A, 0.5)], PERSONS, id="in a thread, or the first request"),
     pytest.param("import", [(A, 5.0)], PERSONS, id="a while later"),
+    pytest.param("goes on", [(A, 20.0)], PERSONS, id="in a start that takes long"),
     pytest.param("import", [(PAGE, 0.1)], SEVERAL, id="that --watch names"),
     pytest.param("import", [(PAGE, 5.0)], PERSONS, id="that --watch names, later"),
 ]
@@ -409,6 +415,16 @@ def test_saves_in_starts_that_take_long(offsets, restarts):
         changes.generation_started(100.0 * start)
         found += bool(changes.touched({A: f"{offset} {start}"}, 100.0 * start + offset))
     assert found == restarts
+
+
+@pytest.mark.parametrize("offset", [0.2, 5.0, 20.0])
+def test_saves_while_the_debugger_holds_each_start(offset):
+    changes = make()
+    for start in range(1000, 1000 + 200 * PERSONS, 100):
+        changes.generation_started(float(start))
+        changes.paused(True)
+        assert changes.touched({A: f"{start}"}, start + offset) == (A,)
+        changes.paused(False)
 
 
 @pytest.mark.parametrize("saved", [700.0, 0.0], ids=["while it ran", "never"])

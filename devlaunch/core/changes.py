@@ -32,6 +32,9 @@ REPORT_DELAY = 0.5
 REPORT_LAG = 2.0
 """The longest that an import of a serving app may go unreported (it looks every 0.25 s)."""
 
+CLOCK_TICK = 0.01
+"""The kernel stamps files with a clock that lags so far behind at most."""
+
 Digest = str | None
 
 
@@ -144,7 +147,7 @@ class Changes:
             return False
         since = -math.inf if changed_at is None else changed_at
         self._known[path] = _Known(digest, since, since)
-        is_late = since > cutoff and self._counts(path)
+        is_late = since > cutoff - CLOCK_TICK and self._counts(path)
         return is_late and bool(self._restarting([path], since))
 
     def generation_started(self, now: float) -> None:
@@ -194,6 +197,10 @@ class Changes:
         """The child has ended; without a failure, nothing else counts than before."""
         self._repeats.ended(now)
         self._starting = False
+
+    def paused(self, is_paused: bool) -> None:
+        """Whether the debugger holds the app."""
+        self._repeats.is_paused = is_paused
 
     def written_by_app(self) -> tuple[tuple[str, bool], ...]:
         """What has turned out to be written by the app itself, and whether --watch names it.

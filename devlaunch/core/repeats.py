@@ -21,6 +21,8 @@ PERSONS = 15
 """The same for a file that has also changed while the app ran: most of its saves are people's."""
 PROGRAM_START = 2.0
 """Seconds that a program takes to start: it counts as serving before it does anything."""
+SOON = 10.0
+"""Seconds after which a start takes so long that a person may well have saved meanwhile."""
 SAME_MOMENT = 1.0
 """Seconds between the moments of two starts at which the same is written."""
 LATEST = 60.0
@@ -47,6 +49,8 @@ class Repeats:
     def __init__(self, *, serves_at_once: bool = False) -> None:
         self.found: list[str] = []
         """Files that have turned out to be the app's; for their reader to clear."""
+        self.is_paused = False
+        """The debugger holds the app, so that what is written now it does not write."""
         self._is_program = serves_at_once
         self._started = self._previous = self._begin = self._end = math.inf
         self._early: dict[str, _Repeat] = {}
@@ -88,13 +92,13 @@ class Repeats:
         `is_insisted`: --watch asks for it. `is_decided`: something else restarts the app already.
         """
         offset = written - self._started
-        if self._begin <= written <= self._end:
+        if self._begin <= written <= self._end and offset <= SOON and not self.is_paused:
             limit = self._limit(path, offset, is_insisted=is_insisted)
             return self._count(self._early, path, offset, limit)
         if is_decided:
             return True  # it may be what the app does as it stops
         self._edited.add(path)
-        if written < self._begin or offset > LATEST:
+        if written < self._begin or offset > LATEST or self.is_paused:
             return True
         known = self._late.get(path)
         if known and not _is_same_moment(known.offset, offset):
