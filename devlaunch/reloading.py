@@ -85,7 +85,7 @@ class Reloading:
         discard_bytecode(event.paths)
         paths = list(filter(self._changes.interesting, event.paths))
         if self._explains:
-            self._unexplained.touch(event.paths.difference(paths), now)
+            self._unexplained.touch(event.paths.difference(with_realpaths(paths)), now)
         self._debounce.touch(paths, now, written=len(paths) == 1 and is_filled(paths[0]))
 
     def due(self, now: float) -> Changed:
@@ -96,7 +96,8 @@ class Reloading:
         written = {path: when for path, when in times.items() if when is not None}
         digests = {path: digest(path) for path in batch}
         changed = self._restarting(self._changes.touched(digests, now, written))
-        self._explain(batch.difference(changed) | self._unexplained.take(now))
+        quiet = batch | self._unexplained.take(now)
+        self._explain(quiet.difference(with_realpaths(changed)))
         return changed
 
     def imported(self, files: Sequence[str], now: float) -> Changed:
