@@ -18,6 +18,10 @@ MOST_READ = 4 << 20
 """Bytes of a file that may be read in the loop's thread, which has Ctrl-C to answer as well."""
 
 
+COARSE_TIME = 2.0
+"""Seconds between two times that a file system without fractions can tell apart (FAT)."""
+
+
 def digest(path: str) -> str | None:
     """A digest of a file's content, or of the names in a directory; None for what has neither.
 
@@ -55,10 +59,22 @@ def is_filled(path: str) -> bool:
 def changed_at(path: str) -> float | None:
     """When content or status changed last (st_ctime), as `time.monotonic()` seconds."""
     try:
-        age = time.time() - os.stat(path).st_ctime
+        ctime_ns = os.stat(path).st_ctime_ns
     except OSError:
         return None
-    return time.monotonic() - age
+    return as_monotonic(ctime_ns, wall=time.time(), monotonic=time.monotonic())
+
+
+def as_monotonic(ctime_ns: int, *, wall: float, monotonic: float) -> float:
+    """A file's time as `time.monotonic()` seconds; `wall` and `monotonic` are the clocks now.
+
+    Never earlier than it was: a file system that counts in seconds may say up to two too early. And
+    never later than now: a clock was set back, or a server's is ahead.
+    """
+    changed = ctime_ns / 1e9
+    if ctime_ns % 1_000_000_000 == 0:
+        changed += COARSE_TIME
+    return monotonic - max(0.0, wall - changed)
 
 
 def with_realpaths(paths: Iterable[str]) -> list[str]:

@@ -20,7 +20,7 @@ from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
 from devlaunch.console import Console
 from devlaunch.control import Message
 from devlaunch.core.status import Status
-from devlaunch.core.supervisor import Supervisor
+from devlaunch.core.supervisor import Paused, Supervisor
 from devlaunch.debuggers import Debugging, choose
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import DevlaunchError
@@ -88,7 +88,7 @@ class Launcher:
             first=(beginning.child, beginning.channel),
         )
         self._standby = self._make_standby(stack)
-        self._reloading = self._start_watching(stack)
+        self._reloading = self._start_watching(stack, beginning.since)
         self._supervisor = Supervisor(
             grace=config.grace, while_paused=config.while_paused, reload=config.reload
         )
@@ -137,10 +137,10 @@ class Launcher:
         stack.callback(standby.close)
         return standby
 
-    def _start_watching(self, stack: contextlib.ExitStack) -> Reloading | None:
+    def _start_watching(self, stack: contextlib.ExitStack, since: float) -> Reloading | None:
         if not self._config.reload:
             return None
-        reloading = Reloading(self._config, self._loop.post)
+        reloading = Reloading(self._config, self._loop.post, self._console.changed, since)
         stack.callback(reloading.stop)
         return reloading
 
@@ -296,6 +296,8 @@ class Launcher:
 
     def _supervise(self, event: object, now: float) -> None:
         actions = self._supervisor.handle(event, now)
+        if self._reloading:
+            self._reloading.paused(isinstance(self._supervisor.state, Paused))
         for action in actions:
             self._perform(action, now)
         if self._debugging and (status := self._status_shown.after(self._supervisor, actions)):
@@ -393,19 +395,22 @@ class Launcher:
             generation.signal(signal.SIGTERM)
 
     def _report(self, report: events.Report) -> None:
+        has_served = report.what in ("ready", "reloaded", "replaced")
+        if has_served and self._reloading:
+            self._reloading.generation_served()  # first: who has read the line may save at once
         self._reports.show(report)
         match report.what:
-            case "ready" | "reloaded" | "replaced":
+            case _ if has_served:
                 self._served()
             case "broken" | "exited":
                 self._standby.tell(events.AppBroke(), time.monotonic())
                 if report.status or report.failure:
                     self._failed(report.failure)
+                elif self._reloading:
+                    self._reloading.generation_ended()
 
     def _served(self) -> None:
         self._standby.tell(events.AppServed(), time.monotonic())
-        if self._reloading:
-            self._reloading.generation_served()
         for mark in self._ended:  # whom the reaping overlooked, in the midst of an exec
             process.sweep(mark, looks=1)
         self._ended.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from devlaunch.config import Config, TargetKind
 from devlaunch.contents import (
@@ -17,31 +17,51 @@ from devlaunch.contents import (
 from devlaunch.core.changes import Changes
 from devlaunch.core.debounce import Debounce
 from devlaunch.core.filters import Filters
-from devlaunch.events import Failure, FilesTouched, WatchReady
+from devlaunch.events import Failure, FilesTouched, LogLine, WatchReady
 from devlaunch.watch import Watcher
 
+MOST_EXPLAINED = 100
+"""Files of which it is said, between two starts, why their saves do nothing."""
 Changed = tuple[str, ...]
 """Paths whose change restarts the app; empty for none."""
 
 
 class Reloading:
-    """Lives in the loop's thread; the watcher's threads only post `FilesTouched` to it."""
+    """Lives in the loop's thread; the watcher's threads only post `FilesTouched` to it.
 
-    def __init__(self, config: Config, post: Callable[[object], None]) -> None:
+    `named` says how people are told of paths. `since` (`time.monotonic()`) is when the run began.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        post: Callable[[object], None],
+        named: Callable[[Sequence[str]], str] = ", ".join,
+        since: float | None = None,
+    ) -> None:
+        since = time.monotonic() if since is None else since
         watch = (*config.watch, *([config.env_file] if config.env_file else ()))
-        filters = Filters(os.path.realpath(config.app_dir), watch, config.ignore)
-        self._changes = Changes(filters)
+        self._explains = config.verbosity > 0
+        root = os.path.realpath(config.app_dir)
+        filters = Filters(root, watch, config.ignore, explains=self._explains)
+        self._explained: set[tuple[str, str]] = set()
+        self._post = post
+        self._named = named
+        is_program = config.target.kind is not TargetKind.APP
+        self._changes = Changes(filters, serves_at_once=is_program, since=since)
         self._debounce = Debounce()
+        self._unexplained = Debounce()
         script = [config.target.name] if config.target.kind is TargetKind.SCRIPT else []
         self._watcher = Watcher(
             post=post,
             filters=filters,
             extra=[os.path.realpath(path) for path in script],
             poll=config.poll,
+            since=since,
         )
 
     def start(self) -> None:
-        """Watch; what was saved since this object was made, before the first child, counts."""
+        """Watch; what was saved since the run began is seen."""
         self._watcher.start()
 
     def stop(self) -> None:
@@ -51,17 +71,21 @@ class Reloading:
     @property
     def deadline(self) -> float | None:
         """When to call `due`."""
-        return self._debounce.deadline
+        each = (self._debounce.deadline, self._unexplained.deadline)
+        return min((due for due in each if due is not None), default=None)
 
     def ready(self, event: WatchReady) -> Changed:
         """The first scan is done, and knows what the files of --watch held."""
         known = self._changes
-        return tuple(path for path, data, when in event.contents if known.record(path, data, when))
+        changed = (path for path, data, when in event.contents if known.record(path, data, when))
+        return self._restarting(changed)
 
     def touched(self, event: FilesTouched, now: float) -> None:
         """The OS reported paths."""
         discard_bytecode(event.paths)
         paths = list(filter(self._changes.interesting, event.paths))
+        if self._explains:
+            self._unexplained.touch(event.paths.difference(with_realpaths(paths)), now)
         self._debounce.touch(paths, now, written=len(paths) == 1 and is_filled(paths[0]))
 
     def due(self, now: float) -> Changed:
@@ -70,7 +94,11 @@ class Reloading:
         # What is gone was removed when its directory was written.
         times = {p: changed_at(p) or changed_at(os.path.dirname(p)) for p in batch}
         written = {path: when for path, when in times.items() if when is not None}
-        return self._changes.touched({path: digest(path) for path in batch}, now, written)
+        digests = {path: digest(path) for path in batch}
+        changed = self._restarting(self._changes.touched(digests, now, written))
+        quiet = batch | self._unexplained.take(now)
+        self._explain(quiet.difference(with_realpaths(changed)))
+        return changed
 
     def imported(self, files: Sequence[str], now: float) -> Changed:
         """The child has imported these files; some may have been saved since it read them."""
@@ -82,12 +110,13 @@ class Reloading:
             for path in report.to_digest
             if self._changes.record(path, digest(path), changed_at(path))
         )
-        return (*report.changed, *late)
+        return self._restarting((*report.changed, *late))
 
     def generation_started(self, now: float) -> None:
         """A child is about to be spawned."""
         self._watcher.stop_watching_for_module()
         self._changes.generation_started(now)
+        self._explained.clear()
 
     def generation_served(self) -> None:
         """The app runs."""
@@ -97,7 +126,38 @@ class Reloading:
         """The app is broken; returns what changed while it started, which may be why."""
         now = time.monotonic()
         if failure is None or failure.missing_module is None:
-            return self._changes.generation_failed(now)
+            return self._restarting(self._changes.generation_failed(now))
         search_path = with_realpaths(failure.search_path)
         self._watcher.watch_for_module(search_path, failure.missing_module)
-        return self._changes.generation_failed(now, failure.missing_module, search_path)
+        name = failure.missing_module
+        return self._restarting(self._changes.generation_failed(now, name, search_path))
+
+    def paused(self, is_paused: bool) -> None:
+        """Whether the debugger holds the app: then it does not write files itself."""
+        self._changes.paused(is_paused)
+
+    def generation_ended(self) -> None:
+        """The program has ended, and nothing is wrong with it."""
+        self._changes.generation_ended(time.monotonic())
+
+    def _explain(self, paths: Iterable[str]) -> None:
+        """Say why their saves do nothing, to those who asked for more; once in a generation."""
+        reasons: dict[str, list[str]] = {}
+        for path in sorted(paths) if self._explains else ():
+            if len(self._explained) >= MOST_EXPLAINED:
+                break
+            why = self._changes.why_not(path)
+            if why and (path, why) not in self._explained and os.path.isfile(path):
+                self._explained.add((path, why))
+                reasons.setdefault(why, []).append(path)
+        for why, those in reasons.items():
+            self._post(LogLine(f"{self._named(those)}: {why}", verbose=True))
+
+    def _restarting(self, changed: Iterable[str]) -> Changed:
+        """All of these, once it is said what does not restart the app."""
+        restarting = tuple(changed)
+        for path, is_insisted in self._changes.written_by_app():
+            again = "--ignore it" if is_insisted else "--watch to insist"
+            text = f"written by the app itself as it starts; ignored ({again})"
+            self._post(LogLine(f"{self._named([path])}: {text}"))
+        return restarting

@@ -70,7 +70,8 @@ class Watcher:
 
     `filters` say where to begin, what to enter and what to report, and are told what lies on the
     disk. `extra` are more directories, or files, which are reported whatever their names. `poll` is
-    None for events of the OS, else seconds. `backend` and `mountinfo` are how the OS is reached.
+    None for events of the OS, else seconds. `since` is a time (`time.monotonic()`, None for now):
+    what changed later is reported. `backend` and `mountinfo` are how the OS is reached.
 
     Paths posted are real paths; where a symbolic link led there, the path through it as well.
     """
@@ -82,6 +83,7 @@ class Watcher:
         filters: Filters,
         extra: Iterable[str] = (),
         poll: float | None = None,
+        since: float | None = None,
         backend: Callable[[Deliver], Backend] = system_backend,
         mountinfo: Callable[[], str] | None = None,
     ) -> None:
@@ -93,7 +95,9 @@ class Watcher:
         self._mountinfo = mountinfo or _read_mountinfo
         self._backend: Backend = NoEvents()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._tree = Tree(filters, self._watch, self._unwatch, time.time_ns() - _CLOCK_GRAIN_NS)
+        age_ns = 0 if since is None else int((time.monotonic() - since) * 1e9)
+        since_ns = time.time_ns() - age_ns - _CLOCK_GRAIN_NS
+        self._tree = Tree(filters, self._watch, self._unwatch, since_ns)
         self._is_stopping = False
         self._is_ready = False
         self._has_failed = False
@@ -104,7 +108,7 @@ class Watcher:
         hide_thread(self._thread)
 
     def start(self) -> None:
-        """Begin; returns at once. What changed since this object was made is reported, too."""
+        """Begin; returns at once."""
         self._thread.start()
 
     def add_directories(self, directories: Iterable[str]) -> None:

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from devlaunch.core.changes import GENERATED_AFTER, STARTS_CHANGED, Changes, is_module_entry
+from devlaunch.core.changes import Changes, is_module_entry
 from devlaunch.core.filters import Filters
+from devlaunch.core.repeats import ALONE, PERSONS, SEVERAL
 
 A, B, C = "/root/a.py", "/root/b.py", "/root/c.py"
 PAGE = "/root/templates/page.html"
 SITE = "/env/site-packages"
 
 
-def make(**options) -> Changes:
+def make(*, serves_at_once=False, **options) -> Changes:
     """Changes of an app that started at 100 and has been serving since 101; it imported A."""
-    changes = Changes(Filters("/root", **options))
+    changes = Changes(Filters("/root", **options), serves_at_once=serves_at_once)
     changes.generation_started(100.0)
     assert changes.imported([A], 100.5).to_digest == (A,)
     assert not changes.record(A, "a1", 50.0)
@@ -36,6 +37,24 @@ def test_what_counts_while_serving(digests, changed):
     changes = make(watch=["templates"])
     assert changes.touched(digests, 200.0) == changed
     assert changes.touched(digests, 201.0) == (), "the same content is no change"
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        (A, "content unchanged"),
+        (PAGE, "content unchanged"),
+        (B, "not imported by the app; --watch it"),
+        ("/root/x.yaml", "not imported by the app; --watch it"),
+        ("/root/x_pb2.py", "ignored by --ignore *_pb2.py"),
+        ("/root/.a.py.swp", ""),
+    ],
+)
+def test_why_a_save_does_nothing(path, why):
+    changes = make(watch=["templates"], ignore=["*_pb2.py"])
+    assert changes.why_not(path) == why
+    changes.generation_started(200.0)
+    assert changes.why_not(path) == "", "it may yet be imported"
 
 
 def test_a_change_back_counts():
@@ -72,12 +91,107 @@ def test_an_ignored_file_does_not_count_although_imported():
     assert not changes.interesting("/root/x_pb2.py")
 
 
-def test_an_imported_file_of_the_generation_before_does_not_count():
+UNTIL = [
+    # What the generation does after it has started; whether the last one's imports count then.
+    pytest.param([], True, id="nothing: it hangs, or is stopped"),
+    pytest.param(["imports B"], True, id="a report, and then it hangs"),
+    pytest.param(["imports B", "serves"], False, id="it has said all"),
+    pytest.param(["serves"], False, id="it serves, and has imported nothing"),
+    pytest.param(["imports B", "starts"], True, id="the next one hangs too"),
+    pytest.param(["imports B", "fails", "starts"], True, id="it fails, the next one hangs"),
+    pytest.param(["imports B", "serves", "starts"], False, id="the next but one"),
+]
+UNTIL_OF_PROGRAMS = [
+    pytest.param(["serves"], True, id="it has not begun"),
+    pytest.param(["imports B", "serves"], True, id="only its file is known"),
+    pytest.param(["serves", "imports B"], False, id="it has said something"),
+]
+
+
+@pytest.mark.parametrize(
+    ("serves_at_once", "then", "counts"),
+    [pytest.param(False, *case.values, id=case.id) for case in UNTIL]
+    + [pytest.param(True, *case.values, id=f"program: {case.id}") for case in UNTIL_OF_PROGRAMS],
+)
+def test_how_long_the_imports_of_the_generation_before_count(serves_at_once, then, counts):
+    changes = make(serves_at_once=serves_at_once)
+    changes.imported([], 101.1)
+    changes.generation_started(200.0)
+    for now, event in enumerate(then, 201):
+        match event:
+            case "imports B":
+                changes.imported([B], now)
+            case "serves":
+                changes.generation_served(now)
+            case "fails":
+                assert changes.generation_failed(now) == ()
+            case "starts":
+                changes.generation_started(now)
+    assert changes.interesting("/root/a.py")
+    assert changes.touched({A: "a2"}, 300.0) == ((A,) if counts else ())
+
+
+def test_a_file_of_any_name_counts_until_the_next_generation_has_said_what_it_imported():
+    changes = make()
+    changes.imported(["/root/app.cgi"], 102.0)
+    changes.generation_started(200.0)
+    assert changes.interesting("/root/app.cgi")
+    changes.generation_served(201.0)
+    assert not changes.interesting("/root/app.cgi")
+
+
+def test_any_source_counts_until_the_first_report_of_all():
+    changes = Changes(Filters("/root", ignore=["c.py"]))
+    for start in (100.0, 200.0):
+        changes.generation_started(start)
+        assert changes.touched({B: f"b {start}", "/root/x.txt": f"{start}"}, start + 1) == (B,)
+        assert not changes.interesting(C)
+    changes.imported([A], 203.0)
+    assert changes.touched({"/root/d.py": "d1"}, 204.0) == ()
+
+
+@pytest.mark.parametrize("seen", ["before", "after"])
+@pytest.mark.parametrize("child", ["lives", "lives, and says nothing", "dies", "dies later"])
+def test_a_save_while_the_first_child_was_being_made(child, seen):
+    changes = Changes(Filters("/root"), since=90.0)
+    changes.generation_started(100.0)
+    saved = ({A: "a1"}, 100.2, {A: 95.0})
+    changed = changes.touched(*saved) if seen == "before" else ()
+    if child in ("lives", "dies later"):
+        changed += changes.imported([A], 100.3).changed
+    if child.startswith("dies"):
+        changed += changes.generation_failed(101.0)
+    if seen == "after":
+        changed += changes.touched(*saved)
+    is_lost = child == "dies" or (child == "dies later" and seen == "after")
+    assert changed == ((A,) if is_lost else ())
+
+
+def test_what_is_worked_on_counts_although_its_import_has_failed_and_the_app_serves():
+    changes = make()
+    changes.imported([B], 102.0)
+    for start in range(200, 240, 10):
+        digests = {A: f"bad at {start}", C: "not imported"}
+        assert changes.touched(digests, float(start - 1)) == (A,)
+        changes.generation_started(float(start))
+        changes.imported([B], start + 0.5)
+        changes.generation_served(start + 1.0)
+    # … until it starts for another reason, and has still not imported it.
+    assert changes.touched({B: "b2"}, 250.0) == (B,)
+    changes.generation_started(251.0)
+    changes.generation_served(252.0)
+    assert changes.touched({A: "a3", C: "c3"}, 260.0) == ()
+
+
+def test_a_save_during_a_start_is_one_restart_whatever_is_reported_later():
     changes = make()
     changes.generation_started(200.0)
-    assert changes.touched({A: "a2"}, 201.0) == ()
-    # … but when the new one turns out to have imported it, maybe before:
-    assert changes.imported([A], 201.2).changed == (A,)
+    assert changes.touched({A: "a2"}, 201.0) == (A,)
+    changes.generation_started(201.1)
+    assert changes.touched({A: "a2"}, 201.2) == ()
+    assert changes.imported([A], 201.3).changed == ()
+    changes.generation_served(201.4)
+    assert changes.generation_failed(500.0) == ()
 
 
 def test_a_save_before_the_start_has_been_read():
@@ -92,6 +206,7 @@ def test_a_save_before_the_start_has_been_read():
     ("saved", "is_changed"),
     [
         pytest.param(99.9, False, id="before the start"),
+        pytest.param(99.995, None, id="at the start, as far as the kernel's clock tells"),
         pytest.param(100.1, True, id="during the start, before any report"),
         pytest.param(104.0, True, id="after the report before"),
         pytest.param(103.9, True, id="while that report was under way"),
@@ -105,6 +220,8 @@ def test_a_save_during_a_start_is_not_lost(saved, is_changed, seen):
     changes.generation_started(100.0)
     if saved >= 103.0:
         changes.imported([A], 104.0)
+    if is_changed is None:
+        is_changed = seen == "by the baseline"
     if seen == "as an event":
         changes.touched({B: "b1"}, saved)
         assert changes.imported([B], 105.0).changed == ((B,) if is_changed else ())
@@ -177,7 +294,8 @@ def test_any_source_counts_while_broken():
     assert changes.touched({B: "b1", "/root/new.py": "n"}, 210.0) == (B, "/root/new.py")
     assert changes.touched({B: "b1"}, 211.0) == ()
     changes.generation_started(212.0)
-    assert changes.touched({B: "b2"}, 213.0) == ()
+    assert changes.touched({C: "c2"}, 213.0) == ()
+    assert changes.touched({B: "b2"}, 213.0) == (B,), "it is what the start is for"
 
 
 def test_a_source_saved_while_a_start_failed_counts():
@@ -208,44 +326,141 @@ def test_what_each_start_generates_alike_restarts_once():
     assert restarts == 1
 
 
-@pytest.mark.parametrize("seen", [0.1, 0.5], ids=["before it failed", "after it failed"])
-@pytest.mark.parametrize("kind", ["app", "program"])
-def test_what_each_failing_start_writes_anew_does_not_restart_for_ever(seen, kind):
-    changes = make()
-    restarts = 0
+# --- what the app writes itself -------------------------------------------------------------------
 
-    def fail(start: int) -> bool:
+
+def starts(changes, count, writes, *, kind="import", first=1000):
+    """How often it restarts when each start writes these: path and seconds after its beginning.
+
+    `kind` is what the start does with it: see below. It takes 0.3 s, and a write is seen 0.03 s
+    after it, or when the start is over.
+    """
+    restarts = 0
+    for start in range(first, first + 100 * count, 100):
         changes.generation_started(float(start))
         if kind == "program":
             changes.generation_served(start + 0.05)
-        digests, written = {B: f"at {start}"}, {B: start + 0.09}
-        changed = changes.touched(digests, start + seen, written) if seen < 0.3 else ()
-        changed += changes.generation_failed(start + 0.3)
-        return bool(changed or changes.touched(digests, start + seen, written))
+        changed, is_over = (), False
+        for path, offset in writes:
+            if offset > 0.3 and not is_over:
+                changed, is_over = changed + end(changes, kind, start, writes), True
+            digests, written = {path: f"at {start}"}, {path: start + offset}
+            changed += changes.touched(digests, start + offset + 0.03, written)
+        if not is_over:
+            changed += end(changes, kind, start, writes)
+        restarts += bool(changed)
+    return restarts
 
-    restarts = sum(fail(start) for start in range(200, 200 + 3 * GENERATED_AFTER))
-    assert restarts == GENERATED_AFTER
-    # A save by a person is told by its time, and seen however often it comes.
-    for save in range(3 * GENERATED_AFTER):
-        assert changes.touched({B: f"by hand {save}"}, 300.0 + save) == (B,)
-    assert fail(400), "after a save by hand it is counted anew"
+
+def end(changes, kind, start, writes) -> tuple[str, ...]:
+    if kind == "goes on":
+        return ()
+    if kind == "fails":
+        return changes.generation_failed(start + 0.3)
+    files = [path for path, _ in writes] if kind == "import" else []
+    found = changes.imported([A, *files], start + 0.3).changed
+    if kind != "program":
+        changes.generation_served(start + 0.3)
+    return found
 
 
-def test_what_each_start_writes_anew_and_imports_does_not_restart_for_ever():
+OWN = [
+    pytest.param("import", [(B, 0.1)], ALONE, id="and imports"),
+    pytest.param("import", [(A, 0.1)], ALONE, id="that was imported always"),
+    pytest.param("fails", [(B, 0.1)], ALONE, id="and fails"),
+    pytest.param("fails", [(B, 0.29)], ALONE, id="as the last thing before it fails"),
+    pytest.param("import", [(A, 0.1), (B, 0.1)], SEVERAL, id="several files"),
+    pytest.param("program", [(A, 0.5)], SEVERAL, id="a program"),
+    pytest.param("import", [(A, 0.5)], PERSONS, id="in a thread, or the first request"),
+    pytest.param("import", [(A, 5.0)], PERSONS, id="a while later"),
+    pytest.param("goes on", [(A, 20.0)], PERSONS, id="in a start that takes long"),
+    pytest.param("import", [(PAGE, 0.1)], SEVERAL, id="that --watch names"),
+    pytest.param("import", [(PAGE, 5.0)], PERSONS, id="that --watch names, later"),
+]
+
+
+@pytest.mark.parametrize(("kind", "writes", "restarts"), OWN)
+def test_what_each_start_writes_does_not_restart_for_ever(kind, writes, restarts):
+    changes = make(serves_at_once=kind == "program", watch=["templates"])
+    changes.imported([A], 103.0)
+    assert starts(changes, 2 * PERSONS, writes, kind=kind) == restarts
+    own = tuple((path, path == PAGE) for path, _ in writes)
+    assert (changes.written_by_app(), changes.written_by_app()) == (own, ())
+    # A person's save, at any other time, is seen however often it comes …
+    for save in range(2 * PERSONS):
+        for path, _ in writes if kind != "program" else ():
+            assert changes.touched({path: f"by hand {save}"}, 20_000.0 + save) == (path,)
+    # … and what the starts write stays known, until one of them does not.
+    assert starts(changes, 5, writes, kind=kind, first=30_000) == 0
+    assert changes.written_by_app() == ()
+
+
+def test_what_starts_do_not_write_any_more_is_not_the_apps():
     changes = make()
-    restarts = 0
-    for start in range(200, 200 + 2 * STARTS_CHANGED):
+    for first in (1000, 3000):
+        assert starts(changes, 5, [(B, 0.1)], first=first) == ALONE
+        assert changes.written_by_app() == ((B, False),)
+        assert starts(changes, 1, [], first=first + 1000) == 0
+
+
+@pytest.mark.parametrize(
+    ("offsets", "restarts"),
+    [([4.0, 9.0], 2), ([4.0, 9.0, 5.0], 3), ([4.0, 4.0], 1)],
+    ids=["two", "three", "two of the same moment"],
+)
+def test_saves_in_starts_that_take_long(offsets, restarts):
+    changes = make()
+    found = 0
+    for start, offset in enumerate(offsets, 10):
+        changes.generation_started(100.0 * start)
+        found += bool(changes.touched({A: f"{offset} {start}"}, 100.0 * start + offset))
+    assert found == restarts
+
+
+@pytest.mark.parametrize("offset", [0.2, 5.0, 20.0])
+def test_saves_while_the_debugger_holds_each_start(offset):
+    changes = make()
+    for start in range(1000, 1000 + 200 * PERSONS, 100):
         changes.generation_started(float(start))
-        changes.touched({B: f"at {start}"}, start + 0.1)
-        restarts += changes.imported([B], start + 0.3).changed == (B,)
-    assert restarts == STARTS_CHANGED
+        changes.paused(True)
+        assert changes.touched({A: f"{start}"}, start + offset) == (A,)
+        changes.paused(False)
+
+
+@pytest.mark.parametrize("saved", [700.0, 0.0], ids=["while it ran", "never"])
+def test_saves_in_many_starts_of_a_file_that_was_saved_while_the_app_ran(saved):
+    changes = make()
+    if saved:
+        assert changes.touched({A: "by hand"}, saved) == (A,)
+    found = 0
+    for start in range(1000, 1000 + 10 * PERSONS, 10):
+        changes.generation_started(float(start))
+        found += bool(changes.touched({A: f"{start}"}, start + 0.1))
+    assert found == (PERSONS if saved else ALONE)
+
+
+def test_what_the_app_writes_as_it_stops_does_not_restart_for_ever():
+    changes = make()
+    changes.imported([B], 102.0)
+    restarts, now = 0, 200.0
+    changed = changes.touched({B: "by hand"}, now)
+    while changed and restarts < 20:
+        restarts += 1
+        changes.touched({A: f"first at {now}"}, now + 0.02)  # which is seen as it stops …
+        written = {A: now + 0.03}  # … and once it has stopped
+        now += 0.05
+        changes.generation_started(now)
+        changed = changes.touched({A: f"then at {now}"}, now + 0.02, written)
+        changes.generation_served(now + 0.3)
+        now += 0.4
+    assert restarts == 1 + ALONE
 
 
 def test_saves_during_one_long_start_all_count():
     changes = make()
     changes.generation_started(200.0)
     changes.imported([B], 201.0)
-    for save in range(2 * STARTS_CHANGED):
+    for save in range(2 * PERSONS):
         assert changes.touched({B: f"{save}"}, 202.0 + save) == (B,)
 
 

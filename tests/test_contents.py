@@ -6,7 +6,9 @@ import os
 import time
 from pathlib import Path
 
-from devlaunch.contents import MOST_READ, digest, discard_bytecode
+import pytest
+
+from devlaunch.contents import MOST_READ, as_monotonic, digest, discard_bytecode
 
 
 def test_bytecode_of_changed_sources_is_removed_for_every_interpreter(tmp_path: Path) -> None:
@@ -56,6 +58,19 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
     read = digest(str(path))
     os.utime(path, ns=(2, 2))
     assert digest(str(path)) == read
+
+
+@pytest.mark.parametrize(
+    ("ctime", "changed"),
+    [
+        pytest.param(999.75, 99.75, id="as it is"),
+        pytest.param(999.0, 100.0, id="in seconds, which may be now"),
+        pytest.param(990.0, 92.0, id="in seconds, a while ago"),
+        pytest.param(4000.5, 100.0, id="later than now"),
+    ],
+)
+def test_when_a_file_was_written(ctime: float, changed: float) -> None:
+    assert as_monotonic(int(ctime * 1e9), wall=1000.0, monotonic=100.0) == changed
 
 
 def test_the_digest_of_a_directory_tells_its_names(tmp_path: Path) -> None:

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from devlaunch.core.filters import IGNORED_DIRECTORIES, Filters, is_dropping, is_source, split_glob
+from devlaunch.core.filters import (
+    GITIGNORE_BEGINS,
+    IGNORED_DIRECTORIES,
+    Filters,
+    is_dropping,
+    is_source,
+    split_glob,
+)
 from devlaunch.values import BadValue, to_pattern
 
 
@@ -13,6 +20,34 @@ def test_these_directories_are_never_entered(name, parent):
     assert filters.ignores(f"{parent}/{name}")
     assert filters.ignores(f"{parent}/{name}/deep/below")
     assert not filters.ignores(f"{parent}/x{name}")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/root/a.py", ""),
+        ("/root/a_pb2.py", "by --ignore *_pb2.py"),
+        ("/root/x/a_pb2.py", "by --ignore *_pb2.py"),
+        ("/else/a_pb2.py", "by --ignore *_pb2.py"),
+        ("/root/old/x/a.py", "by --ignore /root/old"),
+        ("/root/venv/a.py", "by the built-in list (venv)"),
+        ("/root/node_modules/x/venv/a.js", "by the built-in list (node_modules)"),
+        ("/root/env/a.py", "as a virtual environment (env)"),
+        ("/root/gen/a.py", "by .gitignore:4"),
+        ("/root/gen/deep/a.py", "by .gitignore:4"),
+        ("/root/scratch/a.py", "by .git/info/exclude:2"),
+        ("/root/sub/out/a.py", "by sub/.gitignore:1"),
+        ("/root/top/a.py", "by /.gitignore:1"),
+    ],
+)
+def test_why_a_file_is_ignored(path, why):
+    filters = Filters("/root", ignore=["*_pb2.py", "/root/old", "/root/new"])
+    filters.learn_environment("/root/env", True)
+    filters.learn_gitignore("/", "top/")
+    rules = "\n".join(["# of mine", "scratch", GITIGNORE_BEGINS, "", "ge*/", "*.log", "gen/"])
+    filters.learn_gitignore("/root", rules)
+    filters.learn_gitignore("/root/sub", "out/")
+    assert filters.why_ignored(path) == why
 
 
 def test_names_above_the_root_do_not_matter():

@@ -562,6 +562,41 @@ def test_a_linked_file_is_posted_under_both_names(watch, mode, tmp_path):
     watched.sees(link, other)
 
 
+@pytest.mark.parametrize("pattern", ["*.yaml", ".", "conf.yaml"])
+@pytest.mark.parametrize("place", ["elsewhere", "app", "app/node_modules"])
+def test_a_link_to_a_file_of_another_name(watch, mode, tmp_path, pattern, place):
+    link, real = tmp_path / "app" / "conf.yaml", write(tmp_path / place / "conf.v1")
+    link.symlink_to(real)
+    watched = watch(**mode, watch=[pattern])
+    real.write_text("in place")
+    watched.sees(link)
+    write(real.with_suffix(".tmp"), "atomic").replace(real)
+    watched.sees(link)
+    real.unlink()
+    watched.sees(link)
+    write(real, "made again")
+    watched.sees(link)
+    real.write_text("and saved")
+    watched.sees(link)
+
+
+def test_a_link_through_links(watch, mode, tmp_path):
+    """As Kubernetes mounts a ConfigMap; a release is switched alike."""
+    root = tmp_path / "app"
+    for version in "123":
+        write(root / f"..{version}" / "conf.yaml", version)
+    (root / "..data").symlink_to("..1")
+    (root / "conf.yaml").symlink_to("..data/conf.yaml")
+    (tmp_path / "far.yaml").symlink_to(root / "conf.yaml")
+    watched = watch(**mode, watch=["conf.yaml", str(tmp_path / "far.yaml")])
+    for version in "23":
+        (root / "..next").symlink_to(f"..{version}")
+        (root / "..next").rename(root / "..data")
+        watched.sees(root / "conf.yaml", tmp_path / "far.yaml")
+        write(root / f"..{version}" / "conf.yaml", "edited")
+        watched.sees(root / "conf.yaml", tmp_path / "far.yaml")
+
+
 def test_a_root_that_is_a_link(watch, mode, tmp_path):
     path = write(tmp_path / "real" / "pkg" / "a.py")
     (tmp_path / "link").symlink_to("real")

@@ -10,7 +10,11 @@ The order that the shell keeps:
 3. `generation_started` just before each child is spawned.
 4. The child reports imported files: hand them to `imported` (a symlinked file or directory: both
    the path as imported and the real path), digest what it asks for and hand that to `record`.
-5. `generation_served`, or `generation_failed`, whose result has changed.
+5. `generation_served`, or `generation_failed`, whose result has changed; `generation_ended`.
+
+Until a generation can be relied on to have said what it imported, which one that hangs never does,
+what the last one imported counts, and so does what it was started for; and any source, until the
+first report of all.
 """
 
 from __future__ import annotations
@@ -21,25 +25,26 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from devlaunch.core.filters import SOURCE_SUFFIXES, Filters, is_dropping, is_source
+from devlaunch.core.repeats import Repeats
 
 REPORT_DELAY = 0.5
 """The longest that a report of the child may be under way before it is handled here."""
 REPORT_LAG = 2.0
 """The longest that an import of a serving app may go unreported (it looks every 0.25 s)."""
-GENERATED_AFTER = 3
-"""A file that changes in so many failing starts in a row is written by the app itself each time."""
-STARTS_CHANGED = 30
-"""The same for starts that a change of an imported file ends: most of them are people's."""
+
+CLOCK_TICK = 0.01
+"""The kernel stamps files with a clock that lags so far behind at most."""
 
 Digest = str | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The last content seen of a file, and when it was seen to have changed."""
+    """The last content seen of a file, when that was, and when it was written."""
 
     digest: Digest
     since: float
+    written: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,55 +57,41 @@ class Imported:
     """Files that changed when the app may just have read the content from before."""
 
 
-class _Repeats:
-    """In how many starts in a row each file was changed.
+class Changes:
+    """The contents known, and which of them the running generation imported.
 
-    What the app itself writes at each start must not restart it for ever.
+    `serves_at_once`: the target is a program, which says that it serves before it imports anything.
+    `since` is when the run began: what was saved then the first child reads, if it lives so long.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._starts: dict[str, tuple[int, float]] = {}
-
-    def allow(self, path: str, start: float) -> bool:
-        count, last = self._starts.get(path, (0, -math.inf))
-        if start != last:
-            count += 1
-            self._starts[path] = (count, start)
-        return count <= self._limit
-
-    def forget(self, path: str) -> None:
-        self._starts.pop(path, None)
-
-    def clear(self) -> None:
-        self._starts.clear()
-
-
-class Changes:
-    """The contents known, and which of them the running generation imported."""
-
-    def __init__(self, filters: Filters) -> None:
+    def __init__(
+        self, filters: Filters, *, serves_at_once: bool = False, since: float = math.inf
+    ) -> None:
         self._filters = filters
+        self._since = since
+        self._is_program = serves_at_once
         self._known: dict[str, _Known] = {}
         self._imported: set[str] = set()
+        self._expected: set[str] = set()
+        self._worked_on: set[str] = set()
+        self._causes: dict[str, float] = {}
         self._started = self._reported = math.inf
-        self._start_ended = math.inf
         self._cutoffs: dict[str, float] = {}
         self._starting = False
+        self._is_silent = True
         self._broken = False
         self._missing: tuple[frozenset[str], frozenset[str]] | None = None
-        self._failing = _Repeats(GENERATED_AFTER)
-        self._restarted = _Repeats(STARTS_CHANGED)
+        self._repeats = Repeats(serves_at_once=serves_at_once)
 
     def interesting(self, path: str) -> bool:
         """Whether it is worth digesting a touched file."""
         if (
-            path in self._imported
+            self._is_imported(path)
             or self._filters.is_watched(path)
             or self._is_missing_module(path)
         ):
             return True
-        return is_source(path) and not is_dropping(path) and not self._filters.is_excluded(path)
+        return self._is_source(path) and not self._filters.is_excluded(path)
 
     def touched(
         self, digests: Mapping[str, Digest], now: float, written: Mapping[str, float] = {}
@@ -117,10 +108,13 @@ class Changes:
             counts = self._counts(path)
             if known is None and digest is None and not counts:
                 continue
-            self._known[path] = _Known(digest, now)
-            if counts and self._restarts(path, written.get(path, now)):
+            when = written.get(path, now)
+            is_read = known is None and self._since <= when < self._started
+            self._known[path] = _Known(digest, when if is_read else now, when)
+            self._repeats.saw(path, when)
+            if counts and (self._broken or not is_read):
                 changed.append(path)
-        return tuple(changed)
+        return self._restarting(changed, now)
 
     def imported(self, paths: Iterable[str], now: float) -> Imported:
         """Take in which files the app has newly imported."""
@@ -134,10 +128,13 @@ class Changes:
             if known is None:
                 unknown.append(path)
                 self._cutoffs[path] = cutoff
-            elif known.since > cutoff and self._restarts(path, known.since):
+            elif known.since > cutoff:
                 changed.append(path)
         self._reported = now
-        return Imported(tuple(unknown), tuple(changed))
+        self._is_silent = self._is_silent and not self._imported
+        if not self._starting:
+            self._has_said()
+        return Imported(tuple(unknown), self._restarting(changed, now))
 
     def record(self, path: str, digest: Digest, changed_at: float | None) -> bool:
         """Take in what a file holds that nothing was known about; a known content stays.
@@ -149,25 +146,32 @@ class Changes:
         if path in self._known:
             return False
         since = -math.inf if changed_at is None else changed_at
-        self._known[path] = _Known(digest, since)
-        return since > cutoff and self._counts(path) and self._restarts(path, since)
+        self._known[path] = _Known(digest, since, since)
+        is_late = since > cutoff - CLOCK_TICK and self._counts(path)
+        return is_late and bool(self._restarting([path], since))
 
     def generation_started(self, now: float) -> None:
         """A child is about to be spawned: nothing is imported, everything before now is read."""
+        expected = self._imported | self._expected
+        self._worked_on = expected & self._causes.keys()
+        self._expected = expected | self._causes.keys()
+        self._repeats.started(now, min(self._causes.values(), default=now))
         self._imported.clear()
+        self._causes.clear()
         self._cutoffs.clear()
+        if self._started < now:
+            self._since = math.inf
         self._started = self._reported = now
-        self._start_ended = math.inf
         self._starting = True
         self._broken = False
 
     def generation_served(self, now: float) -> None:
         """The app runs, or a program is about to."""
-        self._start_ended = now
+        self._repeats.served(now)
         self._starting = False
         self._missing = None
-        # Not those of failing starts: a program "serves" before it does anything.
-        self._restarted.clear()
+        if not self._is_program:
+            self._has_said()
 
     def generation_failed(
         self, now: float, missing_module: str | None = None, search_path: Iterable[str] = ()
@@ -178,32 +182,76 @@ class Changes:
         may be why.
         """
         cutoff = self._started if self._starting else max(self._started, now - REPORT_LAG)
-        self._start_ended = now
+        if self._is_silent:
+            cutoff = min(cutoff, self._since)
         self._missing = None
         if missing_module:
             names = frozenset(missing_module.split("."))
             self._missing = (names, frozenset(search_path))
         self._broken = True
+        self.generation_ended(now)
+        late = [path for path, known in self._known.items() if known.since > cutoff]
+        return self._restarting(sorted(filter(self._counts, late)), now)
+
+    def generation_ended(self, now: float) -> None:
+        """The child has ended; without a failure, nothing else counts than before."""
+        self._repeats.ended(now)
         self._starting = False
-        return tuple(
-            path
-            for path, known in sorted(self._known.items())
-            if known.since > cutoff and self._counts(path) and self._restarts(path, known.since)
-        )
+
+    def paused(self, is_paused: bool) -> None:
+        """Whether the debugger holds the app."""
+        self._repeats.is_paused = is_paused
+
+    def written_by_app(self) -> tuple[tuple[str, bool], ...]:
+        """What has turned out to be written by the app itself, and whether --watch names it.
+
+        Each file once, as long as each start writes it.
+        """
+        found, self._repeats.found = self._repeats.found, []
+        return tuple((path, self._filters.is_watched(path)) for path in found)
+
+    def why_not(self, path: str) -> str:
+        """Why a file that was touched restarts nothing; empty while that is not known."""
+        if self._starting or is_dropping(path):
+            return ""
+        if self._counts(path):
+            own = "written by the app itself as it starts"
+            return own if self._repeats.is_own(path) else "content unchanged"
+        ignored = self._filters.why_ignored(path)
+        return f"ignored {ignored}" if ignored else "not imported by the app; --watch it"
+
+    def _is_imported(self, path: str) -> bool:
+        """As far as anyone can tell."""
+        return path in self._imported or path in self._expected
+
+    def _has_said(self) -> None:
+        """What it imported is reported now, but for what failed in an import that it survived."""
+        self._expected &= self._worked_on
 
     def _counts(self, path: str) -> bool:
-        if path in self._imported or self._filters.is_watched(path):
+        if self._is_imported(path) or self._filters.is_watched(path):
             return True
-        return self._broken and (is_source(path) or self._is_missing_module(path))
+        if self._is_silent and self._is_source(path):
+            return True
+        return self._broken and (self._is_source(path) or self._is_missing_module(path))
 
-    def _restarts(self, path: str, written: float) -> bool:
-        """Whether a change that counts restarts the app: not for ever what it may write itself."""
-        if self._started <= written <= self._start_ended:
-            repeats = self._failing if self._broken else self._restarted
-            return repeats.allow(path, self._started)
-        self._failing.forget(path)
-        self._restarted.forget(path)
-        return True
+    def _is_source(self, path: str) -> bool:
+        """Whether it is one of the project's; there is more in what is ignored."""
+        return is_source(path) and not self._filters.ignores(posixpath.dirname(path))
+
+    def _restarting(self, changed: Iterable[str], now: float) -> tuple[str, ...]:
+        """What of that restarts the app: not for ever what it writes itself."""
+        is_decided, restarting = bool(self._causes), []
+        for path in changed:
+            if self._repeats.allow(
+                path,
+                self._known[path].written,
+                is_insisted=self._filters.is_watched(path),
+                is_decided=is_decided,
+            ):
+                restarting.append(path)
+                self._causes.setdefault(path, now)
+        return tuple(restarting)
 
     def _is_missing_module(self, path: str) -> bool:
         if self._missing is None:

@@ -37,6 +37,10 @@ _DROPPINGS = (
 """What editors (Vim, Emacs, JetBrains, GNOME) and others leave beside a file while they save it."""
 _DROPPING = re.compile("|".join(map(fnmatch.translate, _DROPPINGS)))
 _MAGIC = frozenset("*?[")
+_UNEXPLAINED = frozenset({".git", ".hg", ".svn", "__pycache__"})
+"""Ignored directories in which nobody saves anything."""
+GITIGNORE_BEGINS = "# devlaunch: here .gitignore begins, after .git/info/exclude"
+"""The line between the two in the text that is handed to `Filters.learn_gitignore`."""
 
 
 def _spec(lines: Iterable[str]) -> Rules | None:
@@ -134,13 +138,24 @@ class Filters:
     `root` is the app's directory; `watch` and `ignore` hold the options' values. Tell it about each
     directory with `learn_…` before its entries are asked for. One thread may tell while others ask:
     what is told replaces values and never changes them, the verdicts made of the old ones included.
+
+    `explains`: people are told why a save does nothing, so that more is worth an event.
     """
 
-    def __init__(self, root: str, watch: Iterable[str] = (), ignore: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        root: str,
+        watch: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+        *,
+        explains: bool = False,
+    ) -> None:
         self.root = root
+        self._explains = explains
         self._watched = tuple(_Watched(pattern, root) for pattern in watch)
         self._tops = frozenset((root, *(watched.base for watched in self._watched)))
-        patterns = [_relative(pattern, root) for pattern in ignore]
+        self._ignored = tuple(ignore)
+        patterns = [_relative(pattern, root) for pattern in self._ignored]
         self._ignore = _spec(patterns)
         # Outside the root there is nothing that an anchored pattern could be relative to.
         self._ignore_anywhere = _spec(line for line in patterns if "/" not in line.rstrip("/"))
@@ -222,11 +237,59 @@ class Filters:
         A source is, also one that never counts: its cached bytecode is stale. So is a file without
         a suffix: a script may have any name.
         """
-        if is_source(path):
+        if is_source(path) or (self._explains and not is_dropping(path)):
             return True
         if "." not in posixpath.basename(path) and not is_dropping(path):
             return not self.is_excluded(path) or self.is_watched(path)
         return self.is_watched(path)
+
+    def explains(self, directory: str) -> bool:
+        """Whether to look into a directory that is ignored, at its files only, to say so."""
+        return self._explains and posixpath.basename(directory) not in _UNEXPLAINED
+
+    def why_ignored(self, path: str) -> str:
+        """By what the file, or a directory above, is ignored: `by .gitignore:3`; empty if not."""
+        if self.is_excluded(path):
+            return self._ignored_by(path, "")
+        directory = posixpath.dirname(path)
+        if not self.ignores(directory):
+            return ""
+        while self.ignores(posixpath.dirname(directory)):
+            directory = posixpath.dirname(directory)
+        if self._check_ignore(directory, "/"):
+            return self._ignored_by(directory, "/")
+        name = posixpath.basename(directory)
+        if name in IGNORED_DIRECTORIES:
+            return f"by the built-in list ({name})"
+        if directory in self._environments:
+            return f"as a virtual environment ({name})"
+        return self._gitignored_by(directory)
+
+    def _ignored_by(self, path: str, mark: str) -> str:
+        """The last --ignore value that matches."""
+        inside = is_below(path, self.root)
+        subject = (_below(path, self.root) if inside else posixpath.basename(path)) + mark
+        rules = ((value, _spec([_relative(value, self.root)])) for value in reversed(self._ignored))
+        return "by --ignore " + next(
+            (value for value, rule in rules if _verdict(rule, subject)), ""
+        )
+
+    def _gitignored_by(self, directory: str) -> str:
+        """The last line that matches, of the nearest .gitignore with one."""
+        above = posixpath.dirname(directory)
+        while above not in self._gitignores or self._check_gitignore(above, directory) is None:
+            above = posixpath.dirname(above)
+        lines, relative = self._gitignores[above][0].splitlines(), _below(directory, above) + "/"
+        count = next(
+            n for n in range(len(lines), 0, -1) if _verdict(_spec([lines[n - 1]]), relative)
+        )
+        file, begins = ".gitignore", 0
+        if GITIGNORE_BEGINS in lines:
+            begins = lines.index(GITIGNORE_BEGINS) + 1
+            if count < begins:
+                file, begins = ".git/info/exclude", 0
+        name = posixpath.join(_below(above, self.root), file)
+        return f"by {name}:{count - begins}"
 
     def _is_in_ignored(self, directory: str) -> bool:
         parent = posixpath.dirname(directory)
@@ -251,19 +314,24 @@ class Filters:
 
     def _check_gitignores(self, directory: str) -> bool | None:
         """What the nearest .gitignore with a matching pattern says, as in gitignore(5)."""
-        gitignores = self._gitignores
         parent = posixpath.dirname(directory)
         while True:
-            if parent in gitignores:
-                _, rules = gitignores[parent]
-                relative = directory[len(parent.rstrip("/")) + 1 :]
-                verdict = _verdict(rules, relative + "/")
-                if verdict is not None:
-                    return verdict
+            verdict = self._check_gitignore(parent, directory)
+            if verdict is not None:
+                return verdict
             above = posixpath.dirname(parent)
             if above == parent:
                 return None
             parent = above
+
+    def _check_gitignore(self, parent: str, directory: str) -> bool | None:
+        known = self._gitignores.get(parent)
+        return _verdict(known[1], _below(directory, parent) + "/") if known else None
+
+
+def _below(path: str, directory: str) -> str:
+    """The path relative to a directory above; itself when that is none."""
+    return path[len(directory.rstrip("/")) + 1 :] if is_below(path, directory) else path
 
 
 def _relative(pattern: str, root: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from devlaunch.core.filters import is_below
+from devlaunch.core.filters import GITIGNORE_BEGINS, is_below
 
 _MOST_GITIGNORE = 1 << 20
 _MOST_SPELLINGS = 8
@@ -77,6 +77,14 @@ def identity_of(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def has_identity(path: str, identity: tuple[int, int]) -> bool:
+    """Whether the path leads to that file."""
+    try:
+        return identity_of(path) == identity
+    except OSError:
+        return False
+
+
 def spellings(path: str, links: Mapping[str, str]) -> list[str]:
     """The real path, and those through symbolic links (to where they lead) that lead there."""
     found = [path]
@@ -102,14 +110,18 @@ def read_gitignore(directory: str) -> str | None:
 
     None when there is neither.
     """
-    texts = []
-    for name in (".git/info/exclude", ".gitignore"):
-        try:
-            with open(os.path.join(directory, name), errors="replace") as file:
-                texts.append(file.read(_MOST_GITIGNORE))
-        except OSError:
-            continue
-    return "\n".join(texts) if texts else None
+    texts = [_text_of(os.path.join(directory, n)) for n in (".git/info/exclude", ".gitignore")]
+    if texts[0] is None:
+        return texts[1]
+    return "\n".join((texts[0], GITIGNORE_BEGINS, texts[1] or ""))
+
+
+def _text_of(path: str) -> str | None:
+    try:
+        with open(path, errors="replace") as file:
+            return file.read(_MOST_GITIGNORE)
+    except OSError:
+        return None
 
 
 def kind_of(entry: os.DirEntry[str] | os.stat_result) -> tuple[bool, bool]:

@@ -21,6 +21,7 @@ from devlaunch.watching.entries import (
     Child,
     Directory,
     Stamp,
+    has_identity,
     identity_of,
     kind_of,
     mode_of,
@@ -64,9 +65,9 @@ class Tree:
         self._files: set[str] = set()
         self._links: dict[str, str] = {}
         self._dangling: dict[str, str] = {}
+        self._is_relinked = False
         self._by_identity: dict[tuple[int, int], str] = {}
-        self._modules: frozenset[str] = frozenset()
-        self._module_directories: frozenset[str] = frozenset()
+        self._modules = self._module_directories = frozenset[str]()
 
     # --- what the watcher asks for --------------------------------------------------------------
 
@@ -101,10 +102,13 @@ class Tree:
     @property
     def busy(self) -> bool:
         """Whether there are directories to scan."""
-        return bool(self._pending)
+        return bool(self._pending) or self._is_relinked
 
     def step(self) -> None:
         """Scan the next directory and compare it with the picture."""
+        if not self._pending:
+            self._follow_links()
+            return
         path, since_ns = self._pending.popleft()
         if (directory := self.directories.get(path)) is not None:
             self._refresh(directory, since_ns)
@@ -154,10 +158,7 @@ class Tree:
         self._apply(directory, name, stamp, child, since_ns=0, is_event=True)
 
     def recheck(self, path: str) -> None:
-        """Look what has become of a directory, because an event said that it went.
-
-        Another may have its path by now, and even its inode number.
-        """
+        """Look what has become of a directory that went; another may have its path and inode."""
         if (directory := self.directories.get(path)) is not None:
             self._unwatch(path)
             self._unreported.add(path)
@@ -184,8 +185,7 @@ class Tree:
 
     def _enter(self, child: Child, holder: str, since_ns: int) -> bool:
         """Watch a directory and put its scan on the list; says whether it is watched now."""
-        known = self.directories.get(child.path)
-        if known is not None:
+        if known := self.directories.get(child.path):
             if os.path.dirname(holder) != child.path:  # else it would hold itself for ever
                 known.holders.add(holder)
             if child.recursive and not known.recursive:
@@ -208,10 +208,7 @@ class Tree:
     def _is_entered_elsewhere(self, path: str, identity: tuple[int, int]) -> bool:
         """Whether a bind mount shows the same directory under another path."""
         other = self._by_identity.get(identity, path)
-        try:
-            if other == path or identity_of(other) != identity:
-                return False
-        except OSError:
+        if other == path or not has_identity(other, identity):
             return False
         self._links[path] = other
         return True
@@ -226,8 +223,7 @@ class Tree:
             self._pending.append((moved, 0))
 
     def _release(self, child: Child, holder: str, *, silent: bool = False) -> None:
-        directory = self.directories.get(child.path)
-        if directory is not None:
+        if directory := self.directories.get(child.path):
             directory.holders.discard(holder)
             if not directory.holders:
                 self._drop(directory, silent=silent)
@@ -249,8 +245,7 @@ class Tree:
                 entry = os.path.join(directory.path, name)
                 self._links.pop(entry, None)
                 self._dangling.pop(entry, None)
-                held = self.directories.get(child.path)
-                if held is not None:
+                if held := self.directories.get(child.path):
                     held.holders.discard(entry)
                     if not held.holders:
                         dropped.append(held)
@@ -279,9 +274,8 @@ class Tree:
         except OSError:
             self._lose(directory)
             return
-        text = None
-        if ".gitignore" in entries or ".git" in entries:
-            text = read_gitignore(directory.path)
+        has_rules = ".gitignore" in entries or ".git" in entries
+        text = read_gitignore(directory.path) if has_rules else None
         if self._filters.learn_gitignore(directory.path, text):
             self._refresh_below(directory.path)
         self._follow_dangling(directory.path)
@@ -310,10 +304,15 @@ class Tree:
             parent, name = os.path.split(link)
             if is_below(target, path) and parent in self.directories:
                 held = self.directories[parent].children.get(name)
-                if os.path.exists(target) or held != Child(
-                    nearest_directory(target), recursive=False
-                ):
+                nearest = Child(nearest_directory(target), recursive=False)
+                if os.path.exists(target) or held != nearest:
                     self._pending.append((parent, 0))
+
+    def _follow_links(self) -> None:
+        """Scan links again that lead through another one, or a directory, which has changed."""
+        self._is_relinked = False
+        stale = {link for link, target in self._links.items() if os.path.realpath(link) != target}
+        self._pending.extend((path, 0) for path in {os.path.dirname(link) for link in stale})
 
     def _refresh_below(self, path: str) -> None:
         below = (other for other in self.directories if is_below(other, path) and other != path)
@@ -334,18 +333,18 @@ class Tree:
         leads_to = os.path.realpath(path) if is_link else path
         # Looked at once: it may come into being meanwhile.
         mode = mode_of(leads_to) if is_link else None
-        wanted = self._is_module_entry(directory.path, name)
-        child = None
+        wanted, child = self._is_module_entry(directory.path, name), None
         if is_directory or (mode is not None and stat.S_ISDIR(mode)):
             if directory.recursive and self._enters(path, leads_to):
                 child = Child(leads_to, recursive=True)
                 if is_link:
                     self._filters.follow(leads_to)
-            elif wanted:
+            elif wanted or (directory.recursive and not is_link and self._filters.explains(path)):
                 child = Child(leads_to, recursive=False)
         else:
             wanted = wanted or self._is_wanted(directory.path, name, others)
             if wanted and is_link:
+                self._files.add(leads_to)
                 child = Child(os.path.dirname(leads_to), recursive=False)
         self._dangling.pop(path, None)
         if is_link and directory.recursive and mode is None:
@@ -389,6 +388,7 @@ class Tree:
         path = os.path.join(directory.path, name)
         old_child = directory.children.get(name)
         if old_child is not None and old_child != child:
+            self._is_relinked = True
             del directory.children[name]
             self._release(old_child, path)
         if child is None:
