@@ -65,6 +65,7 @@ class Launcher:
             link.console(config.verbosity) if link else Console(verbosity=config.verbosity)
         )
         self._status = 0
+        self._env = config.env
         self._generation: Generation | None = None
         self._failure: DevlaunchError | None = None
         self._ended: list[str] = []
@@ -259,7 +260,9 @@ class Launcher:
         return status == -signal.SIGINT or ended_well
 
     def _report_changes(self, changed: Changed) -> None:
-        if changed:
+        env_file = os.path.realpath(self._config.env_file or "")
+        is_of_env_file = {os.path.realpath(path) for path in changed} == {env_file}
+        if changed and (not is_of_env_file or self._read_env_file()):
             self._loop.post(events.FilesChanged(changed))
 
     def _child_said(self, number: int, message: Message) -> None:
@@ -343,15 +346,21 @@ class Launcher:
         self._loop.stop()
 
     def _environment(self) -> dict[str, str]:
-        env_file = self._config.env_file
-        values = self._config.env
-        if env_file and self._supervisor.generation > 1:
-            try:
-                values = read_env_file(env_file)
-            except DevlaunchError as error:
-                self._console.error(error.message, error.hint or "the values from before are used")
+        if self._supervisor.generation > 1:
+            self._read_env_file()
         # As docker compose and python-dotenv: what is set outside wins.
-        return {**values, **os.environ}
+        return {**self._env, **os.environ}
+
+    def _read_env_file(self) -> bool:
+        """Whether it could be read; else its last good values stay, and that is said."""
+        try:
+            if self._config.env_file:
+                self._env = read_env_file(self._config.env_file)
+        except DevlaunchError as error:
+            text = f"{error.message}; this edit is not taken, the values from before stay"
+            self._console.error(text, error.hint)
+            return False
+        return True
 
     def _start_message(self, changed: tuple[str, ...]) -> Message:
         return {
