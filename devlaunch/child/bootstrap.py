@@ -9,7 +9,7 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import debugger, hide, targets
+from . import debugger, hide, nested, targets
 from .contexts import Conditions
 from .control import Control, Message, start_hidden_thread
 from .imports import Imports
@@ -83,10 +83,7 @@ def prepare(control: Control, warm: Message) -> None:
         else:
             error = debugger.prepare(request)
         control.send("debugger", connected=error is None, error=error)
-    if warm["target"]["kind"] != "app":
-        from . import nested
-
-        nested.install(lambda text: control.send("note", text=text))
+    nested.install(lambda text: control.send("note", text=text))
 
 
 class Session:
@@ -155,10 +152,6 @@ class Session:
             sys.exit(2)
 
     def _run_program(self) -> None:
-        if not self._standby:
-            from . import nested
-
-            nested.install(self.note)
         self._watch_imports()
         program = targets.resolve(self._start["target"])
         if program.ignored:
@@ -191,6 +184,8 @@ class Session:
         servers.serve(app, interface, name, start=self._start, serving=self.serving, fail=self.fail)
 
     def _watch_imports(self) -> None:
+        if not self._standby:
+            nested.install(self.note)
         # From the first import on: a module of the stash must never be loaded besides.
         if self._start.get("record") or self._standby:
             self._imports.install()
