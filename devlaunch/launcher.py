@@ -24,7 +24,7 @@ from devlaunch.core.supervisor import Supervisor
 from devlaunch.debuggers import Debugging, choose
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import DevlaunchError
-from devlaunch.generation import Generation, Spawner, instructions, to_event
+from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
 from devlaunch.loop import Loop
 from devlaunch.reloading import Changed, Reloading
 from devlaunch.reports import Reports
@@ -88,6 +88,7 @@ class Launcher:
             socket_fd=socket_fd,
             first=(beginning.child, beginning.channel),
         )
+        self._hung_up = HungUp(self._child_unheard)
         self._standby = self._make_standby(stack)
         self._reloading = self._start_watching(stack)
         self._supervisor = Supervisor(
@@ -159,7 +160,7 @@ class Launcher:
     # --- what happened --------------------------------------------------------------------------
 
     def _deadline(self) -> float | None:
-        owners = (self._supervisor, self._reloading, self._debugging, self._standby)
+        owners = (self._supervisor, self._reloading, self._debugging, self._standby, self._hung_up)
         due = [owner.deadline for owner in owners if owner and owner.deadline is not None]
         return min(due, default=None)
 
@@ -198,6 +199,7 @@ class Launcher:
         if self._debugging:
             self._debugging.due(now)
         self._standby.due(now)
+        self._hung_up.due(now)
 
     def _signalled(self, signum: int) -> None:
         match signal.Signals(signum).name:
@@ -240,6 +242,7 @@ class Launcher:
                 hint="it belongs to another user, or hangs in the kernel",
             )
         self._generation = None
+        self._hung_up.ended()
         self._ended.append(generation.mark)
         self._guardian.forget(generation.pid)
         self._terminal.restore()
@@ -259,6 +262,13 @@ class Launcher:
         ended_well = is_server and status == 0 and not generation.was_told_to_stop
         return status == -signal.SIGINT or ended_well
 
+    def _child_unheard(self, event: events.ChildUnheard) -> None:
+        self._reports.child_unheard(by_exec=event.by_exec)
+        if self._reloading:
+            self._report_changes(self._reloading.generation_unheard())
+        if self._debugging:
+            self._debugging.tell(event)
+
     def _report_changes(self, changed: Changed) -> None:
         env_file = os.path.realpath(self._config.env_file or "")
         is_of_env_file = {os.path.realpath(path) for path in changed} == {env_file}
@@ -270,6 +280,8 @@ class Launcher:
         match message:
             case {"type": "modules", "files": [*files]} if self._reloading:
                 self._report_changes(self._reloading.imported(files, time.monotonic()))
+            case {"type": "hung-up"}:
+                self._hung_up.began(self._generation, time.monotonic())
             case {"type": "debugger", "error": error} if self._debugging:
                 self._debugging.tell(events.DebuggerReady(number, connected=not error))
             case _:

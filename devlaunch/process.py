@@ -51,6 +51,13 @@ class Child(Protocol):
         sessions of their own, without the mark, cannot be found once it is gone.
         """
 
+    def image(self) -> object | None:
+        """What tells the program that its main process runs from another one.
+
+        exec(3) changes it. None in the midst of one, at the end of the process, and where it is
+        not known.
+        """
+
     def signal(self, sig: int) -> None:
         """Signal the main process; SIGCONT follows a signal that asks it to end."""
 

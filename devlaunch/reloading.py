@@ -93,6 +93,10 @@ class Reloading:
         """The app runs."""
         self._changes.generation_served(time.monotonic())
 
+    def generation_unheard(self) -> Changed:
+        """Nothing more is heard of what the app imports."""
+        return self._changes.generation_unheard(time.monotonic())
+
     def generation_failed(self, failure: Failure | None) -> Changed:
         """The app is broken; returns what changed while it started, which may be why."""
         now = time.monotonic()

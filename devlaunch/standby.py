@@ -14,7 +14,7 @@ from devlaunch import events
 from devlaunch.config import StandbyLevel
 from devlaunch.console import ending, signal_name
 from devlaunch.control import Message
-from devlaunch.core.standby import Ready, StandbyPolicy
+from devlaunch.core.standby import AskForImports, KillStandby, Ready, SpawnStandby, StandbyPolicy
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
 from devlaunch.generation import Deliver, Generation, Spawner
@@ -100,11 +100,11 @@ class Standby:
         before = self._policy.deadline
         for action in self._policy.handle(event, now):
             match action:
-                case events.AskForImports():
+                case AskForImports():
                     self._ask(now)
-                case events.SpawnStandby(imports):
+                case SpawnStandby(imports):
                     self._spawn(now, imports=imports)
-                case events.KillStandby():
+                case KillStandby():
                     self._kill()
         if self._policy.deadline not in (None, before):
             self._idle_since = (now, idle_time())

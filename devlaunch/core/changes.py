@@ -88,6 +88,7 @@ class Changes:
         self._cutoffs: dict[str, float] = {}
         self._starting = False
         self._broken = False
+        self._unheard = False
         self._missing: tuple[frozenset[str], frozenset[str]] | None = None
         self._failing = _Repeats(GENERATED_AFTER)
         self._restarted = _Repeats(STARTS_CHANGED)
@@ -159,7 +160,7 @@ class Changes:
         self._started = self._reported = now
         self._start_ended = math.inf
         self._starting = True
-        self._broken = False
+        self._broken = self._unheard = False
 
     def generation_served(self, now: float) -> None:
         """The app runs, or a program is about to."""
@@ -191,8 +192,23 @@ class Changes:
             if known.since > cutoff and self._counts(path) and self._restarts(path, known.since)
         )
 
+    def generation_unheard(self, now: float) -> tuple[str, ...]:
+        """What it imports is not reported any more: any source file counts.
+
+        Returns the sources that changed since it may have ceased to report.
+        """
+        self._unheard = True
+        cutoff = self._unreported_since(now)
+        return tuple(
+            path
+            for path, known in sorted(self._known.items())
+            if known.since > cutoff and self._counts(path) and self._restarts(path, known.since)
+        )
+
     def _counts(self, path: str) -> bool:
         if path in self._imported or self._filters.is_watched(path):
+            return True
+        if self._unheard and is_source(path):
             return True
         return self._broken and (is_source(path) or self._is_missing_module(path))
 
