@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -51,8 +52,17 @@ class Spawner:
         self._command = command
         self._run_id = run_id
         self._isolate = isolate
+        self._directory = os.getcwd()
         self._inherited = [] if socket_fd is None else [socket_fd]
         self._serial = count(1)
+
+    def directory(self) -> tuple[int, int] | None:
+        """Which directory children are started in; None: it has been removed."""
+        try:
+            status = os.stat(self._directory)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def spawn(self, env: Mapping[str, str]) -> Generation:
         """A process that waits to be told what to do. Raises DevlaunchError."""
@@ -65,6 +75,8 @@ class Spawner:
             run_id=mark,
             isolate=self._isolate,
             env=env,
+            # By its name: it may have been removed and made again, and then ours is a dead one.
+            cwd=self._directory,
             pass_fds=self._inherited,
         )
         return Generation(child, self._loop, channel, mark)

@@ -270,7 +270,7 @@ class Launcher:
             self._debugging.tell(event)
 
     def _report_changes(self, changed: Changed) -> None:
-        env_file = os.path.realpath(self._config.env_file or "")
+        env_file = self._config.env_file and os.path.realpath(self._config.env_file)
         is_of_env_file = {os.path.realpath(path) for path in changed} == {env_file}
         if changed and (not is_of_env_file or self._read_env_file()):
             self._loop.post(events.FilesChanged(changed))

@@ -159,6 +159,7 @@ def spawn_controlled(
     run_id: str,
     isolate: Isolation,
     env: Mapping[str, str],
+    cwd: str | None = None,
     pass_fds: Collection[int] = (),
 ) -> tuple[Child, socket.socket]:
     """Start devlaunch's part of a child by an interpreter's `command`; it waits for its messages.
@@ -173,6 +174,7 @@ def spawn_controlled(
                 run_id=run_id,
                 isolate=isolate,
                 env=env,
+                cwd=cwd,
                 pass_fds=[theirs.fileno(), *pass_fds],
             )
         except BaseException:

@@ -36,6 +36,7 @@ class _Waiting:
 
     generation: Generation
     env: Env
+    directory: object
     debug: Message | None
     is_prepared: bool
     """Whether it has said that its debugger is ready, or failed; nothing to say without one."""
@@ -195,6 +196,8 @@ class Standby:
                     self._note(f"standby ready: {modules} modules, {memory / 1e6:.0f} MB")
                 warmed = events.StandbyWarmed(is_spoiled=bool(unsafe))
                 self.tell(warmed, time.monotonic())
+            case {"type": "refused", "reason": reason}:
+                self._note(f"standby: {reason}")
             case {"type": "debugger", "error": error}:
                 waiting.is_prepared = True
                 if error:
@@ -226,7 +229,8 @@ class Standby:
             self._note(f"there is no standby: {error.message}")
             self.tell(events.StandbyLost(), now)
             return
-        waiting = _Waiting(generation, self._env, debug, is_prepared=debug is None)
+        place = self._spawner.directory()
+        waiting = _Waiting(generation, self._env, place, debug, is_prepared=debug is None)
         self._present = waiting
         if self._debugging:
             self._debugging.standby_spawned(generation.pid)
@@ -263,6 +267,8 @@ class Standby:
         """Why it cannot become the next generation; empty when it can."""
         if waiting.env != env:
             return "the environment has changed"
+        if waiting.directory != self._spawner.directory():
+            return "the working directory has been made anew"
         if waiting.debug is None:
             return ""
         has_changed = message["debug"] is None or self._has_other_debugger()

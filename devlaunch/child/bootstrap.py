@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from . import debugger, hide, nested, targets
-from .contexts import Conditions
+from .contexts import Conditions, cwd
 from .control import Control, Message, start_hidden_thread
 from .imports import Imports
 from .modules import Modules, is_users
@@ -62,12 +62,21 @@ def run(fd: int) -> None:
     if message is not None and message["type"] == "warm":
         from .standby import Standby
 
-        prepare(control, message)
-        standby = Standby(control, message)
-        message = standby.run()
+        try:
+            prepare(control, message)
+            standby = Standby(control, message)
+            message = standby.run()
+        except Exception as error:  # a cold start will do; nothing of the user's has run
+            refuse(control, f"{type(error).__name__}: {error}")
         del sys.modules[f"{__package__}.standby"]  # as in any other child
     if message is not None:  # else the launcher has died
         Session(control, message, standby).run()
+
+
+def refuse(control: Control, reason: str, unsafe: dict[str, str] | None = None) -> NoReturn:
+    """Make way for a cold start."""
+    control.send("refused", reason=reason, unsafe=unsafe or {})
+    os._exit(0)
 
 
 def prepare(control: Control, warm: Message) -> None:
@@ -105,8 +114,13 @@ class Session:
 
     def run(self) -> None:
         """Returns, or raises what ends this process."""
-        if self._standby and (reason := self._standby.unfit()):
-            self._refuse(reason)
+        if self._standby:
+            try:
+                reason = self._standby.unfit()
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+            if reason:
+                self._refuse(reason)
         discard_bytecode(self._start["changed"])
         self._control.serve(self._handle, self._tick, self._deadline)
         try:
@@ -143,6 +157,8 @@ class Session:
 
     def _run_target(self) -> None:
         try:
+            if not cwd():
+                raise Usage("the working directory does not exist any more", "make it again")
             if self._start["target"]["kind"] == "app":
                 self._run_app()
             else:
@@ -217,8 +233,7 @@ class Session:
         """Make way for a cold start, unless the program has come too far for that."""
         age = monotonic() - self._began
         if self._server is None and age < REFUSING_SECONDS:
-            self._control.send("refused", reason=reason, unsafe=unsafe or {})
-            os._exit(0)
+            refuse(self._control, reason, unsafe)
 
     # --- the control thread ---------------------------------------------------------------------
 
