@@ -86,6 +86,10 @@ class Child:
         with suppress(OSError):  # neither descriptors nor memory: their mark is left
             self._family.note()
 
+    def image(self) -> object | None:
+        """What tells the program that its main process runs from another one."""
+        return table.image(self.pid)
+
     def signal(self, sig: int) -> None:
         """Signal the main process."""
         if sig in _ENDING:

@@ -197,6 +197,20 @@ def start_time(pid: int) -> str:
         return ""
 
 
+def image(pid: int) -> tuple[str, ...] | None:
+    """What exec(3) changes of a process: where its code and its stack begin.
+
+    None when it is ending, or in the midst of an exec, or where that is not known.
+    """
+    try:
+        found = (
+            tuple(_stat(pid)[index] for index in (23, 25)) if sys.platform == "linux" else ("0",)
+        )
+    except (OSError, ValueError, IndexError):
+        return None
+    return None if "0" in found else found
+
+
 def read_file(path: str) -> bytes:
     """The whole of a small file, without the cost of a file object. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

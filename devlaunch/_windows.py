@@ -198,6 +198,9 @@ class Child:
     def look(self) -> None:
         """The job knows its members; there is nothing to note."""
 
+    def image(self) -> None:
+        """Not known: there is no exec that keeps the process."""
+
     def signal(self, sig: int) -> None:
         """Ask with CTRL_BREAK, the one event that a process group can be sent; 9 ends the job."""
         if self._process.poll() is not None:

@@ -16,39 +16,48 @@ class ControlChannel:
     """Owns a connected stream socket; whole messages are handed to `deliver` in the loop's thread.
 
     What is no JSON object is dropped: user code may have written to a descriptor it does not own.
+    `hung_up` is called when the child has closed it, which may be the beginning of its end.
     """
 
-    def __init__(self, loop: Loop, sock: socket.socket, deliver: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        deliver: Callable[[Message], None],
+        hung_up: Callable[[], None],
+    ) -> None:
         self._loop = loop
         self._sock = sock
         self._deliver = deliver
+        self._hung_up = hung_up
         self._received = b""
         self._unsent = b""
-        self._open = True
+        self.is_open = True
         sock.setblocking(False)
         loop.watch(sock, readable=self._read)
 
     def send(self, message: Message) -> None:
         """Queue a message; a child that is gone is no error, its exit is reported elsewhere."""
-        if self._open:
+        if self.is_open:
             self._unsent += json.dumps(message).encode() + b"\n"
             self._write()
 
     def close(self) -> None:
         """Deliver what the child had still sent, then close. Idempotent."""
-        if not self._open:
+        if not self.is_open:
             return
+        self._hung_up = lambda: None
         self._read()
         self._close()
 
     def _close(self) -> None:
-        if self._open:
-            self._open = False
+        if self.is_open:
+            self.is_open = False
             self._loop.unwatch(self._sock)
             self._sock.close()
 
     def _read(self) -> None:
-        while self._open:
+        while self.is_open:
             try:
                 data = self._sock.recv(65536)
             except BlockingIOError:
@@ -57,6 +66,7 @@ class ControlChannel:
                 data = b""
             if not data:
                 self._close()
+                self._hung_up()
                 return
             *lines, self._received = (self._received + data).split(b"\n")
             for line in lines:

@@ -281,6 +281,17 @@ class ChildGone:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildUnheard:
+    """The generation's control channel has ended, and its process runs on.
+
+    `by_exec`: another program has taken its place, as reloaders do that start their process anew.
+    """
+
+    generation: int
+    by_exec: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ConsoleNote:
     """One line of devlaunch's own for the IDE's debug console."""
 
@@ -360,26 +371,6 @@ class LogLine:
 
     text: str
     verbose: bool = False
-
-
-# --- actions of the standby's policy -------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class AskForImports:
-    """Ask the generation what it has imported; the answer is `ImportsKnown`."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpawnStandby:
-    """Start a standby; with `imports` it is told what the last generations imported."""
-
-    imports: bool
-
-
-@dataclass(frozen=True, slots=True)
-class KillStandby:
-    """End the standby and all that it may have started."""
 
 
 # --- actions of the supervisor ------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -13,10 +14,24 @@ from typing import Any
 from devlaunch import process
 from devlaunch.config import Config, Isolation
 from devlaunch.control import ControlChannel, Message
-from devlaunch.events import ChildFailed, ChildServing, DebuggeePaused, DebuggeeResumed, Failure
+from devlaunch.events import (
+    ChildFailed,
+    ChildServing,
+    ChildUnheard,
+    DebuggeePaused,
+    DebuggeeResumed,
+    Failure,
+)
 from devlaunch.loop import Loop
 
 Deliver = Callable[[Message], None]
+
+HUNG_UP: Message = {"type": "hung-up"}
+"""What a generation delivers when its control channel has ended."""
+
+LOOK = 0.1
+ENDING = 1.0
+"""Seconds between two looks at a child that has hung up, and those that it may take to end."""
 
 LOOK_SECONDS = 0.02
 """Between two looks at whom a generation has left behind, whose end no signal tells."""
@@ -46,8 +61,17 @@ class Spawner:
         self._run_id = run_id
         self._isolate = isolate
         self._grace = grace
+        self._directory = os.getcwd()
         self._inherited = [] if socket_fd is None else [socket_fd]
         self._serial = count(1)
+
+    def directory(self) -> tuple[int, int] | None:
+        """Which directory children are started in; None: it has been removed."""
+        try:
+            status = os.stat(self._directory)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def spawn(self, env: Mapping[str, str]) -> Generation:
         """A process that waits to be told what to do. Raises DevlaunchError."""
@@ -60,6 +84,8 @@ class Spawner:
             run_id=mark,
             isolate=self._isolate,
             env=env,
+            # By its name: it may have been removed and made again, and then ours is a dead one.
+            cwd=self._directory,
             pass_fds=self._inherited,
         )
         return Generation(child, self._loop, channel, mark, self._grace)
@@ -85,8 +111,9 @@ class Generation:
         """0 as long as it is a standby."""
         self.was_told_to_stop = False
         self._child = child
-        self._channel = ControlChannel(loop, sock, self._said)
+        self._channel = ControlChannel(loop, sock, self._said, lambda: self._said(HUNG_UP))
         self._deliver: Deliver | None = None
+        self._image: object = None
         self._has_ended = False
         self._grace = grace
         self._patient_until: float | None = None
@@ -103,6 +130,8 @@ class Generation:
         self._channel.send({"type": "start", **message})
 
     def _said(self, message: Message) -> None:
+        # Not before: an interpreter may have been started by a script that ends in an exec.
+        self._image = self._image or self._child.image()
         if self._deliver:
             self._deliver(message)
 
@@ -111,14 +140,27 @@ class Generation:
         """The process id of the child."""
         return self._child.pid
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether its control channel is open."""
+        return self._channel.is_open
+
+    def was_replaced(self) -> bool:
+        """Whether exec(3) has put another program in its place."""
+        image = self._child.image()
+        return image is not None and image != self._image
+
     def send(self, message: Message) -> None:
         """Send a message on the control channel."""
         self._channel.send(message)
 
     def ask_to_stop(self, grace: float) -> None:
         """Ask the server in the child to shut down within `grace` seconds."""
-        self._child.look()
-        self._channel.send({"type": "stop", "grace": grace})
+        if self.is_heard:
+            self._child.look()
+            self._channel.send({"type": "stop", "grace": grace})
+        else:
+            self.signal(signal.SIGTERM)
 
     def signal(self, signum: int) -> None:
         """Signal the main process."""
@@ -171,6 +213,40 @@ class Generation:
         self._channel.close()
         self._child.reap()
         return self._child.survivors
+
+
+class HungUp:
+    """Finds out about a child whose control channel has ended, unless that was its end.
+
+    `report` is called with `ChildUnheard` then, from `due`.
+    """
+
+    def __init__(self, report: Callable[[ChildUnheard], None]) -> None:
+        self.deadline: float | None = None
+        """When to call `due`, in monotonic seconds."""
+        self._report = report
+        self._generation: Generation | None = None
+        self._since = 0.0
+
+    def began(self, generation: Generation | None, now: float) -> None:
+        """The generation has hung up."""
+        self._generation, self._since, self.deadline = generation, now, now
+
+    def ended(self) -> None:
+        """Its process has ended."""
+        self._generation = self.deadline = None
+
+    def due(self, now: float) -> None:
+        """Look at it."""
+        generation = self._generation
+        if generation is None or self.deadline is None or now < self.deadline:
+            return
+        by_exec = generation.was_replaced()
+        if by_exec or now - self._since >= ENDING:
+            self.ended()
+            self._report(ChildUnheard(generation.number, by_exec))
+        else:
+            self.deadline = now + LOOK
 
 
 def instructions(config: Config, socket_fd: int | None) -> Message:

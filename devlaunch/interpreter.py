@@ -145,33 +145,40 @@ def find_program(python: str, environ: Mapping[str, str]) -> str:
 
 
 def _project_python(app_dir: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """The project's interpreter and where it was found; empty when the launcher's own will do."""
-    if _is_projects_own(app_dir):
+    """The project's interpreter and where it was found; empty when the launcher's own will do.
+
+    A launcher's environment that lies in a directory of the project was meant, whatever else is
+    active (conda's base is, in every shell); only one that lies nearer to the app wins over it.
+    """
+    names = [name for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if environ.get(name)]
+    if any(_same_directory(environ[name], sys.prefix) for name in names):
         return "", ""
-    active = [environ[name] for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if environ.get(name)]
-    if any(_same_directory(prefix, sys.prefix) for prefix in active):
-        return "", ""
-    for prefix in active:
-        if python := _python_in(prefix):
-            return python, "VIRTUAL_ENV" if prefix == environ.get("VIRTUAL_ENV") else "CONDA_PREFIX"
-    for directory in (app_dir, os.getcwd()):
-        prefix = os.path.join(directory, ".venv")
+    found = [(environ[name], name) for name in names]
+    found += [(os.path.join(place, ".venv"), ".venv") for place in (app_dir, os.getcwd())]
+    home = os.path.realpath(environ.get("HOME") or os.path.expanduser("~"))
+    own = _nearness(sys.prefix, app_dir, home) if sys.prefix != sys.base_prefix else 0
+    for prefix, chosen_by in found:
         if _same_directory(prefix, sys.prefix):
             return "", ""
+        if own and _nearness(prefix, app_dir, home) <= own:
+            continue
         if python := _python_in(prefix):
-            return python, ".venv"
+            return python, chosen_by
     return "", ""
 
 
-def _is_projects_own(app_dir: str) -> bool:
-    """Whether the launcher runs in a virtual environment that lies in a directory of the project.
+def _nearness(prefix: str, app_dir: str, home: str) -> int:
+    """How deep the directory of the project lies that holds the environment; 0: in none.
 
-    Then it was meant, whatever else is active: conda's base is, in every shell.
+    The home directory, and what is above it, are a project for what lies right in them only.
     """
-    if sys.prefix == sys.base_prefix:
-        return False
-    project = os.path.dirname(os.path.realpath(sys.prefix))
-    return os.path.commonpath((project, os.path.realpath(app_dir))) == project
+    holder, app = os.path.dirname(os.path.realpath(prefix)), os.path.realpath(app_dir)
+    is_project = _lies_in(app, holder) and (app == holder or not _lies_in(home, holder))
+    return len(holder.split(os.sep)) if is_project else 0
+
+
+def _lies_in(path: str, directory: str) -> bool:
+    return os.path.join(path, "").startswith(os.path.join(directory, ""))
 
 
 def _python_in(prefix: str) -> str:

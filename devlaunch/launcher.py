@@ -24,7 +24,7 @@ from devlaunch.core.supervisor import Paused, Supervisor
 from devlaunch.debuggers import Debugging, choose
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import DevlaunchError
-from devlaunch.generation import Generation, Spawner, instructions, to_event
+from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
 from devlaunch.loop import Loop
 from devlaunch.reloading import Changed, Reloading
 from devlaunch.reports import Reports
@@ -65,6 +65,7 @@ class Launcher:
             link.console(config.verbosity) if link else Console(verbosity=config.verbosity)
         )
         self._status = 0
+        self._env = config.env
         self._generation: Generation | None = None
         self._failure: DevlaunchError | None = None
         self._ended: list[str] = []
@@ -87,6 +88,7 @@ class Launcher:
             socket_fd=socket_fd,
             first=(beginning.child, beginning.channel),
         )
+        self._hung_up = HungUp(self._child_unheard)
         self._standby = self._make_standby(stack)
         self._reloading = self._start_watching(stack, beginning.since)
         self._supervisor = Supervisor(
@@ -159,11 +161,8 @@ class Launcher:
 
     def _deadline(self) -> float | None:
         owners = (
-            self._supervisor,
-            self._reloading,
-            self._debugging,
-            self._standby,
-            self._generation,
+            *(self._supervisor, self._reloading, self._debugging, self._standby),
+            *(self._generation, self._hung_up),
         )
         due = [owner.deadline for owner in owners if owner and owner.deadline is not None]
         return min(due, default=None)
@@ -205,6 +204,7 @@ class Launcher:
         self._standby.due(now)
         if self._generation and (self._generation.deadline or now) < now:
             self._poll(self._generation)
+        self._hung_up.due(now)
 
     def _signalled(self, signum: int) -> None:
         match signal.Signals(signum).name:
@@ -255,6 +255,7 @@ class Launcher:
                 hint="it belongs to another user, or hangs in the kernel",
             )
         self._generation = None
+        self._hung_up.ended()
         self._ended.append(generation.mark)
         self._guardian.forget(generation.pid)
         self._terminal.restore()
@@ -274,8 +275,17 @@ class Launcher:
         ended_well = is_server and status == 0 and not generation.was_told_to_stop
         return status == -signal.SIGINT or ended_well
 
+    def _child_unheard(self, event: events.ChildUnheard) -> None:
+        self._reports.child_unheard(by_exec=event.by_exec)
+        if self._reloading:
+            self._report_changes(self._reloading.count_all_sources())
+        if self._debugging:
+            self._debugging.tell(event)
+
     def _report_changes(self, changed: Changed) -> None:
-        if changed:
+        env_file = self._config.env_file and os.path.realpath(self._config.env_file)
+        is_of_env_file = {os.path.realpath(path) for path in changed} == {env_file}
+        if changed and (not is_of_env_file or self._read_env_file()):
             self._loop.post(events.FilesChanged(changed))
 
     def _child_said(self, number: int, message: Message) -> None:
@@ -283,6 +293,8 @@ class Launcher:
         match message:
             case {"type": "modules", "files": [*files]} if self._reloading:
                 self._report_changes(self._reloading.imported(files, time.monotonic()))
+            case {"type": "hung-up"}:
+                self._hung_up.began(self._generation, time.monotonic())
             case {"type": "debugger", "error": error} if self._debugging:
                 self._debugging.tell(events.DebuggerReady(number, connected=not error))
             case _:
@@ -361,15 +373,21 @@ class Launcher:
         self._loop.stop()
 
     def _environment(self) -> dict[str, str]:
-        env_file = self._config.env_file
-        values = self._config.env
-        if env_file and self._supervisor.generation > 1:
-            try:
-                values = read_env_file(env_file)
-            except DevlaunchError as error:
-                self._console.error(error.message, error.hint or "the values from before are used")
+        if self._supervisor.generation > 1:
+            self._read_env_file()
         # As docker compose and python-dotenv: what is set outside wins.
-        return {**values, **os.environ}
+        return {**self._env, **os.environ}
+
+    def _read_env_file(self) -> bool:
+        """Whether it could be read; else its last good values stay, and that is said."""
+        try:
+            if self._config.env_file:
+                self._env = read_env_file(self._config.env_file)
+        except DevlaunchError as error:
+            text = f"{error.message}; this edit is not taken, the values from before stay"
+            self._console.error(text, error.hint)
+            return False
+        return True
 
     def _start_message(self, changed: tuple[str, ...]) -> Message:
         return {

@@ -55,6 +55,13 @@ class Child(Protocol):
         sessions of their own, without the mark, cannot be found once it is gone.
         """
 
+    def image(self) -> object | None:
+        """What tells the program that its main process runs from another one.
+
+        exec(3) changes it. None in the midst of one, at the end of the process, and where it is
+        not known.
+        """
+
     def signal(self, sig: int) -> None:
         """Signal the main process; SIGCONT follows a signal that asks it to end."""
 
@@ -168,6 +175,7 @@ def spawn_controlled(
     run_id: str,
     isolate: Isolation,
     env: Mapping[str, str],
+    cwd: str | None = None,
     pass_fds: Collection[int] = (),
 ) -> tuple[Child, socket.socket]:
     """Start devlaunch's part of a child by an interpreter's `command`; it waits for its messages.
@@ -183,6 +191,7 @@ def spawn_controlled(
                 run_id=run_id,
                 isolate=isolate,
                 env=env,
+                cwd=cwd,
                 pass_fds=[theirs.fileno(), *pass_fds],
             )
         except BaseException:

@@ -122,6 +122,10 @@ class Reloading:
         """The app runs."""
         self._changes.generation_served(time.monotonic())
 
+    def count_all_sources(self) -> Changed:
+        """What the app runs is not reported: any source file counts; returns what changed lately."""
+        return self._restarting(self._changes.count_all_sources(time.monotonic()))
+
     def generation_failed(self, failure: Failure | None) -> Changed:
         """The app is broken; returns what changed while it started, which may be why."""
         now = time.monotonic()

@@ -45,6 +45,16 @@ class Reports:
                 hint = str(message.get("hint") or "")
                 self._console.warning(f"the debugger could not connect: {error}", hint)
 
+    def child_unheard(self, *, by_exec: bool) -> None:
+        """Say what an app has done that has cut its connection and runs on."""
+        cut = (
+            "the app has replaced its process by exec: a reloader of its own? Switch that off:"
+            " devlaunch restarts the app"
+            if by_exec
+            else "the app has closed the descriptor by which devlaunch hears of it"
+        )
+        self.child_said({"type": "note", "text": f"{cut}; now every source file counts"})
+
     def show(self, report: events.Report) -> None:
         """Show what the supervisor reports."""
         console, paths = self._console, report.paths

@@ -14,7 +14,7 @@ from devlaunch import events
 from devlaunch.config import StandbyLevel
 from devlaunch.console import ending, signal_name
 from devlaunch.control import Message
-from devlaunch.core.standby import Ready, StandbyPolicy
+from devlaunch.core.standby import AskForImports, KillStandby, Ready, SpawnStandby, StandbyPolicy
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
 from devlaunch.generation import Deliver, Generation, Spawner
@@ -36,6 +36,7 @@ class _Waiting:
 
     generation: Generation
     env: Env
+    directory: object
     debug: Message | None
     is_prepared: bool
     """Whether it has said that its debugger is ready, or failed; nothing to say without one."""
@@ -100,11 +101,11 @@ class Standby:
         before = self._policy.deadline
         for action in self._policy.handle(event, now):
             match action:
-                case events.AskForImports():
+                case AskForImports():
                     self._ask(now)
-                case events.SpawnStandby(imports):
+                case SpawnStandby(imports):
                     self._spawn(now, imports=imports)
-                case events.KillStandby():
+                case KillStandby():
                     self._kill()
         if self._policy.deadline not in (None, before):
             self._idle_since = (now, idle_time())
@@ -195,6 +196,8 @@ class Standby:
                     self._note(f"standby ready: {modules} modules, {memory / 1e6:.0f} MB")
                 warmed = events.StandbyWarmed(is_spoiled=bool(unsafe))
                 self.tell(warmed, time.monotonic())
+            case {"type": "refused", "reason": reason}:
+                self._note(f"standby: {reason}")
             case {"type": "debugger", "error": error}:
                 waiting.is_prepared = True
                 if error:
@@ -226,7 +229,8 @@ class Standby:
             self._note(f"there is no standby: {error.message}")
             self.tell(events.StandbyLost(), now)
             return
-        waiting = _Waiting(generation, self._env, debug, is_prepared=debug is None)
+        place = self._spawner.directory()
+        waiting = _Waiting(generation, self._env, place, debug, is_prepared=debug is None)
         self._present = waiting
         if self._debugging:
             self._debugging.standby_spawned(generation.pid)
@@ -263,6 +267,8 @@ class Standby:
         """Why it cannot become the next generation; empty when it can."""
         if waiting.env != env:
             return "the environment has changed"
+        if waiting.directory != self._spawner.directory():
+            return "the working directory has been made anew"
         if waiting.debug is None:
             return ""
         has_changed = message["debug"] is None or self._has_other_debugger()

@@ -30,7 +30,7 @@ from devlaunch.watching.backends import (
     Observer,
     Signal,
 )
-from devlaunch.watching.entries import read_gitignore, size_of
+from devlaunch.watching.entries import identity_of, read_gitignore, size_of
 from devlaunch.watching.mounts import MOUNTINFO, silent_mount
 from devlaunch.watching.tree import Tree
 
@@ -39,6 +39,8 @@ _POLL_SHARE = 4
 _SETTLE = 0.1
 """After a poll that found something the next one is so soon, to see whether more comes."""
 _RETRY = 0.5
+_GLANCE = 1.0
+"""Seconds between two looks for what no event tells."""
 _SLICE = 0.02
 """Seconds of scanning after which events and calls have their turn."""
 _BATCH = 1000
@@ -102,6 +104,7 @@ class Watcher:
         self._is_ready = False
         self._has_failed = False
         self._next_poll: float | None = None
+        self._next_glance = 0.0
         self._found = 0
         self._burst_end = 0.0
         self._thread = threading.Thread(target=self._run, name="devlaunch-watch", daemon=True)
@@ -179,14 +182,14 @@ class Watcher:
             self._degrade(f"watching failed ({type(error).__name__}: {error})")
             self._tree.refresh_all()
 
-    def _timeout(self) -> float | None:
+    def _timeout(self) -> float:
         """How long there is nothing to do but wait."""
         if self._tree.busy:
             return 0.0
         now = time.monotonic()
         if self._interval is not None:
             return max(0.0, (self._next_poll or now) - now)
-        return _RETRY if self._tree.lost else None
+        return _RETRY if self._tree.lost else max(0.0, self._next_glance - now)
 
     def _receive(self, timeout: float | None) -> None:
         """Make the calls in the inbox; wait for the first, or until it is time to look."""
@@ -201,9 +204,28 @@ class Watcher:
             pass
         if self._tree.lost and not self._tree.busy:
             self._tree.retry()
+        if self._interval is None and time.monotonic() >= self._next_glance:
+            self._next_glance = time.monotonic() + _GLANCE
+            self._check_tops()
         if self._next_poll is not None and time.monotonic() >= self._next_poll:
             self._next_poll = None
             self._tree.refresh_all()
+
+    def _check_tops(self) -> None:
+        """Look whether tops are the directories that they were.
+
+        No event tells that one goes while somebody works in it, or that one above it does.
+        """
+        for path in self._tree.tops:
+            directory = self._tree.directories.get(path)
+            if directory is None or os.path.dirname(path) in self._tree.directories:
+                continue
+            try:
+                is_same = identity_of(path) == directory.identity
+            except OSError:
+                is_same = False
+            if not is_same:
+                self._tree.recheck(path)
 
     def _scan(self) -> None:
         began = time.monotonic()

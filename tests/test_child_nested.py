@@ -50,49 +50,83 @@ async def app(scope, receive, send):
 """
 
 
-def test_the_command_of_uvicorn(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(ASGI)
-    port = free_port()
-    args = ("app:app", "--reload", "--reload-dir", ".", "--port", str(port))
-    run(tmp_path, "uvicorn", port, command="uvicorn", args=args)
+ANSWER = "def root():\n    import os\n    return str(os.getpid())\n"
 
+FLASK = f"from flask import Flask\napp = Flask(__name__)\n@app.get('/')\n{ANSWER}"
 
-def test_uvicorn_run(tmp_path: Path) -> None:
-    port = free_port()
-    (tmp_path / "app.py").write_text(
-        f"{ASGI}\nimport uvicorn\nif __name__ == '__main__':\n"
-        f"    uvicorn.run('app:app', reload=True, port={port})\n"
-    )
-    run(tmp_path, "uvicorn", port, script="app.py")
+QUART = f"from quart import Quart\napp = Quart(__name__)\n@app.get('/')\nasync {ANSWER}"
 
+TORNADO = f"""
+import asyncio, sys, tornado.web
+{ANSWER}
+class Root(tornado.web.RequestHandler):
+    def get(self):
+        self.write(root())
+async def main():
+    tornado.web.Application([("/", Root)], debug=True).listen(int(sys.argv[1]), "127.0.0.1")
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
 
-FLASK = """
-import os
-from flask import Flask
-app = Flask(__name__)
-@app.get("/")
-def root():
-    return str(os.getpid())
+HUPPER = f"""
+import hupper, sys
+from wsgiref.simple_server import make_server
+{ANSWER}
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [root().encode()]
+def main():
+    hupper.start_reloader("app.main").watch_files(["app.py"])
+    make_server("127.0.0.1", int(sys.argv[1]), app).serve_forever()
+if __name__ == "__main__":
+    main()
+"""
+
+UVICORN_RUN = f"""{ASGI}
+import sys, uvicorn
+if __name__ == '__main__':
+    uvicorn.run('app:app', reload=True, port=int(sys.argv[1]))
 """
 
 
-def test_flask_run_with_debug(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(FLASK)
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("uvicorn", ASGI, "uvicorn app:app --reload --reload-dir . --port"),
+        ("uvicorn", UVICORN_RUN, "python app.py"),
+        ("werkzeug", FLASK, "flask run --debug --port"),
+        (
+            "werkzeug",
+            f"{FLASK}\nimport sys\napp.run(debug=True, port=sys.argv[1])",
+            "python app.py",
+        ),
+        ("hypercorn", ASGI, "hypercorn app:app --reload --bind 127.0.0.1:"),
+        ("Quart", QUART, "quart run --reload --port"),
+        ("Quart", f"{QUART}\nimport sys\napp.run(port=int(sys.argv[1]))", "python app.py"),
+        ("Tornado", TORNADO, "python app.py"),
+        ("hupper", HUPPER, "python app.py"),
+        ("hupper", HUPPER, "hupper -m app"),
+    ],
+)
+def test_the_reloader_of(tmp_path: Path, name: str, code: str, words: str) -> None:
+    (tmp_path / "app.py").write_text(code)
     port = free_port()
-    run(tmp_path, "werkzeug", port, command="flask", args=("run", "--debug", "--port", str(port)))
+    command, *args = (f"{words}{port}" if words.endswith(":") else f"{words} {port}").split()
+    run(tmp_path, name, port, command=command, args=tuple(args))
 
 
-def test_the_run_method_of_flask(tmp_path: Path) -> None:
-    port = free_port()
-    (tmp_path / "app.py").write_text(f"{FLASK}\napp.run(debug=True, port={port})\n")
-    run(tmp_path, "werkzeug", port, command="python", args=("app.py",))
-
-
-def test_the_command_of_hypercorn(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(ASGI)
+def test_the_reloader_of_gunicorn(tmp_path: Path) -> None:
+    """Its workers are processes of their own."""
+    (tmp_path / "app.py").write_text(HUPPER)
     port = free_port()
     args = ("app:app", "--reload", "--bind", f"127.0.0.1:{port}")
-    run(tmp_path, "hypercorn", port, command="hypercorn", args=args)
+    env = {"HOME": str(tmp_path)}  # for its control socket
+    with Child(directory=tmp_path, command="gunicorn", args=args, env=env) as child:
+        wait_until(lambda: fetch(port), what=lambda: f"answer\n{child.stderr}")
+        assert "Reloader is on" not in child.stderr
+        assert "of gunicorn is switched off" in child.wait_for("note")["text"]
+        child.process.terminate()
+        assert child.wait() == 0
 
 
 @pytest.fixture(scope="session")

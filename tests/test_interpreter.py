@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -112,6 +113,40 @@ def test_dot_venv_of_the_project(tmp_path: Path) -> None:
     assert (seen.executable, seen.is_foreign, seen.chosen_by) == (python, True, ".venv")
     gone = choose(None, tmp_path, {**PATH, "VIRTUAL_ENV": str(tmp_path / "gone")})
     assert gone.executable == python
+
+
+@pytest.mark.parametrize(
+    ("launcher", "active", "app_dir", "expected"),
+    [
+        ("venv", "proj/.venv", "proj", "VIRTUAL_ENV"),
+        ("venv", "envs/other", "proj", "VIRTUAL_ENV"),
+        ("venv", "", "proj", ".venv"),
+        ("venv", "", "else", ""),
+        ("venv", "envs/other", "", ""),
+        ("proj/venv", "envs/other", "proj/sub", ""),
+        ("proj/venv", "proj/.venv", "proj", ""),
+        ("proj/venv", "proj/sub/.venv", "proj/sub", "VIRTUAL_ENV"),
+        ("proj/.venv", "", "proj", ""),
+    ],
+)
+def test_the_launchers_own_environment_below_home(
+    tmp_path: Path, launcher: str, active: str, app_dir: str, expected: str
+) -> None:
+    python = environment(tmp_path / launcher)
+    for other in {"proj/.venv", active} - {launcher, ""}:
+        environment(tmp_path / other)
+    (tmp_path / app_dir).mkdir(parents=True, exist_ok=True)
+    environ = {"HOME": str(tmp_path)} | ({"VIRTUAL_ENV": str(tmp_path / active)} if active else {})
+    code = (
+        "import json, sys; from devlaunch.interpreter import choose_interpreter as c;"
+        "print(c(None, sys.argv[1], environ=json.loads(sys.argv[2])).chosen_by)"
+    )
+    command = [python, "-c", code, str(tmp_path / app_dir), json.dumps(environ)]
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        command, env={"PYTHONPATH": path}, cwd="/", capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
 
 
 def test_a_name_on_the_path(tmp_path: Path) -> None:

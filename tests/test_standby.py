@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -163,6 +164,24 @@ def test_another_environment_is_a_cold_start(tmp_path: Path) -> None:
         assert answering(launch, "v0") != waiting
         waiting = ready_standby(launch, after=at)
         assert reload(launch, "v1") == waiting
+
+
+def test_a_working_directory_that_is_made_again(tmp_path: Path) -> None:
+    copy, place = tmp_path / "copy", tmp_path / "place"
+    place.mkdir()
+    with run(place, "--debug-attach", "--debug-address", "127.0.0.1:0") as launch:
+        for version in ("v1", "v2"):
+            at = len(launch.text)
+            ready_standby(launch, after=at if version == "v2" else 0)
+            shutil.copytree(place, copy)
+            (copy / "app.py").write_text(app(version))
+            shutil.rmtree(place)
+            copy.rename(place)
+            launch.wait_for("reloaded in", after=at)
+            answering(launch, version)
+        launch.save(app("v3"))
+        launch.wait_for(r"standby ready", after=len(launch.text))
+        assert "Traceback" not in launch.text
 
 
 def test_one_that_refuses_is_replaced_by_a_cold_child_in_silence(tmp_path: Path) -> None:

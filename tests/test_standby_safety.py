@@ -11,6 +11,17 @@ import pytest
 from support.child import ANSWER, Child, Project, Pydevd
 from support.wait import wait_until
 
+# --- itself ---------------------------------------------------------------------------------------
+
+
+def test_a_failure_of_ours_is_a_reason_and_no_traceback(tmp_path: Path) -> None:
+    broken = {"record": {"contexts": [["no context"]], "roots": []}}
+    with Project(tmp_path, "").child(warm=broken) as child:
+        assert "TypeError" in child.wait_for("refused")["reason"]
+        assert child.wait() == 0
+        assert (child.stdout, child.stderr) == ("", "")
+
+
 # --- the environment ------------------------------------------------------------------------------
 
 DOTENV = """

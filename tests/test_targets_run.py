@@ -401,19 +401,24 @@ def test_saves_are_seen_by_polling(tmp_path: Path) -> None:
 
 def test_a_changed_env_file_restarts_with_its_values(tmp_path: Path) -> None:
     (tmp_path / "dev.env").write_text("GREETING=hello\nOUTER=file\n")
-    (tmp_path / "app.py").write_text(
+    app = (
         "import os\n"
         "def app(environ, start_response):\n"
         "    start_response('200 OK', [])\n"
         "    return [os.environ['GREETING'].encode(), b' ', os.environ['OUTER'].encode()]\n"
     )
+    (tmp_path / "app.py").write_text(app)
     words = ("--env-file", "dev.env", "--server", "wsgiref", "--port", "0", "app:app")
     with launched(*words, cwd=tmp_path, env={"OUTER": "outside"}) as launch:
         launch.wait_served("hello outside")
         launch.save("GREETING=changed\n", "dev.env")
         launch.wait_served("changed outside")
-        launch.save("GREETING\n", "dev.env")  # broken: named, and the app lives on
-        launch.wait_for(r"error: \S*dev\.env:1: there is no KEY=")
+        launch.save("GREETING\n", "dev.env")
+        launch.wait_for(r"error: \S*dev\.env:1: there is no KEY= .* this edit is not taken")
+        launch.save(app + "# restarted\n")
+        launch.wait_for(r"reloaded in .* app\.py")
+        launch.wait_served("changed outside")
+        assert launch.text.count("dev.env\n") == 1, "no reload for the broken edit"
         launch.save("GREETING='mended'\n", "dev.env")
         launch.wait_served("mended outside")
 

@@ -313,6 +313,23 @@ def test_the_root_itself_is_replaced(watch, way, tmp_path):
 
 
 @linux_only
+def test_the_root_is_replaced_while_somebody_works_in_it(watch, tmp_path):
+    """The kernel tells of no end of a directory that is still in use."""
+    root = tmp_path / "app"
+    write(root / "a.py")
+    watched = watch()
+    for number in range(2):
+        held = os.open(root, os.O_RDONLY)
+        try:
+            shutil.rmtree(root)
+            root.mkdir()
+            (root / f"new{number}.py").write_text("1")
+            watched.sees(root / f"new{number}.py")
+        finally:
+            os.close(held)
+
+
+@linux_only
 def test_watches_of_removed_directories_are_given_back(watch, tmp_path):
     root = tmp_path / "app"
     watched = watch()

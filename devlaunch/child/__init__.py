@@ -6,6 +6,7 @@ Imports nothing else of devlaunch and only relatively of itself: it is loaded by
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -48,6 +49,12 @@ hide(__name__)
 
 def main(fd: int) -> None:
     """Run what the launcher's `start` message on the socket `fd` asks for."""
+    try:
+        os.fstat(0 if os.name == "nt" else fd)  # there it is a handle
+    except OSError:
+        sys.exit(
+            "devlaunch: a program has run the command line of its process again: sys.argv is it"
+        )
     rename(sys._getframe(1).f_code, f"<frozen {__name__}>")  # noqa: SLF001
     from .bootstrap import run
 

@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import debugger, hide, targets
-from .contexts import Conditions
+from . import debugger, hide, nested, targets
+from .contexts import Conditions, cwd
 from .control import Control, Message, start_hidden_thread
 from .imports import Imports
 from .modules import Modules, is_users
@@ -62,12 +62,21 @@ def run(fd: int) -> None:
     if message is not None and message["type"] == "warm":
         from .standby import Standby
 
-        prepare(control, message)
-        standby = Standby(control, message)
-        message = standby.run()
+        try:
+            prepare(control, message)
+            standby = Standby(control, message)
+            message = standby.run()
+        except Exception as error:  # a cold start will do; nothing of the user's has run
+            refuse(control, f"{type(error).__name__}: {error}")
         del sys.modules[f"{__package__}.standby"]  # as in any other child
     if message is not None:  # else the launcher has died
         Session(control, message, standby).run()
+
+
+def refuse(control: Control, reason: str, unsafe: dict[str, str] | None = None) -> NoReturn:
+    """Make way for a cold start."""
+    control.send("refused", reason=reason, unsafe=unsafe or {})
+    os._exit(0)
 
 
 def prepare(control: Control, warm: Message) -> None:
@@ -83,10 +92,7 @@ def prepare(control: Control, warm: Message) -> None:
         else:
             error = debugger.prepare(request)
         control.send("debugger", connected=error is None, error=error)
-    if warm["target"]["kind"] != "app":
-        from . import nested
-
-        nested.install(lambda text: control.send("note", text=text))
+    nested.install(lambda text: control.send("note", text=text))
 
 
 class Session:
@@ -108,8 +114,13 @@ class Session:
 
     def run(self) -> None:
         """Returns, or raises what ends this process."""
-        if self._standby and (reason := self._standby.unfit()):
-            self._refuse(reason)
+        if self._standby:
+            try:
+                reason = self._standby.unfit()
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+            if reason:
+                self._refuse(reason)
         discard_bytecode(self._start["changed"])
         self._control.serve(self._handle, self._tick, self._deadline)
         try:
@@ -146,6 +157,8 @@ class Session:
 
     def _run_target(self) -> None:
         try:
+            if not cwd():
+                raise Usage("the working directory does not exist any more", "make it again")
             if self._start["target"]["kind"] == "app":
                 self._run_app()
             else:
@@ -155,10 +168,6 @@ class Session:
             sys.exit(2)
 
     def _run_program(self) -> None:
-        if not self._standby:
-            from . import nested
-
-            nested.install(self.note)
         self._watch_imports()
         program = targets.resolve(self._start["target"])
         if program.ignored:
@@ -191,6 +200,8 @@ class Session:
         servers.serve(app, interface, name, start=self._start, serving=self.serving, fail=self.fail)
 
     def _watch_imports(self) -> None:
+        if not self._standby:
+            nested.install(self.note)
         # From the first import on: a module of the stash must never be loaded besides.
         if self._start.get("record") or self._standby:
             self._imports.install()
@@ -222,8 +233,7 @@ class Session:
         """Make way for a cold start, unless the program has come too far for that."""
         age = monotonic() - self._began
         if self._server is None and age < REFUSING_SECONDS:
-            self._control.send("refused", reason=reason, unsafe=unsafe or {})
-            os._exit(0)
+            refuse(self._control, reason, unsafe)
 
     # --- the control thread ---------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ class Conditions:
         """
         # The comparison of what is behind os.environ costs 2 µs, a copy 30.
         data = getattr(os.environ, "_data", os.environ)
-        raw = (dict(data), list(sys.path), list(sys.argv), _cwd(), self._state(hooks))
+        raw = (dict(data), list(sys.path), list(sys.argv), cwd(), self._state(hooks))
         if raw != self._raw:
             self._raw = raw
             paths = [
@@ -69,7 +69,7 @@ class Conditions:
         """Make this process's context that one; its `state` cannot be made."""
         set_environment({**dict.fromkeys(self.changes(), None), **self._original(), **context.env})
         sys.path[:], sys.argv[:] = context.path, context.argv
-        if _cwd() != context.cwd:
+        if cwd() != context.cwd:
             os.chdir(context.cwd)
 
     def _original(self) -> dict[str, str | None]:
@@ -115,8 +115,9 @@ def set_environment(changes: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _cwd() -> str:
+def cwd() -> str:
+    """The working directory; empty when it was removed."""
     try:
         return os.getcwd()
-    except OSError:  # it was removed
+    except OSError:
         return ""

@@ -18,6 +18,7 @@ from . import hide
 hide(__name__)
 
 Note = Callable[[str], None]
+_Patch = Callable[[Any, Note], None]
 
 
 def install(note: Note) -> None:
@@ -73,7 +74,7 @@ def _patch_uvicorn(module: Any, note: Note) -> None:
     module.Config.should_reload = property(lambda _: False)
 
 
-def _patch_main_func_runner(name: str) -> Callable[[Any, Note], None]:
+def _patch_main_func_runner(name: str) -> _Patch:
     """For `run_with_reloader(main_func, …)`, as werkzeug and Django have it."""
 
     def patch(module: Any, note: Note) -> None:
@@ -109,9 +110,113 @@ def _patch_hypercorn(module: Any, note: Note) -> None:
     module.run = run
 
 
-_PATCHES: dict[str, Callable[[Any, Note], None]] = {
+def _patch_argument(owner: str, function: str, argument: str, name: str) -> _Patch:
+    """For an argument that is true when a reloader is wanted."""
+
+    def patch(module: Any, note: Note) -> None:
+        import inspect
+
+        holder = getattr(module, owner)
+        original = getattr(holder, function)
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> object:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            if bound.arguments.get(argument):
+                _switched_off(note, name)
+                bound.arguments[argument] = False
+            return original(*bound.args, **bound.kwargs)
+
+        setattr(holder, function, call)
+
+    return patch
+
+
+def _patch_start(owner: str | None, name: str) -> _Patch:
+    """For a function `start` that starts nothing but the reloader."""
+
+    def patch(module: Any, note: Note) -> None:
+        holder = getattr(module, owner) if owner else module
+
+        @functools.wraps(holder.start)
+        def start(*_: object, **__: object) -> None:
+            _switched_off(note, name)
+
+        holder.start = start
+
+    return patch
+
+
+def _patch_sanic(module: Any, note: Note) -> None:
+    original = module.StartupMixin.prepare
+
+    @functools.wraps(original)
+    def prepare(self: Any, *args: Any, **kwargs: Any) -> None:
+        is_dev = kwargs.pop("dev", False)
+        if is_dev or kwargs.get("auto_reload"):
+            _switched_off(note, "Sanic")
+            kwargs["auto_reload"] = False
+            kwargs["debug"] = is_dev or kwargs.get("debug", False)
+        original(self, *args, **kwargs)
+
+    module.StartupMixin.prepare = prepare
+
+
+def _patch_gunicorn(module: Any, note: Note) -> None:
+    original = module.BaseApplication.do_load_config
+
+    @functools.wraps(original)
+    def do_load_config(self: Any) -> None:
+        original(self)
+        if self.cfg.reload:
+            _switched_off(note, "gunicorn")
+            self.cfg.set("reload", False)
+
+    module.BaseApplication.do_load_config = do_load_config
+
+
+class _Unmonitored:
+    """hupper's `IReloaderProxy` in a process that nobody monitors."""
+
+    def watch_files(self, files: object) -> None:
+        """Watching is devlaunch's."""
+
+    def trigger_reload(self) -> None:
+        """Restarting is devlaunch's."""
+
+    def graceful_shutdown(self) -> None:
+        """Stopping is devlaunch's."""
+
+
+def _patch_hupper(module: Any, note: Note) -> None:
+    original = module.start_reloader
+
+    @functools.wraps(original)
+    def start_reloader(worker_path: str, *_: object, **kwargs: Any) -> object:
+        if not module.is_active():
+            _switched_off(note, "hupper")
+            sys.modules["hupper.worker"]._reloader_proxy = _Unmonitored()  # type: ignore[attr-defined]  # noqa: SLF001
+            # It returns in the worker only, which most often is the function that calls it.
+            worker = module.resolve_spec(worker_path)
+            worker(*kwargs.get("worker_args") or (), **kwargs.get("worker_kwargs") or {})
+            sys.exit()
+        return module.get_reloader()
+
+    module.start_reloader = start_reloader
+
+
+_PATCHES: dict[str, _Patch] = {
+    "cherrypy.process.plugins": _patch_start("Autoreloader", "CherryPy"),
+    "django.utils.autoreload": _patch_main_func_runner("Django"),
+    "granian.server.common": _patch_argument("AbstractServer", "__init__", "reload", "granian"),
+    "gunicorn.app.base": _patch_gunicorn,
+    "hupper.reloader": _patch_hupper,
+    "hypercorn.run": _patch_hypercorn,
+    "quart.app": _patch_argument("Quart", "run", "use_reloader", "Quart"),
+    "sanic.mixins.startup": _patch_sanic,
+    "tornado.autoreload": _patch_start(None, "Tornado"),
     "uvicorn.config": _patch_uvicorn,
     "werkzeug._reloader": _patch_main_func_runner("werkzeug"),
-    "django.utils.autoreload": _patch_main_func_runner("Django"),
-    "hypercorn.run": _patch_hypercorn,
 }

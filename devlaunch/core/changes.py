@@ -80,6 +80,7 @@ class Changes:
         self._starting = False
         self._is_silent = True
         self._broken = False
+        self._is_blind = False
         self._missing: tuple[frozenset[str], frozenset[str]] | None = None
         self._repeats = Repeats(serves_at_once=serves_at_once)
 
@@ -163,7 +164,7 @@ class Changes:
             self._since = math.inf
         self._started = self._reported = now
         self._starting = True
-        self._broken = False
+        self._broken = self._is_blind = False
 
     def generation_served(self, now: float) -> None:
         """The app runs, or a program is about to."""
@@ -190,8 +191,7 @@ class Changes:
             self._missing = (names, frozenset(search_path))
         self._broken = True
         self.generation_ended(now)
-        late = [path for path, known in self._known.items() if known.since > cutoff]
-        return self._restarting(sorted(filter(self._counts, late)), now)
+        return self._late(cutoff, now)
 
     def generation_ended(self, now: float) -> None:
         """The child has ended; without a failure, nothing else counts than before."""
@@ -228,12 +228,24 @@ class Changes:
         """What it imported is reported now, but for what failed in an import that it survived."""
         self._expected &= self._worked_on
 
+    def count_all_sources(self, now: float) -> tuple[str, ...]:
+        """What this generation runs is not reported, or no more: any source file counts.
+
+        Returns the sources that have changed since it was started.
+        """
+        self._is_blind = True
+        return self._late(self._started, now)
+
+    def _late(self, cutoff: float, now: float) -> tuple[str, ...]:
+        late = [path for path, known in self._known.items() if known.since > cutoff]
+        return self._restarting(sorted(filter(self._counts, late)), now)
+
     def _counts(self, path: str) -> bool:
         if self._is_imported(path) or self._filters.is_watched(path):
             return True
-        if self._is_silent and self._is_source(path):
+        if (self._broken or self._is_silent or self._is_blind) and self._is_source(path):
             return True
-        return self._broken and (self._is_source(path) or self._is_missing_module(path))
+        return self._broken and self._is_missing_module(path)
 
     def _is_source(self, path: str) -> bool:
         """Whether it is one of the project's; there is more in what is ignored."""

@@ -20,12 +20,9 @@ from devlaunch.events import (
     AppBroke,
     AppServed,
     AppStarted,
-    AskForImports,
     ChildRefused,
     DebuggerChanged,
     ImportsKnown,
-    KillStandby,
-    SpawnStandby,
     StandbyDue,
     StandbyLost,
     StandbyWarmed,
@@ -57,6 +54,23 @@ MOST_SPOILED = 10
 
 MOST_REFUSED = 5
 """Promotions in a row that came to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskForImports:
+    """Ask the generation what it has imported; the answer is `ImportsKnown`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnStandby:
+    """Start a standby; with `imports` it is told what the last generations imported."""
+
+    imports: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KillStandby:
+    """End the standby and all that it may have started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from devlaunch.events import (
     BackConnected,
     ChildGone,
     ChildSpawned,
+    ChildUnheard,
     ConsoleNote,
     DeadlineReached,
     DebuggeePaused,
@@ -61,6 +62,11 @@ it comes to nobody, Vimspector never sends it."""
 
 MAX_STRANGERS = 16
 """Connections to the debug port that have not attached."""
+
+
+_RunChanged = (
+    ChildSpawned | ChildUnheard | DebuggerReady | ChildGone | ReleaseRequested | LauncherEnded
+)
 
 
 class Keeper:
@@ -111,13 +117,7 @@ class Keeper:
                 self._message_received(peer, message, now)
             case FrontConnected() | FrontJoined() | BackConnected() | PeerClosed():
                 self._connection_changed(event, now)
-            case (
-                ChildSpawned()
-                | DebuggerReady()
-                | ChildGone()
-                | ReleaseRequested()
-                | LauncherEnded()
-            ):
+            case _ if isinstance(event, _RunChanged):
                 self._run_changed(event, now)
             case StandbySpawned(pid):
                 self._roster.start_standby(pid)
@@ -218,15 +218,13 @@ class Keeper:
         elif message["type"] == "response":
             session.on_response(message)
 
-    def _run_changed(
-        self,
-        event: ChildSpawned | DebuggerReady | ChildGone | ReleaseRequested | LauncherEnded,
-        now: float,
-    ) -> None:
+    def _run_changed(self, event: _RunChanged, now: float) -> None:
         match event:
             case ChildSpawned(generation, pid, debugging):
                 child = Child(pid=pid, generation=generation, is_debugging=debugging)
                 self._roster.start_child(child, now)
+            case ChildUnheard(generation):
+                self._roster.child_unheard(generation)
             case DebuggerReady(generation):
                 self._roster.child_ready(generation)
             case ChildGone(generation):

@@ -35,6 +35,8 @@ class Child(Process):
     """It has been told to connect."""
     is_ready: bool = True
     """Its threads are traced, or it runs nothing before its debugger is configured."""
+    is_heard: bool = True
+    """It can be told to connect."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from devlaunch.dap.debuggee import Debuggee, Phase
 from devlaunch.dap.messages import Outbox, body_of, make_request
 from devlaunch.dap.processes import Child, Standby
 from devlaunch.dap.session import Session
-from devlaunch.events import ConnectDebuggee, JoinAdapter, Message
+from devlaunch.events import ConnectDebuggee, ConsoleNote, JoinAdapter, Message
 
 ADOPTION_TIMEOUT = 3.0
 """Seconds an IDE has to attach to a process that it was told of, and that waits for it."""
@@ -29,6 +29,11 @@ LAST_WORDS = 0.5
 
 LOST_AFTER = 1.0
 """Seconds after which a child that lives on without its connection is worth a line."""
+
+OUT_OF_REACH = (
+    "the app has cut its connection to devlaunch: it is debugged from its next start on"
+    " (save a file, or Restart)"
+)
 
 MAX_STRANGERS = 16
 """Connections that have not said yet who they are."""
@@ -103,7 +108,9 @@ class Roster:
 
     def connect_child(self) -> None:
         """Have a child that runs without its debugger connect, when an IDE wants to see it."""
-        if self.main is not None and self.child is not None and not self.child.is_debugging:
+        if self.main is None or self.child is None or not self.child.is_heard:
+            return
+        if not self.child.is_debugging:
             self.child.is_debugging = True
             # pydevd traces the running threads only a while after it has answered the replay.
             self.child.is_ready = False
@@ -113,6 +120,12 @@ class Roster:
         """The running child's debugger traces all threads; or it could not."""
         if self.child is not None and self.child.generation == generation:
             self.child.is_ready = True
+
+    def child_unheard(self, generation: int) -> None:
+        """Nothing can be told to the running child any more."""
+        if self.child is not None and self.child.generation == generation:
+            self.child.is_heard, self.child.is_ready = False, True
+            self._lost_deadline = None
 
     @property
     def is_changing(self) -> bool:
@@ -326,6 +339,9 @@ class Roster:
 
     def announce(self) -> None:
         """Tell the IDE of the processes that it may attach to, besides the child."""
+        if self.child and not self.child.is_heard and not self.child.debuggee and self.main:
+            self._outbox.log(OUT_OF_REACH)
+            self.main.show(ConsoleNote(OUT_OF_REACH))
         for debuggee in list(self._debuggees.values()):
             if debuggee.can_attach and not debuggee.is_child and debuggee.session is None:
                 self._announce(debuggee)

@@ -54,7 +54,7 @@ class Debugging(Protocol):
         """That standby has been killed, or has ended, and never was a child."""
 
     def tell(self, event: object) -> None:
-        """`ChildGone`, `DebuggerReady`, `ReleaseRequested`, `ConsoleNote`."""
+        """`ChildGone`, `ChildUnheard`, `DebuggerReady`, `ReleaseRequested`, `ConsoleNote`."""
 
     def close(self, status: int) -> None:
         """The run has ended with this status (as in Popen.returncode)."""

@@ -61,7 +61,7 @@ class Tree:
         self._opened: list[Directory] = []
         self._pending: deque[tuple[str, int]] = deque()
         self._unreported: set[str] = set()
-        self._tops: dict[str, bool] = {}
+        self.tops: dict[str, bool] = {}
         self._files: set[str] = set()
         self._links: dict[str, str] = {}
         self._dangling: dict[str, str] = {}
@@ -129,7 +129,7 @@ class Tree:
         """Look whether what vanished is back."""
         for path in sorted(self.lost):
             self.lost.discard(path)
-            self._add(path, self._tops[path], 0)
+            self._add(path, self.tops[path], 0)
 
     def examine(self, path: str, *, is_new: bool = False) -> None:
         """Look at an entry again, because an event named it.
@@ -179,7 +179,7 @@ class Tree:
             self._links[path] = real
         if recursive:
             self._filters.follow(real)
-        self._tops[real] = recursive or self._tops.get(real, False)
+        self.tops[real] = recursive or self.tops.get(real, False)
         if not self._enter(Child(real, recursive), _TOP, since_ns):
             self.lost.add(real)
 
