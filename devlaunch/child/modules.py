@@ -1,77 +1,156 @@
-"""Which files the app has imported, and which of all files are the user's own."""
+"""Which files run in this process, and which of all files are the user's own.
+
+Python processes below the child load this file too, by its location (`below/sitecustomize`). So it
+needs nothing that Python has not loaded by then, nor anything newer than CPython 3.8.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Iterable
-from importlib.machinery import EXTENSION_SUFFIXES
-from typing import Any
+from _imp import extension_suffixes
+from os.path import abspath, basename, dirname, join, realpath
 
-from . import hide
+if __package__:
+    from . import hide
 
-hide(__name__)
+    hide(__name__)
 
-_STDLIB = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+TYPE_CHECKING = False  # as type checkers know it: typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_STDLIB = tuple(directory(dirname(os.__file__)) + os.sep for directory in (abspath, realpath))
+_HERE = dirname(dirname(abspath(__file__))) + os.sep
+_BESIDE = dirname(abspath(sys.executable)) + os.sep
+# Not where an interpreter was unpacked beside the project's files.
+_SCRIPTS = [_BESIDE] if _BESIDE.endswith((f"bin{os.sep}", f"Scripts{os.sep}")) else []
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_SUFFIXES = (".py", ".pyw", *EXTENSION_SUFFIXES)
+_CACHES = (
+    *(f"{os.sep}{name}{os.sep}" for name in (".cache", "archive-v0")),
+    f"{os.sep}Library{os.sep}Caches{os.sep}",
+)
+"""Where installers link packages from, when they are told to."""
+_PYTHON = (".py", ".pyw")
+_SUFFIXES = (*_PYTHON, *extension_suffixes())
 
 libraries: list[str] = []
 """Further directories that are not the user's: where the debugger was loaded from."""
 
+_real: dict[str, str] = {}
+
 
 def is_users(path: str) -> bool:
-    """Whether an absolute file name is neither of the stdlib nor of an installed package."""
-    return not path.startswith(("<", _STDLIB, _HERE, *libraries)) and not any(
-        part in path for part in _PACKAGES
-    )
+    """Whether an absolute file name is neither of the stdlib nor of an installed package.
+
+    What counts is where the file lies: a package may be installed as a link into its project.
+    """
+    if path.startswith(("<", _HERE, *_SCRIPTS, *libraries)):
+        return False
+    if any(part in path for part in _PACKAGES):
+        real = _real_path(path)
+        return not any(part in real for part in (*_PACKAGES, *_CACHES))
+    if path.startswith(_STDLIB):
+        return False
+    real = _real_path(path)
+    return not real.startswith(_STDLIB) and not any(part in real for part in _PACKAGES)
 
 
-class Modules:
-    """Looks at sys.modules and tells each user's file once. From any thread."""
+def _real_path(path: str) -> str:
+    real = _real.get(path)
+    if real is None:
+        place = dirname(path)
+        if place not in _real:
+            _real[place] = realpath(place)
+        real = join(_real[place], basename(path))
+        if os.path.islink(real):
+            real = realpath(real)
+        _real[path] = real
+    return real
 
-    def __init__(self, libraries: Iterable[str] = ()) -> None:
-        """`libraries` are modules of which it is known that they are not the user's."""
-        self._seen = set(sys.modules).union(libraries) - {"__main__"}
-        self._count = 0
-        self._reported: set[str] = set()
-        self._lock = threading.Lock()
 
-    def new_files(self, *more: str) -> list[str]:
-        """Absolute paths of the user's source files that were imported since the last call."""
-        with self._lock:
-            found = [path for path in more if path not in self._reported]
-            self._reported.update(found)
-            if len(sys.modules) != self._count:
-                found += self._look()
-            return found
+class Files:
+    """Tells each file of the user's once, before any of its code runs. From any thread.
 
-    def _look(self) -> list[str]:
-        modules = sys.modules.copy()
-        self._count = len(modules)
-        found = []
-        for name in modules.keys() - self._seen:
+    It is seen by an audit hook (PEP 578), which may be called in the midst of anything: it takes no
+    lock, calls no code of the user's, and raises nothing of its own.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._found: list[str] = []
+
+    def watch(self) -> None:
+        """Begin with what has been imported already."""
+        self._install({"exec": self._executed, "compile": self._compiled, "import": self._loaded})
+        for name, module in list(sys.modules.items()):
+            path = None if name in sys.builtin_module_names else _file_of(module)
+            if path:
+                self.add(path)
+
+    def add(self, name: str) -> None:
+        """A file runs; `name` may be relative to the present directory."""
+        if name not in self._seen:
+            path = abspath(name)
+            if is_users(path) and os.path.isfile(path):
+                self._found.append(path)
             self._seen.add(name)
-            path = _file_of(modules[name])
-            if path and path not in self._reported:
-                self._reported.add(path)
-                found.append(path)
-        return found
+
+    def take(self) -> list[str]:
+        """Absolute paths of what was found since the last call."""
+        files = []
+        while self._found:
+            try:
+                files.append(self._found.pop(0))
+            except IndexError:  # another thread has it
+                break
+        return files
+
+    @staticmethod
+    def _install(actions: dict[str, Callable[[Any], None]]) -> None:
+        find = actions.get
+
+        # Some events are frequent (`id` is one) and each costs this call.
+        def hook(event: str, args: Any) -> None:
+            action = find(event)
+            if action is not None:
+                try:
+                    action(args)
+                except Exception:  # it would be the program's
+                    pass
+
+        sys.addaudithook(hook)
+
+    def _executed(self, args: Any) -> None:
+        name = args[0].co_filename
+        if name not in self._seen and name.endswith(_PYTHON) and name[0] != "<":
+            self.add(name)
+
+    def _compiled(self, args: Any) -> None:
+        """A file of any name is code when it is compiled as it stands: templates are translated."""
+        source, name = args
+        if type(name) is not str or name[:1] == "<" or name.endswith(_PYTHON):
+            return
+        if name not in self._seen and _is_content(source, name):
+            self.add(name)
+
+    def _loaded(self, args: Any) -> None:
+        if args[1] is not None:  # an extension module
+            self.add(args[1])
+
+
+def _is_content(source: Any, path: str) -> bool:
+    data = source.encode() if type(source) is str else source
+    size = os.stat(path).st_size
+    return type(data) is bytes and size in (len(data), len(data) + data.count(b"\n"))
 
 
 def _file_of(module: object) -> str | None:
     """The file of a module, without running code of its own: a lazy module stays unloaded."""
     try:
-        namespace: dict[str, Any] = object.__getattribute__(module, "__dict__")
-    except AttributeError:
+        namespace = object.__getattribute__(module, "__dict__")
+        path = namespace.get("__file__") or namespace["__spec__"].origin
+    except (AttributeError, KeyError):
         return None
-    path = namespace.get("__file__")
-    if not isinstance(path, str):
-        spec = namespace.get("__spec__")
-        path = getattr(spec, "origin", None)
-    if not isinstance(path, str) or not path.endswith(_SUFFIXES):
-        return None
-    path = os.path.abspath(path)
-    return path if is_users(path) else None
+    return path if isinstance(path, str) and path.endswith(_SUFFIXES) else None
