@@ -49,6 +49,7 @@ class Child:
     def __init__(self, popen: subprocess.Popen[bytes], isolate: Isolation, mark: str) -> None:
         self._popen = popen
         self._isolate = isolate
+        self._mark = mark
         self._family = table.Family(mark, table.ticks(table.start_time(popen.pid)))
         self._family.adopt(popen.pid)
         self.pid = popen.pid
@@ -80,6 +81,16 @@ class Child:
     def look(self) -> None:
         """Note who descends from the child now, to find them after they became orphans."""
         self._family.note()
+
+    def pythons(self) -> set[int]:
+        """The Python processes below; see `process.Child.pythons`."""
+        if sys.platform != "linux" or not table.has_children(self.pid):
+            return set()
+        members = self._family.look() - {self.pid}
+        marks = {table.mark_of(pid).rpartition("/")[2] for pid in members}
+        if marks - {"", self._mark}:
+            return set()
+        return {pid for pid in members if table.is_python(pid) and table.age(pid) >= 1.0}
 
     def signal(self, sig: int) -> None:
         """Signal the main process."""
@@ -123,6 +134,9 @@ class Child:
             # A stopped process acts on nothing but SIGKILL and SIGCONT (signal(7)).
             for target in targets:
                 self._family.send(target, signal.SIGCONT)
+
+
+reports_address = table.reports_address
 
 
 def sweep(run_id: str, within: float, looks: int) -> set[int]:

@@ -32,6 +32,12 @@ def main() -> None:
     children: set[int] = set()
     if not _listen(lifeline, family, children):
         _end(family, children)
+        address = table.reports_address(run_id)
+        try:
+            os.unlink(address)
+            os.rmdir(os.path.dirname(address))
+        except OSError:
+            pass  # there was none
 
 
 def _listen(lifeline: int, family: table.Family, children: set[int]) -> bool:

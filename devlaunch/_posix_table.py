@@ -161,6 +161,30 @@ def _await_ends(pids: set[int], pause: float, deadline: float) -> None:
         time.sleep(pause)
 
 
+def age(pid: int) -> float:
+    """Seconds since a process was started (Linux)."""
+    uptime = float(read_file("/proc/uptime").split()[0])
+    return uptime - ticks(start_time(pid)) / os.sysconf("SC_CLK_TCK")
+
+
+def is_python(pid: int) -> bool:
+    """Whether a process runs a Python interpreter (Linux)."""
+    try:
+        name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return False
+    return name.startswith(("python", "pypy"))
+
+
+def reports_address(run_id: str) -> str:
+    """See `process.reports_address`."""
+    for place in (os.environ.get("TMPDIR"), "/tmp"):
+        address = f"{place}/devlaunch-{run_id}/reports"
+        if place and len(os.fsencode(address)) < 100:  # sockaddr_un has room for 104, at the least
+            break
+    return address
+
+
 def start_time(pid: int) -> str:
     """When the process started, in the system's own terms; empty when there is no such process."""
     if sys.platform != "linux":
@@ -224,12 +248,13 @@ def _from_proc(marked_since: int) -> dict[int, Process]:
             group=int(group),
             session=int(session),
             started=started,
-            mark=_proc_mark(pid) if ticks(started) >= marked_since else "",
+            mark=mark_of(pid) if ticks(started) >= marked_since else "",
         )
     return table
 
 
-def _proc_mark(pid: int) -> str:
+def mark_of(pid: int) -> str:
+    """The mark of a process; empty when it has none, or that is not known (Linux)."""
     try:
         environment = read_file(f"/proc/{pid}/environ")
     except OSError:

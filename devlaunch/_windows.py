@@ -198,6 +198,10 @@ class Child:
     def look(self) -> None:
         """The job knows its members; there is nothing to note."""
 
+    def pythons(self) -> set[int]:
+        """Not known."""
+        return set()
+
     def signal(self, sig: int) -> None:
         """Ask with CTRL_BREAK, the one event that a process group can be sent; 9 ends the job."""
         if self._process.poll() is not None:
@@ -256,6 +260,11 @@ def spawn(
             lpAttributeList={"handle_list": list(pass_fds)}
         )
     return Child(popen(argv, env=env, cwd=cwd, **options), kernel or Kernel32())
+
+
+def reports_address(run_id: str) -> str:  # noqa: ARG001
+    """There are no such sockets: only the child says what it runs, over its control channel."""
+    return ""
 
 
 def sweep(run_id: str, within: float, looks: int) -> set[int]:  # noqa: ARG001 - the jobs do it

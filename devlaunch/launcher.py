@@ -22,6 +22,7 @@ from devlaunch.control import Message
 from devlaunch.core.status import Status
 from devlaunch.core.supervisor import Supervisor
 from devlaunch.debuggers import Debugging, choose
+from devlaunch.descendants import Descendants
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import DevlaunchError
 from devlaunch.generation import Generation, Spawner, instructions, to_event
@@ -68,6 +69,7 @@ class Launcher:
         self._generation: Generation | None = None
         self._failure: DevlaunchError | None = None
         self._ended: list[str] = []
+        self._is_blind = False
         self._reports = Reports(self._console, link)
         self._chosen_by = beginning.interpreter.chosen_by
         self._socket = beginning.app_socket
@@ -89,6 +91,10 @@ class Launcher:
         )
         self._standby = self._make_standby(stack)
         self._reloading = self._start_watching(stack)
+        self._descendants = Descendants(
+            self._loop, beginning.run_id, lambda: self._generation, self._imported
+        )
+        stack.callback(self._descendants.close)
         self._supervisor = Supervisor(
             grace=config.grace, while_paused=config.while_paused, reload=config.reload
         )
@@ -158,7 +164,10 @@ class Launcher:
     # --- what happened --------------------------------------------------------------------------
 
     def _deadline(self) -> float | None:
-        owners = (self._supervisor, self._reloading, self._debugging, self._standby)
+        owners = (
+            *(self._supervisor, self._reloading, self._debugging, self._standby),
+            self._descendants,
+        )
         due = [owner.deadline for owner in owners if owner and owner.deadline is not None]
         return min(due, default=None)
 
@@ -197,6 +206,9 @@ class Launcher:
         if self._debugging:
             self._debugging.due(now)
         self._standby.due(now)
+        due = self._descendants.deadline
+        if due is not None and due <= now:
+            self._look_for_silent()
 
     def _signalled(self, signum: int) -> None:
         match signal.Signals(signum).name:
@@ -232,6 +244,7 @@ class Launcher:
             self._child_ended(generation, status)
 
     def _child_ended(self, generation: Generation, status: int) -> None:
+        self._descendants.read()
         survivors = generation.finish()
         if survivors:
             self._console.warning(
@@ -262,11 +275,23 @@ class Launcher:
         if changed:
             self._loop.post(events.FilesChanged(changed))
 
+    def _imported(self, files: list[str]) -> None:
+        if self._reloading:
+            self._report_changes(self._reloading.imported(files, time.monotonic()))
+
+    def _look_for_silent(self) -> None:
+        silent = self._descendants.silent()
+        if silent and self._reloading and not self._is_blind:
+            self._is_blind = True
+            self._reports.cannot_know(silent)
+            self._report_changes(self._reloading.count_all_sources())
+
     def _child_said(self, number: int, message: Message) -> None:
         """A message on the control channel of generation `number`."""
+        self._descendants.read()
         match message:
-            case {"type": "modules", "files": [*files]} if self._reloading:
-                self._report_changes(self._reloading.imported(files, time.monotonic()))
+            case {"type": "modules", "files": [*files]}:
+                self._imported(files)
             case {"type": "debugger", "error": error} if self._debugging:
                 self._debugging.tell(events.DebuggerReady(number, connected=not error))
             case _:
@@ -390,6 +415,7 @@ class Launcher:
         self._standby.tell(events.AppServed(), time.monotonic())
         if self._reloading:
             self._reloading.generation_served()
+            self._descendants.served()
         for mark in self._ended:  # whom the reaping overlooked, in the midst of an exec
             process.sweep(mark, looks=1)
         self._ended.clear()

@@ -27,7 +27,7 @@ from devlaunch.values import (
 )
 
 PREFIX = "DEVLAUNCH_"
-INTERNAL_VARIABLES = frozenset({"DEVLAUNCH_RUN", "DEVLAUNCH_ADAPTER"})
+INTERNAL_VARIABLES = frozenset({"DEVLAUNCH_RUN", "DEVLAUNCH_REPORTS", "DEVLAUNCH_ADAPTER"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,10 @@ class Reloading:
         )
         return (*report.changed, *late)
 
+    def count_all_sources(self) -> Changed:
+        """What the app runs cannot be known: from now on any source file counts, as it changes."""
+        return self._changes.count_all_sources()
+
     def generation_started(self, now: float) -> None:
         """A child is about to be spawned."""
         self._watcher.stop_watching_for_module()

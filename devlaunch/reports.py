@@ -45,6 +45,14 @@ class Reports:
                 hint = str(message.get("hint") or "")
                 self._console.warning(f"the debugger could not connect: {error}", hint)
 
+    def cannot_know(self, pids: list[int]) -> None:
+        """Python processes of the app have started without our part of it."""
+        several = len(pids) > 1
+        self._console.note(
+            f"process{'es' if several else ''} {', '.join(map(str, pids))} of the app cannot say"
+            f" what {'they run' if several else 'it runs'}: each source file counts from now on"
+        )
+
     def show(self, report: events.Report) -> None:
         """Show what the supervisor reports."""
         console, paths = self._console, report.paths

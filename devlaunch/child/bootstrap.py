@@ -13,7 +13,7 @@ from . import debugger, hide, targets
 from .contexts import Conditions
 from .control import Control, Message, start_hidden_thread
 from .imports import Imports
-from .modules import Files
+from .modules import Reports
 from .pauses import Pauses
 from .tracebacks import Usage, describe, report_uncaught
 
@@ -99,7 +99,8 @@ class Session:
         self._began = monotonic()
         conditions = standby.conditions if standby else Conditions()
         self._imports = Imports(conditions, standby.stash if standby else None, self._refuse)
-        self._files = Files()
+        self._reports = Reports()
+        self._files = self._reports.files
         self._pauses = Pauses(lambda paused: control.send("paused", paused=paused))
         self._server: Stoppable | None = None
         self._stop_at: float | None = None
@@ -189,7 +190,7 @@ class Session:
         servers.serve(app, interface, name, start=self._start, serving=self.serving, fail=self.fail)
 
     def _watch_imports(self) -> None:
-        self._files.watch()
+        self._reports.start()
         # From the first import on: a module of the stash must never be loaded besides.
         if self._start.get("record") or self._standby:
             self._imports.install()

@@ -6,6 +6,7 @@ needs nothing that Python has not loaded by then, nor anything newer than CPytho
 
 from __future__ import annotations
 
+import _socket
 import os
 import sys
 from _imp import extension_suffixes
@@ -34,6 +35,14 @@ _CACHES = (
 """Where installers link packages from, when they are told to."""
 _PYTHON = (".py", ".pyw")
 _SUFFIXES = (*_PYTHON, *extension_suffixes())
+
+_BELOW = join(dirname(abspath(__file__)), "below")
+_VARIABLE = "PYTHONPATH"
+
+PATIENCE = 0.2
+"""Seconds for which the launcher may leave a report unread (a few fit into its queue)."""
+MOST_FILES = 32
+"""In a report: paths of the greatest length (PATH_MAX) still fit."""
 
 libraries: list[str] = []
 """Further directories that are not the user's: where the debugger was loaded from."""
@@ -77,13 +86,16 @@ class Files:
     lock, calls no code of the user's, and raises nothing of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, report: Callable[[], None]) -> None:
+        """`report` is called when there is something to `take`."""
+        self._report = report
         self._seen: set[str] = set()
         self._found: list[str] = []
 
-    def watch(self) -> None:
-        """Begin with what has been imported already."""
-        self._install({"exec": self._executed, "compile": self._compiled, "import": self._loaded})
+    def watch(self, **actions: Callable[[Any], None]) -> None:
+        """Begin with what has been imported already. `actions` are for further events."""
+        own = {"exec": self._executed, "compile": self._compiled, "import": self._loaded}
+        _install({**own, **actions})
         for name, module in list(sys.modules.items()):
             path = None if name in sys.builtin_module_names else _file_of(module)
             if path:
@@ -95,32 +107,22 @@ class Files:
             path = abspath(name)
             if is_users(path) and os.path.isfile(path):
                 self._found.append(path)
+                self._report()
             self._seen.add(name)
 
-    def take(self) -> list[str]:
-        """Absolute paths of what was found since the last call."""
-        files = []
-        while self._found:
+    def take(self, most: int = sys.maxsize) -> list[str]:
+        """Absolute paths of what was found and not taken yet."""
+        files: list[str] = []
+        while self._found and len(files) < most:
             try:
                 files.append(self._found.pop(0))
             except IndexError:  # another thread has it
                 break
         return files
 
-    @staticmethod
-    def _install(actions: dict[str, Callable[[Any], None]]) -> None:
-        find = actions.get
-
-        # Some events are frequent (`id` is one) and each costs this call.
-        def hook(event: str, args: Any) -> None:
-            action = find(event)
-            if action is not None:
-                try:
-                    action(args)
-                except Exception:  # it would be the program's
-                    pass
-
-        sys.addaudithook(hook)
+    def put_back(self, files: list[str]) -> None:
+        """These could not be told."""
+        self._found[:0] = files
 
     def _executed(self, args: Any) -> None:
         name = args[0].co_filename
@@ -138,6 +140,98 @@ class Files:
     def _loaded(self, args: Any) -> None:
         if args[1] is not None:  # an extension module
             self.add(args[1])
+
+
+def _install(actions: dict[str, Callable[[Any], None]]) -> None:
+    find = actions.get
+
+    # Some events are frequent (`id` is one) and each costs this call.
+    def hook(event: str, args: Any) -> None:
+        action = find(event)
+        if action is not None:
+            try:
+                action(args)
+            except Exception:  # it would be the program's
+                pass
+
+    sys.addaudithook(hook)
+
+
+class Reports:
+    """Tells the launcher at once what runs in this process, and in the Python processes below.
+
+    Each report is a datagram to the address in the environment: it takes no lock, and nothing is
+    open that a program could close, or that a forked process would have to share. A forked process
+    goes on reporting; one that is started anew finds `below/sitecustomize` on its PYTHONPATH.
+    """
+
+    def __init__(self) -> None:
+        self.files = Files(self._report)
+        self._address = os.environ.get("DEVLAUNCH_REPORTS")
+        self._mark = os.environ.get("DEVLAUNCH_RUN", "")
+        self._patience = PATIENCE
+
+    def start(self) -> None:
+        """Report from now on. Without an address what was found waits to be taken."""
+        if sys.platform == "win32" or not self._address:
+            self.files.watch()
+            return
+        first, _, rest = os.environ.get(_VARIABLE, "").partition(os.pathsep)
+        if first == _BELOW:  # the program is to see its own
+            if rest:
+                os.environ[_VARIABLE] = rest
+            else:
+                del os.environ[_VARIABLE]
+        self._lead(None)
+        actions: dict[str, Callable[[Any], None]] = {
+            "subprocess.Popen": lambda args: self._lead(args[-1]),
+            "os.system": lambda _: self._lead(None),
+            "os.exec": lambda _: self._lead(None),
+        }
+        self.files.watch(**actions)
+        os.register_at_fork(after_in_child=self._report)
+        self._report()
+
+    def _report(self) -> None:
+        """Say that this process reports, and what has been found."""
+        if sys.platform == "win32" or not self._address:
+            return
+        files = self.files.take(MOST_FILES)
+        words = map(os.fsencode, (self._mark, str(os.getpid()), *files))
+        try:
+            sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+            try:
+                sock.settimeout(self._patience)
+                sock.connect(self._address)
+                sock.send(b"\0".join(words))
+            finally:
+                sock.close()
+        except BaseException as error:
+            # The control channel takes them, or the next report. A launcher that is stopped must
+            # not hold up each import.
+            self.files.put_back(files)
+            self._patience = 0.0
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._patience = PATIENCE
+
+    def _lead(self, env: Any) -> None:
+        """Have the Python that gets this environment, or (None) ours, load our sitecustomize.
+
+        Ours is changed behind os.environ, where the program does not see it. Not one without the
+        mark: it was made to be clean, or is that of a devlaunch below.
+        """
+        if env is None:
+            os.putenv(_VARIABLE, _below(os.environ.get(_VARIABLE)))
+        elif type(env) is dict and env.get("DEVLAUNCH_RUN") == self._mark:
+            env[_VARIABLE] = _below(env.get(_VARIABLE))
+
+
+def _below(path: str | None) -> str:
+    if not path:
+        return _BELOW
+    return path if path.startswith(_BELOW) else f"{_BELOW}{os.pathsep}{path}"
 
 
 def _is_content(source: Any, path: str) -> bool:

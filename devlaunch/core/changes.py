@@ -88,6 +88,7 @@ class Changes:
         self._cutoffs: dict[str, float] = {}
         self._starting = False
         self._broken = False
+        self._is_blind = False
         self._missing: tuple[frozenset[str], frozenset[str]] | None = None
         self._failing = _Repeats(GENERATED_AFTER)
         self._restarted = _Repeats(STARTS_CHANGED)
@@ -185,6 +186,14 @@ class Changes:
             self._missing = (names, frozenset(search_path))
         self._broken = True
         self._starting = False
+        return self._changed_since(cutoff)
+
+    def count_all_sources(self) -> tuple[str, ...]:
+        """What the app runs cannot be known from now on; returns what changed since its start."""
+        self._is_blind = True
+        return self._changed_since(self._started)
+
+    def _changed_since(self, cutoff: float) -> tuple[str, ...]:
         return tuple(
             path
             for path, known in sorted(self._known.items())
@@ -194,7 +203,9 @@ class Changes:
     def _counts(self, path: str) -> bool:
         if path in self._imported or self._filters.is_watched(path):
             return True
-        return self._broken and (is_source(path) or self._is_missing_module(path))
+        if is_source(path) and (self._broken or self._is_blind):
+            return True
+        return self._broken and self._is_missing_module(path)
 
     def _restarts(self, path: str, written: float) -> bool:
         """Whether a change that counts restarts the app: not for ever what it may write itself."""
