@@ -51,6 +51,7 @@ class Child:
     def __init__(self, popen: subprocess.Popen[bytes], isolate: Isolation, mark: str) -> None:
         self._popen = popen
         self._isolate = isolate
+        self._mark = mark
         self._family = table.Family(mark, table.ticks(table.start_time(popen.pid)))
         self._family.adopt(popen.pid)
         self.pid = popen.pid
@@ -89,6 +90,16 @@ class Child:
     def image(self) -> object | None:
         """What tells the program that its main process runs from another one."""
         return table.image(self.pid)
+
+    def pythons(self) -> set[int]:
+        """The Python processes below; see `process.Child.pythons`."""
+        if sys.platform != "linux" or not table.has_children(self.pid):
+            return set()
+        members = self._family.look() - {self.pid}
+        marks = {table.mark_of(pid).rpartition("/")[2] for pid in members}
+        if marks - {"", self._mark}:
+            return set()
+        return {pid for pid in members if table.is_python(pid) and table.age(pid) >= 1.0}
 
     def signal(self, sig: int) -> None:
         """Signal the main process."""
@@ -151,6 +162,9 @@ class Child:
             # A stopped process acts on nothing but SIGKILL and SIGCONT (signal(7)).
             for target in targets:
                 self._family.send(target, signal.SIGCONT)
+
+
+reports_address = table.reports_address
 
 
 def sweep(run_id: str, within: float, looks: int, grace: float) -> set[int]:

@@ -41,12 +41,23 @@ def main() -> None:
         os.close(heir)
         if not _listen(will, family, children) and not _listen(lifeline, family, children):
             _end(family, children)
+            _remove_socket(run_id)
     else:
         os.close(will)
         os.set_blocking(heir, False)
         if not _listen(lifeline, family, children, heir):
             _end(family, children)
+            _remove_socket(run_id)
             _tell(heir, b"bye\n")
+
+
+def _remove_socket(run_id: str) -> None:
+    address = table.reports_address(run_id)
+    try:
+        os.unlink(address)
+        os.rmdir(os.path.dirname(address))
+    except OSError:
+        pass  # there was none
 
 
 def _fork_away() -> bool:

@@ -186,6 +186,30 @@ def _await_ends(pids: set[int], pause: float, deadline: float) -> None:
         time.sleep(pause)
 
 
+def age(pid: int) -> float:
+    """Seconds since a process was started (Linux)."""
+    uptime = float(read_file("/proc/uptime").split()[0])
+    return uptime - ticks(start_time(pid)) / os.sysconf("SC_CLK_TCK")
+
+
+def is_python(pid: int) -> bool:
+    """Whether a process runs a Python interpreter (Linux)."""
+    try:
+        name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return False
+    return name.startswith(("python", "pypy"))
+
+
+def reports_address(run_id: str) -> str:
+    """See `process.reports_address`."""
+    for place in (os.environ.get("TMPDIR"), "/tmp"):
+        address = f"{place}/devlaunch-{run_id}/reports"
+        if place and len(os.fsencode(address)) < 100:  # sockaddr_un has room for 104, at the least
+            break
+    return address
+
+
 def start_time(pid: int) -> str:
     """When the process started, in the system's own terms; empty when there is no such process."""
     if sys.platform != "linux":
@@ -204,7 +228,9 @@ def image(pid: int) -> tuple[str, ...] | None:
     """
     try:
         found = (
-            tuple(_stat(pid)[index] for index in (23, 25)) if sys.platform == "linux" else ("0",)
+            tuple(stat_fields(pid)[index] for index in (23, 25))
+            if sys.platform == "linux"
+            else ("0",)
         )
     except (OSError, ValueError, IndexError):
         return None
@@ -266,6 +292,11 @@ def _from_proc(marked_since: int) -> dict[int, Process]:
             marks=_proc_marks(pid) if ticks(started) >= marked_since else ("", False),
         )
     return table
+
+
+def mark_of(pid: int) -> str:
+    """The mark of a process; empty when it has none, or that is not known (Linux)."""
+    return _proc_marks(pid)[0]
 
 
 def _proc_marks(pid: int) -> tuple[str, bool]:

@@ -201,6 +201,10 @@ class Child:
     def image(self) -> None:
         """Not known: there is no exec that keeps the process."""
 
+    def pythons(self) -> set[int]:
+        """Not known."""
+        return set()
+
     def signal(self, sig: int) -> None:
         """Ask with CTRL_BREAK, the one event that a process group can be sent; 9 ends the job."""
         if self._process.poll() is not None:
@@ -263,6 +267,11 @@ def spawn(
             lpAttributeList={"handle_list": list(pass_fds)}
         )
     return Child(popen(argv, env=env, cwd=cwd, **options), kernel or Kernel32())
+
+
+def reports_address(run_id: str) -> str:  # noqa: ARG001
+    """There are no such sockets: only the child says what it runs, over its control channel."""
+    return ""
 
 
 def sweep(run_id: str, within: float, looks: int, grace: float) -> set[int]:  # noqa: ARG001

@@ -6,8 +6,48 @@ Where that skips a line that it cannot read, it is an error here.
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Mapping, Sequence
 
-from devlaunch.errors import UsageError
+from devlaunch.console import Console
+from devlaunch.errors import DevlaunchError, UsageError
+
+
+class EnvFile:
+    """The app's environment: what `path` sets, read anew for each child; what is set outside wins.
+
+    `values` is what was read already, for the first one.
+    """
+
+    def __init__(self, path: str | None, values: Mapping[str, str], console: Console) -> None:
+        self._path = path
+        self._values = values
+        self._console = console
+        self._is_read = True
+
+    def environment(self) -> dict[str, str]:
+        """All variables for a child."""
+        if not self._is_read:
+            self._read()
+        self._is_read = False
+        # As docker compose and python-dotenv.
+        return {**self._values, **os.environ}
+
+    def accepts(self, changed: Sequence[str]) -> bool:
+        """Whether files that changed are worth a restart: not this one alone if it is broken."""
+        path = self._path and os.path.realpath(self._path)
+        return {os.path.realpath(each) for each in changed} != {path} or self._read()
+
+    def _read(self) -> bool:
+        """Whether it could be read; else its last good values stay, and that is said."""
+        try:
+            if self._path:
+                self._values = read_env_file(self._path)
+        except DevlaunchError as error:
+            text = f"{error.message}; this edit is not taken, the values from before stay"
+            self._console.error(text, error.hint)
+            return False
+        return True
 
 
 def read_env_file(path: str, origin: str = "--env-file") -> dict[str, str]:

@@ -185,6 +185,10 @@ class Generation:
         else:
             self._child.signal_session(signal.SIGKILL)
 
+    def pythons(self) -> set[int]:
+        """The Python processes below; see `process.Child.pythons`."""
+        return set() if self._has_ended else self._child.pythons()
+
     def was_stopped(self) -> bool:
         """Whether the terminal's Ctrl-Z has stopped it since this was asked last."""
         return not self._has_ended and self._child.stopped()

@@ -8,7 +8,6 @@ supervisor decided. What an action brings about is posted to the loop, never han
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import time
 from functools import partial
@@ -22,7 +21,8 @@ from devlaunch.control import Message
 from devlaunch.core.status import Status
 from devlaunch.core.supervisor import Paused, Supervisor
 from devlaunch.debuggers import Debugging, choose
-from devlaunch.envfile import read_env_file
+from devlaunch.descendants import Descendants
+from devlaunch.envfile import EnvFile
 from devlaunch.errors import DevlaunchError
 from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
 from devlaunch.loop import Loop
@@ -65,7 +65,7 @@ class Launcher:
             link.console(config.verbosity) if link else Console(verbosity=config.verbosity)
         )
         self._status = 0
-        self._env = config.env
+        self._env_file = EnvFile(config.env_file, config.env, self._console)
         self._generation: Generation | None = None
         self._failure: DevlaunchError | None = None
         self._ended: list[str] = []
@@ -91,6 +91,14 @@ class Launcher:
         self._hung_up = HungUp(self._child_unheard)
         self._standby = self._make_standby(stack)
         self._reloading = self._start_watching(stack, beginning.since)
+        self._descendants = Descendants(
+            self._loop,
+            beginning.run_id,
+            lambda: self._generation,
+            imported=self._imported,
+            silent=self._cannot_know,
+        )
+        stack.callback(self._descendants.close)
         self._supervisor = Supervisor(
             grace=config.grace, while_paused=config.while_paused, reload=config.reload
         )
@@ -162,7 +170,7 @@ class Launcher:
     def _deadline(self) -> float | None:
         owners = (
             *(self._supervisor, self._reloading, self._debugging, self._standby),
-            *(self._generation, self._hung_up),
+            *(self._generation, self._hung_up, self._descendants),
         )
         due = [owner.deadline for owner in owners if owner and owner.deadline is not None]
         return min(due, default=None)
@@ -205,6 +213,7 @@ class Launcher:
         if self._generation and (self._generation.deadline or now) < now:
             self._poll(self._generation)
         self._hung_up.due(now)
+        self._descendants.due(now)
 
     def _signalled(self, signum: int) -> None:
         match signal.Signals(signum).name:
@@ -248,6 +257,7 @@ class Launcher:
                 f"killed {', '.join(generation.overdue)}: started by the app, and did not end by"
                 f" SIGTERM within {self._config.grace:g} s"
             )
+        self._descendants.read()
         survivors = generation.finish()
         if survivors:
             self._console.warning(
@@ -277,22 +287,33 @@ class Launcher:
 
     def _child_unheard(self, event: events.ChildUnheard) -> None:
         self._reports.child_unheard(by_exec=event.by_exec)
-        if self._reloading:
-            self._report_changes(self._reloading.count_all_sources())
+        self._count_all_sources()
         if self._debugging:
             self._debugging.tell(event)
 
     def _report_changes(self, changed: Changed) -> None:
-        env_file = self._config.env_file and os.path.realpath(self._config.env_file)
-        is_of_env_file = {os.path.realpath(path) for path in changed} == {env_file}
-        if changed and (not is_of_env_file or self._read_env_file()):
+        if changed and self._env_file.accepts(changed):
             self._loop.post(events.FilesChanged(changed))
+
+    def _imported(self, files: list[str]) -> None:
+        if self._reloading:
+            self._report_changes(self._reloading.imported(files, time.monotonic()))
+
+    def _cannot_know(self, silent: list[int]) -> None:
+        if self._reloading:
+            self._reports.cannot_know(silent)
+        self._count_all_sources()
+
+    def _count_all_sources(self) -> None:
+        if self._reloading:
+            self._report_changes(self._reloading.count_all_sources())
 
     def _child_said(self, number: int, message: Message) -> None:
         """A message on the control channel of generation `number`."""
+        self._descendants.read()
         match message:
-            case {"type": "modules", "files": [*files]} if self._reloading:
-                self._report_changes(self._reloading.imported(files, time.monotonic()))
+            case {"type": "modules", "files": [*files]}:
+                self._imported(files)
             case {"type": "hung-up"}:
                 self._hung_up.began(self._generation, time.monotonic())
             case {"type": "debugger", "error": error} if self._debugging:
@@ -338,7 +359,7 @@ class Launcher:
     def _spawn(self, number: int, changed: tuple[str, ...], now: float) -> None:
         if self._reloading:
             self._reloading.generation_started(now)
-        env, message = self._environment(), self._start_message(changed)
+        env, message = self._env_file.environment(), self._start_message(changed)
         deliver = partial(self._child_said, number)
         try:
             generation = self._standby.promote(number, message, env, deliver)
@@ -371,23 +392,6 @@ class Launcher:
         if self._link:
             self._link.fail(error)
         self._loop.stop()
-
-    def _environment(self) -> dict[str, str]:
-        if self._supervisor.generation > 1:
-            self._read_env_file()
-        # As docker compose and python-dotenv: what is set outside wins.
-        return {**self._env, **os.environ}
-
-    def _read_env_file(self) -> bool:
-        """Whether it could be read; else its last good values stay, and that is said."""
-        try:
-            if self._config.env_file:
-                self._env = read_env_file(self._config.env_file)
-        except DevlaunchError as error:
-            text = f"{error.message}; this edit is not taken, the values from before stay"
-            self._console.error(text, error.hint)
-            return False
-        return True
 
     def _start_message(self, changed: tuple[str, ...]) -> Message:
         return {
@@ -429,6 +433,7 @@ class Launcher:
 
     def _served(self) -> None:
         self._standby.tell(events.AppServed(), time.monotonic())
+        self._descendants.served()
         for mark in self._ended:  # whom the reaping overlooked, in the midst of an exec
             process.sweep(mark, looks=1)
         self._ended.clear()

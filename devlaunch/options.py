@@ -27,7 +27,7 @@ from devlaunch.values import (
 )
 
 PREFIX = "DEVLAUNCH_"
-INTERNAL_VARIABLES = frozenset({"DEVLAUNCH_RUN", "DEVLAUNCH_ADAPTER", "DEVLAUNCH_KEEP"})
+INTERNAL_VARIABLES = frozenset(PREFIX + name for name in ("RUN", "REPORTS", "ADAPTER", "KEEP"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ else:
 
 CHILD_MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
 
+REPORTS = "DEVLAUNCH_REPORTS"
+"""The environment variable that tells the processes of an app where to say what they run."""
+
 MARK = "DEVLAUNCH_RUN"
 """The environment variable that every process of a run inherits (`_posix_table.MARK`)."""
 
@@ -83,10 +86,21 @@ class Child(Protocol):
         When there is time again `sweep` its mark: who was just starting may have been overlooked.
         """
 
+    def pythons(self) -> set[int]:
+        """The Python processes below the child that have run for a second, where that is known.
+
+        Empty when there is a devlaunch among them: it watches its own.
+        """
+
 
 def new_run_id() -> str:
     """A name for this run that no other one has."""
     return os.urandom(8).hex()  # `secrets` would load OpenSSL
+
+
+def reports_address(run_id: str) -> str:
+    """Where the processes of a run report to: a socket's file, alone in its directory; or empty."""
+    return _platform.reports_address(run_id)
 
 
 def mark_environment(env: Mapping[str, str], run_id: str) -> dict[str, str]:
@@ -182,6 +196,7 @@ def spawn_controlled(
 
     Returns the child and the launcher's end of its control channel. Raises as `spawn`.
     """
+    address = reports_address(run_id.partition(".")[0])
     with shortages():
         ours, theirs = control_channel()
     with theirs:
@@ -190,7 +205,7 @@ def spawn_controlled(
                 [*command, CHILD_MAIN, str(theirs.fileno())],
                 run_id=run_id,
                 isolate=isolate,
-                env=env,
+                env={**env, REPORTS: address} if address else env,
                 cwd=cwd,
                 pass_fds=[theirs.fileno(), *pass_fds],
             )

@@ -123,7 +123,7 @@ class Reloading:
         self._changes.generation_served(time.monotonic())
 
     def count_all_sources(self) -> Changed:
-        """What the app runs is not reported: any source file counts; returns what changed lately."""
+        """What this generation runs is not reported: any source counts; returns what changed."""
         return self._restarting(self._changes.count_all_sources(time.monotonic()))
 
     def generation_failed(self, failure: Failure | None) -> Changed:

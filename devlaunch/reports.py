@@ -55,6 +55,17 @@ class Reports:
         )
         self.child_said({"type": "note", "text": f"{cut}; now every source file counts"})
 
+    def cannot_know(self, pids: list[int]) -> None:
+        """Python processes of the app have started without our part of it; said once."""
+        if "cannot know" in self._notes:
+            return
+        self._notes.add("cannot know")
+        several = len(pids) > 1
+        self._console.note(
+            f"process{'es' if several else ''} {', '.join(map(str, pids))} of the app cannot say"
+            f" what {'they run' if several else 'it runs'}: each source file counts from now on"
+        )
+
     def show(self, report: events.Report) -> None:
         """Show what the supervisor reports."""
         console, paths = self._console, report.paths

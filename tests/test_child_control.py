@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -49,12 +50,59 @@ def test_a_lazy_module_is_not_loaded_by_looking_at_it(tmp_path: Path) -> None:
         "spec.loader.exec_module(module)\n"
         "class Odd:\n    def __getattr__(self, name): print('asked', name, flush=True)\n"
         "sys.modules['other'] = Odd()\nsys.modules['none'] = None\n"
-        "time.sleep(60)\n"
+        "print('now', flush=True); import late; getattr(module, 'x', 1); time.sleep(60)\n"
     )
+    (tmp_path / "late.py").write_text("")
     with Child(script="job.py", directory=tmp_path) as child:
-        wait_until(lambda: str(tmp_path / "lazy.py") in child.files, what="lazy.py is reported")
-        assert child.stdout == ""
-        assert str(tmp_path / "odd.py") in child.files
+        wait_until(lambda: str(tmp_path / "late.py") in child.files, what="late.py is reported")
+        wait_until(lambda: "loaded" in child.stdout, what="it is loaded when it is used")
+        assert child.stdout == "now\nloaded\n"
+        names = {os.path.basename(path) for path in child.files}
+        assert names >= {"odd.py", "lazy.py"}
+
+
+RUNS = {
+    "site.cfg": "exec(compile(open('{0}', 'rb').read(), '{0}', 'exec'), {{}})",
+    "settings": "exec(compile(open('{0}', encoding='utf-8').read(), '{0}', 'exec'), {{}})",
+    "ran.py": "import runpy; runpy.run_path('{0}')",
+    "plugin.py": "import importlib.util as u; s = u.spec_from_file_location('a', '{0}')\n"
+    "s.loader.exec_module(u.module_from_spec(s))",
+    "itself.py": "import itself",
+    "gone.py": "try: import gone\nexcept KeyError: pass",
+    "sub/relative.py": "import os; os.chdir('sub'); exec(compile('', 'relative.py', 'exec'))",
+    "src/linked/__init__.py": "import linked",
+    "broken.cfg": "try: compile(open('{0}').read(), '{0}', 'exec')\nexcept SyntaxError: pass",
+}
+"""What runs, and how: a program of these lines has each of them reported."""
+RUNS_NOT = {
+    "page.html": "exec(compile('translated = 1', '{0}', 'exec'))",
+    "lib/site-packages/library.py": "import library",
+    "deep.py": "compile(open('{0}').read(), '{0}', 'exec')",
+    "untrue.py": "exec(compile('', '/nowhere/{0}', 'exec')); exec(compile('', '<{0}>', 'exec'))",
+}
+
+
+@PYTHONS
+def test_what_runs_is_reported_however_it_came_to_run(tmp_path: Path, python: str) -> None:
+    texts = {
+        "settings": "X = 'ü'\n",
+        "itself.py": "import sys; sys.modules[__name__] = object()",
+        "gone.py": "import sys; del sys.modules['gone']",
+        "broken.cfg": "x = (",
+    }
+    for name in (*RUNS, *RUNS_NOT):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(texts.get(name, "X = 1\n"), encoding="utf-8")
+    packages = tmp_path / "lib" / "site-packages"
+    (packages / "linked").symlink_to(tmp_path / "src" / "linked")  # as flit install --symlink
+    lines = [line.format(name) for name, line in {**RUNS_NOT, **RUNS}.items()]
+    # What changes the directory comes last.
+    (tmp_path / "job.py").write_text("\n".join(sorted(lines, key=lambda line: "chdir" in line)))
+    env = {"PYTHONPATH": str(packages)}
+    with Child(script="job.py", directory=tmp_path, python=python, env=env) as child:
+        assert child.wait() == 0, child.stderr
+    found = {os.path.relpath(os.path.realpath(path), tmp_path) for path in child.files}
+    assert found == {"job.py", *RUNS}
 
 
 @PYTHONS
@@ -156,7 +204,8 @@ def test_every_module_hides_its_frames() -> None:
     import devlaunch
 
     package = Path(devlaunch.__file__).parent / "child"
-    files = [path for path in package.rglob("*.py") if path.name != "__main__.py"]
+    apart = ("__main__.py", "sitecustomize.py")
+    files = [path for path in package.rglob("*.py") if path.name not in apart]
     assert len(files) > 10
     for path in files:
-        assert "\nhide(__name__)\n" in path.read_text(), f"{path} shows in debuggers"
+        assert re.search(r"^ *hide\(__name__\)$", path.read_text(), re.MULTILINE), f"{path} shows"

@@ -13,7 +13,7 @@ from . import debugger, hide, nested, targets
 from .contexts import Conditions, cwd
 from .control import Control, Message, start_hidden_thread
 from .imports import Imports
-from .modules import Modules, is_users
+from .modules import Reports
 from .pauses import Pauses
 from .tracebacks import Usage, describe, report_uncaught
 
@@ -105,7 +105,8 @@ class Session:
         self._began = monotonic()
         conditions = standby.conditions if standby else Conditions()
         self._imports = Imports(conditions, standby.stash if standby else None, self._refuse)
-        self._modules = Modules(standby.stash.modules if standby else ())
+        self._reports = Reports()
+        self._files = self._reports.files
         self._pauses = Pauses(lambda paused: control.send("paused", paused=paused))
         self._server: Stoppable | None = None
         self._stop_at: float | None = None
@@ -173,10 +174,8 @@ class Session:
         if program.ignored:
             self.note(f"without effect here: python {' '.join(program.ignored)}")
         code = targets.prepare(program)
-        file = code.co_filename
         self._attach_debugger()
-        if program.is_users and os.path.isabs(file) and is_users(file):
-            self._send_modules(file)
+        self._files.add(code.co_filename)
         self.serving(None, None, None)
         try:
             targets.run(code)
@@ -202,6 +201,7 @@ class Session:
     def _watch_imports(self) -> None:
         if not self._standby:
             nested.install(self.note)
+        self._reports.start()
         # From the first import on: a module of the stash must never be loaded besides.
         if self._start.get("record") or self._standby:
             self._imports.install()
@@ -225,7 +225,9 @@ class Session:
         self._control.send("debugger", connected=error is None, error=error, **more)
 
     def _send_modules(self, *more: str) -> None:
-        files = self._modules.new_files(*more)
+        for path in more:
+            self._files.add(path)
+        files = self._files.take()
         if files:
             self._control.send("modules", files=files)
 

@@ -185,9 +185,12 @@ def _load(directory: str | None) -> Any:
     before = os.environ.get(_VALIDATION)
     os.environ[_VALIDATION] = "1"
     try:
+        spec = None if directory else importlib.util.find_spec("debugpy")
+        place = directory or (os.path.dirname(spec.origin) if spec and spec.origin else None)
+        if place:  # first: its files are executed now
+            modules.libraries.append(os.path.abspath(place) + os.sep)
         module = _load_from(directory) if directory else importlib.import_module("debugpy")
         importlib.import_module("debugpy.server.api")  # pydevd reads the environment now
-        modules.libraries.append(os.path.dirname(os.path.abspath(str(module.__file__))) + os.sep)
         return module
     finally:
         if before is None:

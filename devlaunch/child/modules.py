@@ -1,77 +1,250 @@
-"""Which files the app has imported, and which of all files are the user's own."""
+"""Which files run in this process, and which of all files are the user's own.
+
+Python processes below the child load this file too, by its location (`below/sitecustomize`). So it
+needs nothing that Python has not loaded by then, nor anything newer than CPython 3.8.
+"""
 
 from __future__ import annotations
 
+import _socket
 import os
 import sys
-import threading
-from collections.abc import Iterable
-from importlib.machinery import EXTENSION_SUFFIXES
-from typing import Any
+from _imp import extension_suffixes
+from os.path import abspath, basename, dirname, join, realpath
 
-from . import hide
+if __package__:
+    from . import hide
 
-hide(__name__)
+    hide(__name__)
 
-_STDLIB = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+TYPE_CHECKING = False  # as type checkers know it: typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_STDLIB = tuple(directory(dirname(os.__file__)) + os.sep for directory in (abspath, realpath))
+_HERE = dirname(dirname(abspath(__file__))) + os.sep
+_BESIDE = dirname(abspath(sys.executable)) + os.sep
+# Not where an interpreter was unpacked beside the project's files.
+_SCRIPTS = [_BESIDE] if _BESIDE.endswith((f"bin{os.sep}", f"Scripts{os.sep}")) else []
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_SUFFIXES = (".py", ".pyw", *EXTENSION_SUFFIXES)
+_CACHES = (
+    *(f"{os.sep}{name}{os.sep}" for name in (".cache", "archive-v0")),
+    f"{os.sep}Library{os.sep}Caches{os.sep}",
+)
+"""Where installers link packages from, when they are told to."""
+_PYTHON = (".py", ".pyw")
+_SUFFIXES = (*_PYTHON, *extension_suffixes())
+
+_BELOW = join(dirname(abspath(__file__)), "below")
+_VARIABLE = "PYTHONPATH"
+
+PATIENCE = 0.2
+"""Seconds for which the launcher may leave a report unread (a few fit into its queue)."""
+MOST_FILES = 32
+"""In a report: paths of the greatest length (PATH_MAX) still fit."""
 
 libraries: list[str] = []
 """Further directories that are not the user's: where the debugger was loaded from."""
 
+_real: dict[str, str] = {}
+
 
 def is_users(path: str) -> bool:
-    """Whether an absolute file name is neither of the stdlib nor of an installed package."""
-    return not path.startswith(("<", _STDLIB, _HERE, *libraries)) and not any(
-        part in path for part in _PACKAGES
-    )
+    """Whether an absolute file name is neither of the stdlib nor of an installed package.
+
+    What counts is where the file lies: a package may be installed as a link into its project.
+    """
+    if path.startswith(("<", _HERE, *_SCRIPTS, *libraries)):
+        return False
+    if any(part in path for part in _PACKAGES):
+        real = _real_path(path)
+        return not any(part in real for part in (*_PACKAGES, *_CACHES))
+    if path.startswith(_STDLIB):
+        return False
+    real = _real_path(path)
+    return not real.startswith(_STDLIB) and not any(part in real for part in _PACKAGES)
 
 
-class Modules:
-    """Looks at sys.modules and tells each user's file once. From any thread."""
+def _real_path(path: str) -> str:
+    real = _real.get(path)
+    if real is None:
+        place = dirname(path)
+        if place not in _real:
+            _real[place] = realpath(place)
+        real = join(_real[place], basename(path))
+        if os.path.islink(real):
+            real = realpath(real)
+        _real[path] = real
+    return real
 
-    def __init__(self, libraries: Iterable[str] = ()) -> None:
-        """`libraries` are modules of which it is known that they are not the user's."""
-        self._seen = set(sys.modules).union(libraries) - {"__main__"}
-        self._count = 0
-        self._reported: set[str] = set()
-        self._lock = threading.Lock()
 
-    def new_files(self, *more: str) -> list[str]:
-        """Absolute paths of the user's source files that were imported since the last call."""
-        with self._lock:
-            found = [path for path in more if path not in self._reported]
-            self._reported.update(found)
-            if len(sys.modules) != self._count:
-                found += self._look()
-            return found
+class Files:
+    """Tells each file of the user's once, before any of its code runs. From any thread.
 
-    def _look(self) -> list[str]:
-        modules = sys.modules.copy()
-        self._count = len(modules)
-        found = []
-        for name in modules.keys() - self._seen:
+    It is seen by an audit hook (PEP 578), which may be called in the midst of anything: it takes no
+    lock, calls no code of the user's, and raises nothing of its own.
+    """
+
+    def __init__(self, report: Callable[[], None]) -> None:
+        """`report` is called when there is something to `take`."""
+        self._report = report
+        self._seen: set[str] = set()
+        self._found: list[str] = []
+
+    def watch(self, **actions: Callable[[Any], None]) -> None:
+        """Begin with what has been imported already. `actions` are for further events."""
+        own = {"exec": self._executed, "compile": self._compiled, "import": self._loaded}
+        _install({**own, **actions})
+        for name, module in list(sys.modules.items()):
+            path = None if name in sys.builtin_module_names else _file_of(module)
+            if path:
+                self.add(path)
+
+    def add(self, name: str) -> None:
+        """A file runs; `name` may be relative to the present directory."""
+        if name not in self._seen:
+            path = abspath(name)
+            if is_users(path) and os.path.isfile(path):
+                self._found.append(path)
+                self._report()
             self._seen.add(name)
-            path = _file_of(modules[name])
-            if path and path not in self._reported:
-                self._reported.add(path)
-                found.append(path)
-        return found
+
+    def take(self, most: int = sys.maxsize) -> list[str]:
+        """Absolute paths of what was found and not taken yet."""
+        files: list[str] = []
+        while self._found and len(files) < most:
+            try:
+                files.append(self._found.pop(0))
+            except IndexError:  # another thread has it
+                break
+        return files
+
+    def put_back(self, files: list[str]) -> None:
+        """These could not be told."""
+        self._found[:0] = files
+
+    def _executed(self, args: Any) -> None:
+        name = args[0].co_filename
+        if name not in self._seen and name.endswith(_PYTHON) and name[0] != "<":
+            self.add(name)
+
+    def _compiled(self, args: Any) -> None:
+        """A file of any name is code when it is compiled as it stands: templates are translated."""
+        source, name = args
+        if type(name) is not str or name[:1] == "<" or name.endswith(_PYTHON):
+            return
+        if name not in self._seen and _is_content(source, name):
+            self.add(name)
+
+    def _loaded(self, args: Any) -> None:
+        if args[1] is not None:  # an extension module
+            self.add(args[1])
+
+
+def _install(actions: dict[str, Callable[[Any], None]]) -> None:
+    find = actions.get
+
+    # Some events are frequent (`id` is one) and each costs this call.
+    def hook(event: str, args: Any) -> None:
+        action = find(event)
+        if action is not None:
+            try:
+                action(args)
+            except Exception:  # it would be the program's
+                pass
+
+    sys.addaudithook(hook)
+
+
+class Reports:
+    """Tells the launcher at once what runs in this process, and in the Python processes below.
+
+    Each report is a datagram to the address in the environment: it takes no lock, and nothing is
+    open that a program could close, or that a forked process would have to share. A forked process
+    goes on reporting; one that is started anew finds `below/sitecustomize` on its PYTHONPATH.
+    """
+
+    def __init__(self) -> None:
+        self.files = Files(self._report)
+        self._address = os.environ.get("DEVLAUNCH_REPORTS")
+        self._mark = os.environ.get("DEVLAUNCH_RUN", "")
+        self._patience = PATIENCE
+
+    def start(self) -> None:
+        """Report from now on. Without an address what was found waits to be taken."""
+        if sys.platform == "win32" or not self._address:
+            self.files.watch()
+            return
+        first, _, rest = os.environ.get(_VARIABLE, "").partition(os.pathsep)
+        if first == _BELOW:  # the program is to see its own
+            if rest:
+                os.environ[_VARIABLE] = rest
+            else:
+                del os.environ[_VARIABLE]
+        self._lead(None)
+        actions: dict[str, Callable[[Any], None]] = {
+            "subprocess.Popen": lambda args: self._lead(args[-1]),
+            "os.system": lambda _: self._lead(None),
+            "os.exec": lambda _: self._lead(None),
+        }
+        self.files.watch(**actions)
+        os.register_at_fork(after_in_child=self._report)
+        self._report()
+
+    def _report(self) -> None:
+        """Say that this process reports, and what has been found."""
+        if sys.platform == "win32" or not self._address:
+            return
+        files = self.files.take(MOST_FILES)
+        words = map(os.fsencode, (self._mark, str(os.getpid()), *files))
+        try:
+            sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+            try:
+                sock.settimeout(self._patience)
+                sock.connect(self._address)
+                sock.send(b"\0".join(words))
+            finally:
+                sock.close()
+        except BaseException as error:
+            # The control channel takes them, or the next report. A launcher that is stopped must
+            # not hold up each import.
+            self.files.put_back(files)
+            self._patience = 0.0
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._patience = PATIENCE
+
+    def _lead(self, env: Any) -> None:
+        """Have the Python that gets this environment, or (None) ours, load our sitecustomize.
+
+        Ours is changed behind os.environ, where the program does not see it. Not one without the
+        mark: it was made to be clean, or is that of a devlaunch below.
+        """
+        if env is None:
+            os.putenv(_VARIABLE, _below(os.environ.get(_VARIABLE)))
+        elif type(env) is dict and env.get("DEVLAUNCH_RUN") == self._mark:
+            env[_VARIABLE] = _below(env.get(_VARIABLE))
+
+
+def _below(path: str | None) -> str:
+    if not path:
+        return _BELOW
+    return path if path.startswith(_BELOW) else f"{_BELOW}{os.pathsep}{path}"
+
+
+def _is_content(source: Any, path: str) -> bool:
+    data = source.encode() if type(source) is str else source
+    size = os.stat(path).st_size
+    return type(data) is bytes and size in (len(data), len(data) + data.count(b"\n"))
 
 
 def _file_of(module: object) -> str | None:
     """The file of a module, without running code of its own: a lazy module stays unloaded."""
     try:
-        namespace: dict[str, Any] = object.__getattribute__(module, "__dict__")
-    except AttributeError:
+        namespace = object.__getattribute__(module, "__dict__")
+        path = namespace.get("__file__") or namespace["__spec__"].origin
+    except (AttributeError, KeyError):
         return None
-    path = namespace.get("__file__")
-    if not isinstance(path, str):
-        spec = namespace.get("__spec__")
-        path = getattr(spec, "origin", None)
-    if not isinstance(path, str) or not path.endswith(_SUFFIXES):
-        return None
-    path = os.path.abspath(path)
-    return path if is_users(path) else None
+    return path if isinstance(path, str) and path.endswith(_SUFFIXES) else None

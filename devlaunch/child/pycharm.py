@@ -246,6 +246,7 @@ def _load(request: dict[str, Any]) -> Any:
 
 def _make_importable(directory: str) -> None:
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        modules.libraries.append(directory + os.sep)
         sys.meta_path.insert(0, _Finder(directory))
 
 

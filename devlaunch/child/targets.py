@@ -32,8 +32,6 @@ class Program(NamedTuple):
     args: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     """Interpreter options that were given too late to have an effect."""
-    is_users: bool = True
-    """False for the console script of a command."""
 
 
 def resolve(target: dict[str, Any]) -> Program:
@@ -51,7 +49,7 @@ def resolve(target: dict[str, Any]) -> Program:
             f"{name}: {path} is no Python program",
             "only Python programs can be run: a console script, or python with its arguments",
         )
-    return Program("script", path, args, is_users=False)
+    return Program("script", path, args)
 
 
 def parse_python(words: tuple[str, ...]) -> Program:

@@ -1,0 +1,123 @@
+"""What all processes of the app say that they run, and which of them cannot say it.
+
+They send datagrams to a socket in a directory that only the user may enter: the mark of their
+generation, their process id and absolute file names, each ended by a zero byte but for the last.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from devlaunch import process
+from devlaunch.generation import Generation
+from devlaunch.loop import Loop
+
+MOST_BYTES = 1 << 18
+"""Of a datagram: more than a process below sends."""
+MOST_READ = 256
+"""Datagrams in one go: what floods the socket must not keep Ctrl-C out."""
+LOOK_AFTER = 2.0
+"""Seconds after the app serves, by which its processes are there."""
+
+
+class Descendants:
+    """Lives in the loop's thread. `current` gives the generation that runs, if one does."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        run_id: str,
+        current: Callable[[], Generation | None],
+        *,
+        imported: Callable[[list[str]], None],
+        silent: Callable[[list[int]], None],
+    ) -> None:
+        """`imported` is called with the files that run; without a socket nobody calls it.
+
+        `silent` is called with the Python processes of a generation that never say a word.
+        """
+        self.deadline: float | None = None
+        """When to call `due`."""
+        self._loop = loop
+        self._current = current
+        self._imported = imported
+        self._silent = silent
+        self._heard: set[int] = set()
+        self._mark = ""
+        self._socket: socket.socket | None = None
+        self._address = process.reports_address(run_id)
+        if self._address:
+            with suppress(OSError):  # then they are silent, and it will be said
+                self._socket = _bound(self._address)
+                loop.watch(self._socket, readable=self.read)
+
+    def read(self) -> None:
+        """Take in what has come. Before what else a child has said is, since it came first."""
+        files: list[str] = []
+        for _ in range(MOST_READ if self._socket else 0):
+            try:
+                assert self._socket
+                data = self._socket.recv(MOST_BYTES)
+            except OSError:
+                break
+            files += self._take(data.split(b"\0"))
+        if files:
+            self._imported(files)
+
+    def served(self) -> None:
+        """The app runs."""
+        self.deadline = time.monotonic() + LOOK_AFTER
+
+    def due(self, now: float) -> None:
+        """See who has not said a word."""
+        if self.deadline is None or now < self.deadline:
+            return
+        self.deadline = None
+        self.read()
+        generation = self._current()
+        heard = self._heard if generation and generation.mark == self._mark else set()
+        silent = generation.pythons() - heard if generation else set()
+        if silent:
+            self._silent(sorted(silent))
+
+    def close(self) -> None:
+        """Remove the socket."""
+        if self._socket:
+            self._loop.unwatch(self._socket)
+            self._socket.close()
+            self._socket = None
+            with suppress(OSError):
+                os.unlink(self._address)
+                os.rmdir(os.path.dirname(self._address))
+
+    def _take(self, words: list[bytes]) -> list[str]:
+        generation = self._current()
+        if generation is None or len(words) < 2 or not words[1].isdigit():
+            return []
+        # `outer/inner`: what a devlaunch below runs is that one's.
+        if os.fsdecode(words[0]).rpartition("/")[2] != generation.mark:
+            return []
+        if self._mark != generation.mark:
+            self._mark = generation.mark
+            self._heard.clear()
+        self._heard.add(int(words[1]))
+        return [path for path in map(os.fsdecode, words[2:]) if os.path.isabs(path)]
+
+
+def _bound(address: str) -> socket.socket:
+    if sys.platform == "win32":
+        raise OSError
+    os.mkdir(os.path.dirname(address), 0o700)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

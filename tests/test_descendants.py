@@ -1,0 +1,235 @@
+"""What processes below the child run is watched: they report, or it is said that they cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.child import Child
+from support.interpreters import interpreters, launchers
+from support.launch import WSGI, Launch, asgi_app, free_port, launched, save
+from support.wait import wait_until
+
+from devlaunch import process
+from devlaunch.descendants import Descendants
+from devlaunch.loop import Loop
+
+JOB = """\
+import multiprocessing, os, subprocess, sys, time
+
+def work():
+    import worker
+    print("worker", worker.VALUE, flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    how = sys.argv[1]
+    code = "import sys; sys.path.append(sys.argv[1]); import job; job.work()"
+    command = [sys.executable, "-c", code, os.getcwd()]
+    match how:
+        case "fork":
+            os.fork() or work()
+            time.sleep(600)
+        case "spawn" | "forkserver":
+            process = multiprocessing.get_context(how).Process(target=work)
+            process.start()
+            process.join()
+        case "subprocess":
+            subprocess.run(command, cwd="/")
+        case "copy":
+            subprocess.run(command, env={**os.environ, "MORE": "1"})
+        case "isolated":
+            subprocess.run([sys.executable, "-I", *command[1:]])
+        case "clean":
+            subprocess.run(command, env={})
+"""
+REPORT = ["fork", "spawn", "forkserver", "subprocess", "copy"]
+SILENT = ["isolated", "clean"]
+
+
+@pytest.mark.parametrize("how", REPORT + SILENT)
+@pytest.mark.parametrize("python", launchers()[::2])
+def test_a_module_of_a_process_below_is_watched(tmp_path: Path, python: str, how: str) -> None:
+    (tmp_path / "job.py").write_text(JOB)
+    save(tmp_path / "worker.py", "VALUE = 1\n")
+    with launched("--", "python", "job.py", how, cwd=tmp_path, python=python) as launch:
+        launch.wait_for("worker 1")
+        if how in SILENT:
+            launch.wait_for(r"process \d+ of the app cannot say what it runs")
+        for value in (22, 333):
+            save(tmp_path / "worker.py", f"VALUE = {value}\n")
+            launch.wait_for(f"worker {value}")
+        assert launch.text.count("cannot say") == (how in SILENT)
+
+
+SERVERS = {
+    "uvicorn": ("uvicorn", "--workers", "2", "--port", "{}", "app:app"),
+    "hypercorn": ("hypercorn", "--workers", "2", "--bind", "127.0.0.1:{}", "app:app"),
+}
+
+
+class Served(Launch):
+    """A server of its own that `get` asks."""
+
+    port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_only_the_workers_of_a_server_import(tmp_path: Path, server: str) -> None:
+    save(tmp_path / "app.py", asgi_app("").replace("VERSION = ''", "from inner import VERSION", 1))
+    save(tmp_path / "inner.py", "VERSION = 'one'\n")
+    port = free_port()
+    launch = Served("--", *(word.format(port) for word in SERVERS[server]), cwd=tmp_path)
+    launch.port = port
+    with contextlib.closing(launch):
+        launch.wait_served("one", timeout=40)
+        save(tmp_path / "inner.py", "VERSION = 'second'\n")
+        launch.wait_served("second", timeout=40)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+def test_the_socket_is_the_users_alone_and_goes_with_the_run(tmp_path: Path, sig: int) -> None:
+    address = tmp_path / "address"
+    (tmp_path / "job.py").write_text(
+        "import os, time\n"
+        f"open({str(address)!r}, 'w').write(os.environ['DEVLAUNCH_REPORTS'])\n"
+        "print('written', flush=True); time.sleep(600)\n"
+    )
+    with launched("job.py", cwd=tmp_path) as launch:
+        launch.wait_for("written")
+        directory = Path(address.read_text()).parent
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        launch.process.send_signal(sig)
+        wait_until(lambda: not directory.exists(), what=lambda: f"{directory} removed")
+
+
+def test_what_a_devlaunch_below_runs_is_that_ones(tmp_path: Path) -> None:
+    save(tmp_path / "app.py", WSGI.format(version="one"))
+    inner = ("devlaunch", "--port", "0", "--server", "wsgiref", "app:app")
+    with launched("--", *inner, cwd=tmp_path) as launch:
+        launch.wait_served("one")
+        save(tmp_path / "app.py", WSGI.format(version="second"))
+        launch.wait_served("second")
+        launch.wait_for("reloaded in")
+        assert launch.text.count("ready in") == 2, "of the outer and of the inner one"
+
+
+# --- the launcher's end -------------------------------------------------------------------------
+
+
+class Current:
+    mark = "run.1"
+
+    def pythons(self) -> set[int]:
+        return {7, 8}
+
+
+def test_only_the_present_generation_is_heard() -> None:
+    files: list[str] = []
+    silent: list[int] = []
+    current = Current()
+    run_id = uuid.uuid4().hex
+    with Loop() as loop, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        descendants = Descendants(
+            loop, run_id, lambda: current, imported=files.extend, silent=silent.extend
+        )  # type: ignore[arg-type]
+        sender.connect(process.reports_address(run_id))
+
+        def say(*messages: bytes) -> list[str]:
+            for message in messages:
+                sender.send(message)
+            files.clear()
+            descendants.read()
+            return files.copy()
+
+        assert say(b"run.1\x007\0/a.py\0/b.py", b"outer.3/run.1\x007\0/c.py") == [
+            *("/a.py", "/b.py", "/c.py")
+        ]
+        others = (b"run.0\x008\0/x", b"run.1/inner.0\x008\0/x", b"other.1\x008\0/x")
+        assert say(*others) == []
+        garbage = (b"", b"\0", b"run.1", b"run.1\0x\0/x", b"run.1\x009\0x.py", b"[" * 50000)
+        assert say(*garbage) == []
+        for mark, who in (("run.1", [8]), ("run.2", [7, 8])):
+            current.mark = mark
+            silent.clear()
+            descendants.served()
+            descendants.due(descendants.deadline or 0.0)
+            assert silent == who
+        descendants.close()
+    assert not os.path.exists(os.path.dirname(process.reports_address(run_id)))
+
+
+# --- the processes' end -------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def listener(directory: Path) -> Iterator[tuple[dict[str, str], socket.socket]]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(directory / "reports"))
+        sock.setblocking(False)
+        yield {"DEVLAUNCH_RUN": "x.0", "DEVLAUNCH_REPORTS": str(directory / "reports")}, sock
+
+
+SHOW = """\
+import os, sys
+print(os.environ.get("PYTHONPATH"), [p for p in sys.path if "below" in p])
+print([n for n in sys.modules if "devlaunch" in n and not n.startswith("_devlaunch_child")])
+print("sitecustomize" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("python", interpreters().values(), ids=interpreters())
+@pytest.mark.parametrize("users", ["none", "path", "sitecustomize", "broken"])
+def test_nobody_sees_how_a_process_below_comes_to_report(
+    tmp_path: Path, python: str, users: str
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    if users in ("sitecustomize", "broken"):
+        text = "print('theirs')\n" if users == "sitecustomize" else "1/0\n"
+        (place / "sitecustomize.py").write_text(text)
+    (tmp_path / "show.py").write_text(SHOW)
+    (tmp_path / "job.py").write_text(
+        f"{SHOW}import subprocess; sys.stdout.flush()\nsubprocess.run([{python!r}, 'show.py'])\n"
+    )
+    path = {} if users == "none" else {"PYTHONPATH": str(place)}
+    with listener(tmp_path) as (env, sock):
+        with Child(script="job.py", directory=tmp_path, python=python, env=env | path) as child:
+            assert child.wait() == 0
+        said = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                said.append(sock.recv(65536))
+    once = [f"{path.get('PYTHONPATH')} []", "[]", str(users == "sitecustomize")]
+    theirs = ["theirs"] if users == "sitecustomize" else []
+    assert child.stdout.splitlines() == [*theirs, *once] * 2
+    assert child.stderr.count("Error in sitecustomize") == (2 if users == "broken" else 0)
+    files = {os.path.basename(name) for each in said for name in each.decode().split("\0")[2:]}
+    assert {"job.py", "show.py"} <= files
+
+
+def test_a_launcher_that_does_not_read_holds_nothing_up(tmp_path: Path) -> None:
+    names = [f"m{number}" for number in range(40)]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text("")
+    (tmp_path / "job.py").write_text(f"import {', '.join(names)}\n")
+    with listener(tmp_path) as (env, sock):
+        with Child(script="job.py", directory=tmp_path, env=env) as child:
+            assert child.wait(5) == 0
+        said = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                said.append(sock.recv(65536).decode())
+    told = {name for each in said for name in each.split("\0")[2:]}
+    assert len(told | child.files) == len(names) + 1, "the control channel takes the rest"
