@@ -30,6 +30,7 @@ class Reloading:
     def __init__(self, config: Config, post: Callable[[object], None]) -> None:
         watch = (*config.watch, *([config.env_file] if config.env_file else ()))
         filters = Filters(os.path.realpath(config.app_dir), watch, config.ignore)
+        self._filters = filters
         self._changes = Changes(filters)
         self._debounce = Debounce()
         script = [config.target.name] if config.target.kind is TargetKind.SCRIPT else []
@@ -75,6 +76,7 @@ class Reloading:
     def imported(self, files: Sequence[str], now: float) -> Changed:
         """The child has imported these files; some may have been saved since it read them."""
         paths = with_realpaths(files)
+        self._filters.learn_executed(paths)
         self._watcher.add_directories({os.path.dirname(path) for path in paths})
         report = self._changes.imported(paths, now)
         late = (
