@@ -43,7 +43,7 @@ class Reloading:
         watch = (*config.watch, *([config.env_file] if config.env_file else ()))
         self._explains = config.verbosity > 0
         root = os.path.realpath(config.app_dir)
-        filters = Filters(root, watch, config.ignore, explains=self._explains)
+        self._filters = filters = Filters(root, watch, config.ignore, explains=self._explains)
         self._explained: set[tuple[str, str]] = set()
         self._post = post
         self._named = named
@@ -103,6 +103,7 @@ class Reloading:
     def imported(self, files: Sequence[str], now: float) -> Changed:
         """The child has imported these files; some may have been saved since it read them."""
         paths = with_realpaths(files)
+        self._filters.learn_executed(paths)
         self._watcher.add_directories({os.path.dirname(path) for path in paths})
         report = self._changes.imported(paths, now)
         late = (

@@ -121,6 +121,22 @@ def test_every_way_of_saving_is_served(project: Project, options: tuple[str, ...
 
 
 @BOTH
+def test_settings_of_any_name_that_are_executed(project: Project, options: tuple[str, ...]) -> None:
+    settings = project.root / "site.cfg"
+    save(settings, "VALUE = 'first'\n")
+    code = f"compile(open({str(settings)!r}, 'rb').read(), {str(settings)!r}, 'exec')"
+    project.write(f"exec({code}, names := {{}})", "names['VALUE']")
+    with launched(*options, *WSGIREF, cwd=project.root) as launch:
+        launch.wait_served("first")
+        settings.write_text("VALUE = 'in place'\n")
+        launch.wait_served("in place")
+        save(settings, "VALUE = (\n")
+        launch.wait_for("broken")
+        save(settings, "VALUE = 'mended'\n")
+        launch.wait_served("mended")
+
+
+@BOTH
 def test_symlinked_files_and_directories(project: Project, options: tuple[str, ...]) -> None:
     real = project.root.parent / "real"
     other = project.root.parent / "other"

@@ -162,6 +162,7 @@ class Filters:
         self._gitignores: dict[str, tuple[str, Rules | None]] = {}
         self._environments: frozenset[str] = frozenset()
         self._verdicts: dict[str, bool] = {}
+        self._executed: frozenset[str] = frozenset()
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -186,6 +187,10 @@ class Filters:
         self._gitignores = others | told
         self._verdicts = {}
         return True
+
+    def learn_executed(self, paths: Iterable[str]) -> None:
+        """Take in that the app runs these files, whatever they are called."""
+        self._executed |= {path for path in paths if not is_source(path)}
 
     def learn_environment(self, directory: str, is_environment: bool) -> bool:
         """Take in whether a directory holds a pyvenv.cfg; returns whether that is news."""
@@ -237,7 +242,9 @@ class Filters:
         A source is, also one that never counts: its cached bytecode is stale. So is a file without
         a suffix: a script may have any name.
         """
-        if is_source(path) or (self._explains and not is_dropping(path)):
+        if is_source(path) or path in self._executed:
+            return True
+        if self._explains and not is_dropping(path):
             return True
         if "." not in posixpath.basename(path) and not is_dropping(path):
             return not self.is_excluded(path) or self.is_watched(path)
