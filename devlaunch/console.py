@@ -69,10 +69,10 @@ class Console:
         """More rows, as those of the banner."""
         self._print("\n".join([*self._rows(rows), ""]), QUIET + 1)
 
-    def ready(self, elapsed: float, remark: str = "") -> None:
-        """The first generation serves; `remark` such as `ASGI, uvicorn`."""
+    def ready(self, elapsed: float, remark: str = "", word: str = "ready") -> None:
+        """The first generation serves; `remark` such as `ASGI, uvicorn`, `word` for a program."""
         extra = f"  {self._style(_plain(remark), 'dim')}" if remark else ""
-        self._print(f"  {self._style(f'ready in {duration(elapsed)}', 'green')}{extra}\n", NORMAL)
+        self._print(f"  {self._style(f'{word} in {duration(elapsed)}', 'green')}{extra}\n", NORMAL)
 
     # --- one line for each event ----------------------------------------------------------------
 

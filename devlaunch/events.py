@@ -420,7 +420,8 @@ class Report:
     """Something people should read; `launcher` words it for the terminal and the IDE's console."""
 
     what: str
-    """ready | reloading | reloaded | replaced | broken | exited | waiting-while-paused | stopping.
+    """ready | reloading | reloaded | replaced | broken | exited | waiting-while-paused | overdue |
+    stopping.
 
     replaced: a child runs in place of one that ran already, and refused; nothing to tell people.
 

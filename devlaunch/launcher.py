@@ -414,6 +414,7 @@ class Launcher:
         elif self._config.target.kind is TargetKind.APP:
             generation.ask_to_stop(self._config.grace)
         else:
+            generation.send({"type": "ending", "grace": self._config.grace})
             generation.signal(signal.SIGTERM)
 
     def _report(self, report: events.Report) -> None:

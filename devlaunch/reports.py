@@ -7,7 +7,7 @@ import time
 
 from devlaunch import events
 from devlaunch.adapter.link import Link
-from devlaunch.console import Console
+from devlaunch.console import Console, duration
 from devlaunch.control import Message
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
@@ -38,6 +38,10 @@ class Reports:
             case {"type": "open", "requests": [*requests]}:
                 after = time.monotonic() - self._asked_to_stop
                 self._console.cut_off([str(each) for each in requests], after)
+            case {"type": "held", "threads": [*names]}:
+                what = "thread" if len(names) == 1 else "threads"
+                listed = ", ".join(map(str, names))
+                self._console.note(f"the end of the app waits for its {what} {listed} (no daemon)")
             case {"type": "note", "text": text} if text not in self._notes:
                 self._notes.add(text)  # each generation says the same
                 self._console.note(str(text))
@@ -71,7 +75,9 @@ class Reports:
         console, paths = self._console, report.paths
         match report.what:
             case "ready":
-                console.ready(time.monotonic() - self._began, self._interface)
+                # A program may have far to go from here; what it will be to others is not known.
+                word = "ready" if self._interface else "started"
+                console.ready(time.monotonic() - self._began, self._interface, word)
             case "reloading":
                 console.reloading(paths)
             case "reloaded":
@@ -81,14 +87,20 @@ class Reports:
             case "exited":
                 console.exited(report.status or 0, is_last=report.is_last)
             case "waiting-while-paused":
-                console.paused(paths)
-                if self.debugging and not (self._link and self._link.shows_lines):
-                    text = f"{console.changed(paths)} changed: will reload on continue"
-                    self.debugging.tell(events.ConsoleNote(text))
+                self._show_paused(paths)
+            case "overdue":
+                after = duration(report.elapsed or 0.0)
+                console.note(f"the app did not end within {after} (--grace): it is made to")
             case "stopping":
                 console.stopping(_asked_by(report.status))
         if self._link and report.what in ("ready", "broken", "exited"):
             _tell_link(self._link, report)
+
+    def _show_paused(self, paths: tuple[str, ...]) -> None:
+        self._console.paused(paths)
+        if self.debugging and not (self._link and self._link.shows_lines):
+            text = f"{self._console.changed(paths)} changed: will reload on continue"
+            self.debugging.tell(events.ConsoleNote(text))
 
 
 def _tell_link(link: Link, report: events.Report) -> None:

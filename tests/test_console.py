@@ -57,6 +57,7 @@ GOLDEN: dict[str, tuple[Say, int, str]] = {
 """),
     "ready": (lambda c: c.ready(0.4123, "ASGI, uvicorn"), NORMAL,
               "  ready in 412 ms  ASGI, uvicorn\n\n"),
+    "started": (lambda c: c.ready(0.013, "", "started"), NORMAL, "  started in 13 ms\n\n"),
     "reloading": (lambda c: c.reloading(["/work/app.py"]), VERBOSE,
                   "12:00:09  reloading           app.py\n"),
     "reloaded": (lambda c: c.reloaded(["/work/app.py"], 0.2144), NORMAL,

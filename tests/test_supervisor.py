@@ -110,13 +110,19 @@ CASES = [
     (
         STARTING,
         SAVED,
-        Stopping(Then.RESTART, Cause(("/p/app.py",), 90.0), NOW + GRACE, asked=NOW),
+        Stopping(Then.RESTART, CAUSE, NOW + GRACE, asked=NOW),
         [reloading, asked()],
+    ),
+    (
+        Starting(Cause(("/p/a.py",), 90.0)),
+        SAVED,
+        Stopping(Then.RESTART, Cause(("/p/a.py", "/p/app.py"), 90.0), NOW + GRACE, asked=NOW),
+        [Report("reloading", paths=("/p/a.py", "/p/app.py")), asked()],
     ),
     (
         STARTING,
         RestartRequested(),
-        Stopping(Then.RESTART, FIRST, NOW + GRACE, asked=NOW),
+        Stopping(Then.RESTART, Cause((), NOW), NOW + GRACE, asked=NOW),
         [Report("reloading"), asked()],
     ),
     (
@@ -233,6 +239,8 @@ CASES = [
     ),
     (ENDING, ChildExited(3, 0), Ended(), [Exit(0)]),
     (ENDING, ChildExited(3, -15), Ended(), [Exit(-15)]),
+    (replace(ENDING, was_restart=True), ChildExited(3, -15), Ended(), [Exit(-SIGINT)]),
+    (replace(ENDING, was_restart=True), ChildExited(3, 1), Ended(), [Exit(1)]),
     (replace(ENDING, rung=Rung.KILLED), ChildExited(3, -9), Ended(), [Exit(-SIGINT)]),
     (replace(ENDING, signal=None, rung=Rung.KILLED), ChildExited(3, -9), Ended(), [Exit(-9)]),
     (
@@ -258,13 +266,13 @@ CASES = [
     (
         RESTARTING,
         StopRequested(SIGINT),
-        Stopping(Then.END, RESTARTING.cause, NOW + GRACE, asked=NOW, signal=SIGINT),
+        replace(ENDING, cause=RESTARTING.cause, deadline=NOW + GRACE, asked=NOW, was_restart=True),
         [stopping_by_ctrl_c, asked(SIGINT)],
     ),
     (
         HELD,
         StopRequested(),
-        Stopping(Then.END, HELD.cause, NOW + GRACE, asked=NOW),
+        Stopping(Then.END, HELD.cause, NOW + GRACE, asked=NOW, was_restart=True),
         [ReleaseDebuggee(), stopping, asked()],
     ),
     (
@@ -282,7 +290,7 @@ CASES = [
         RESTARTING,
         DeadlineReached(),
         replace(RESTARTING, rung=Rung.TERMINATED, deadline=NOW + TERM_WAIT),
-        [TerminateSession(3)],
+        [Report("overdue", elapsed=GRACE), TerminateSession(3)],
     ),
     (
         replace(RESTARTING, rung=Rung.TERMINATED),
@@ -452,5 +460,5 @@ def test_a_save_during_a_second_try_is_a_reload_of_its_own() -> None:
     made.handle(SAVED, NOW)
     assert made.handle(ChildExited(3, 0), NOW) == [SpawnChild(4, ("/p/app.py",))]
     assert made.handle(ChildServing(4), NOW) == [
-        Report("reloaded", paths=("/p/app.py",), elapsed=10.0)
+        Report("reloaded", paths=("/p/app.py",), elapsed=0.0)
     ]

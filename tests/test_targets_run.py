@@ -423,6 +423,24 @@ def test_a_changed_env_file_restarts_with_its_values(tmp_path: Path) -> None:
         launch.wait_served("mended outside")
 
 
+def test_what_holds_up_the_end_is_said(tmp_path: Path) -> None:
+    text = (
+        "import signal, sys, threading, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit())\n"
+        "threading.Thread(target=time.sleep, args=(600,), name='feeder').start()\n"
+        "print('runs', flush=True)\n"
+        "while True: time.sleep(0.01)\n"
+    )
+    (tmp_path / "job.py").write_text(text)
+    with launched("--grace", "1", "job.py", cwd=tmp_path) as launch:
+        launch.wait_for("^  started in .*\n")
+        launch.wait_for("^runs")
+        launch.save(text + "# again\n", "job.py")
+        launch.wait_for(r"reloaded in \d\.\d+ s +job\.py")
+        assert "the end of the app waits for its thread feeder (no daemon)" in launch.text
+        assert "the app did not end within 1.00 s (--grace): it is made to" in launch.text
+
+
 def test_settings_from_pyproject_and_environment(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "web.py").write_text(WSGI.format(version="v0"))

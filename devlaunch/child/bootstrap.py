@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -29,6 +30,9 @@ sessions of their own, without the mark, can no longer be found when it has ende
 
 REFUSING_SECONDS = 5.0
 """A program that is older is not replaced any more because an import was made ahead of time."""
+
+HIDDEN = "pydev_do_not_trace"
+"""What threads have that are pydevd's, or ours."""
 
 LAST_SECOND = 1.0
 """How long a child may then take to end politely."""
@@ -112,6 +116,7 @@ class Session:
         self._stop_at: float | None = None
         self._cut_at: float | None = None
         self._exit_at: float | None = None
+        self._held_at: float | None = None
 
     def run(self) -> None:
         """Returns, or raises what ends this process."""
@@ -245,6 +250,8 @@ class Session:
             self._exit_at = self._stop_at + LAST_SECOND
         elif message["type"] == "stop":
             self._stop(float(message["grace"]))
+        elif message["type"] == "ending":
+            self._held_at = monotonic() + CUT * float(message["grace"])
         elif message["type"] == "debug":
             start_hidden_thread("devlaunch-debugger", lambda: self._connect(message))
         elif message["type"] == "release":
@@ -259,7 +266,7 @@ class Session:
         if self._server is None:
             os.kill(os.getpid(), signal.SIGTERM)
         elif self._cut_at is None:
-            self._cut_at = monotonic() + CUT * grace
+            self._cut_at = self._held_at = monotonic() + CUT * grace
             self._server.stop(grace)
 
     def _tick(self) -> None:
@@ -271,6 +278,10 @@ class Session:
         if self._stop_at is not None and now >= self._stop_at:
             self._stop_at = None
             self._stop(LAST_SECOND)
+        if self._held_at is not None and now >= self._held_at:
+            self._held_at = None
+            if names := holding_threads():
+                self._control.send("held", threads=names)
         if self._server is not None and self._cut_at is not None and now >= self._cut_at:
             self._cut_at = float("inf")
             requests = self._server.open_requests()
@@ -279,8 +290,20 @@ class Session:
                 self._server.cut()
 
     def _deadline(self) -> float | None:
-        times = (self._stop_at, self._cut_at, self._exit_at)
+        times = (self._stop_at, self._cut_at, self._held_at, self._exit_at)
         return min((time for time in times if time is not None), default=None)
+
+
+def holding_threads() -> list[str]:
+    """The names of the threads for which the interpreter waits, its main thread being done."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
+    while frame is not None and frame.f_code is not threading._shutdown.__code__:  # type: ignore[attr-defined]  # noqa: SLF001
+        frame = frame.f_back
+    if frame is None:
+        return []
+    # Not `enumerate`: it waits for a lock that they may hold.
+    others = set(threading._active.values()) - {threading.main_thread()}  # type: ignore[attr-defined]  # noqa: SLF001
+    return sorted(each.name for each in others if not each.daemon and not hasattr(each, HIDDEN))
 
 
 def discard_bytecode(changed: list[str]) -> None:

@@ -120,6 +120,8 @@ class Stopping:
     """When the stop was asked for; anew when it became the end of all."""
     rung: Rung = Rung.ASKED
     signal: int | None = None
+    was_restart: bool = False
+    """It has been asked to stop for a restart before the end of all was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +260,8 @@ class Supervisor:
         self, state: Starting | Serving, event: FilesChanged | RestartRequested, now: float
     ) -> State:
         cause = Cause(_paths(event), now)
-        if isinstance(state, Starting):
-            cause = state.cause.plus(cause.paths)
+        if isinstance(state, Starting) and state.cause.paths:
+            cause = state.cause.plus(cause.paths)  # their save is not served yet
         self._do(Report("reloading", paths=cause.paths))
         return self._stop(Then.RESTART, cause, now)
 
@@ -334,7 +336,7 @@ class Supervisor:
             return self._kill(state, now) if now - state.asked >= repeat else state
         if state.deadline is None:
             self._do(ReleaseDebuggee())
-        return self._stop_for_good(state.cause, event, now)
+        return replace(self._stop_for_good(state.cause, event, now), was_restart=True)
 
     def _finish_without_child(
         self, state: Idle | Broken, event: StopRequested, now: float
@@ -344,6 +346,8 @@ class Supervisor:
     def _climb(self, state: Stopping, event: DeadlineReached, now: float) -> State:
         if state.rung is not Rung.ASKED:
             return self._kill(state, now)
+        if state.then is Then.RESTART:
+            self._do(Report("overdue", elapsed=self._grace))
         self._do(TerminateSession(self.generation))
         return replace(state, rung=Rung.TERMINATED, deadline=now + TERM_WAIT)
 
@@ -354,8 +358,9 @@ class Supervisor:
     def _gone(self, state: Stopping, event: ChildExited, now: float) -> State:
         if state.then is Then.RESTART:
             return self._start(state.cause)
-        if state.signal and state.rung is not Rung.ASKED:
-            return self._end(-state.signal)  # the rung's signal was ours, not the user's wish
+        was_ours = state.rung is not Rung.ASKED or (state.was_restart and event.status < 0)
+        if state.signal and was_ours:
+            return self._end(-state.signal)  # what ended it was our signal, not the user's
         return self._end(event.status)
 
     def _paused_in_shutdown(self, state: Stopping, event: DebuggeePaused, now: float) -> State:

@@ -116,7 +116,11 @@ class Launch:
         return self.process.pid
 
     def wait_for(self, pattern: str, *, timeout: float = 20.0, after: int = 0) -> re.Match[str]:
-        """The first match of the pattern in what was printed after the offset `after`."""
+        """The first match of the pattern in what was printed after the offset `after`.
+
+        `ready in` stands for what is said of a program as well, which is "started in".
+        """
+        pattern = pattern.replace("ready in", "(?:ready|started) in")
         return wait_until(
             lambda: re.compile(pattern, re.MULTILINE).search(self.text, after),
             timeout,
