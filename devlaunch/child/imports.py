@@ -1,7 +1,7 @@
 """Sees each import of the program first: notes it for the next standby, and serves the stash.
 
 A *root* is an import that the user's code, or ours, asks for. What a library imports for itself
-comes with the root. Roots are noted with the context in which they were asked for.
+comes with the root. Each is noted with the context in which it was asked for.
 """
 
 from __future__ import annotations

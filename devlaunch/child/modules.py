@@ -49,12 +49,12 @@ class Modules:
             return found
 
     def _look(self) -> list[str]:
-        modules = sys.modules.copy()
-        self._count = len(modules)
+        names = [*sys.modules]  # no modules: the interpreter may end while this thread has them
+        self._count = len(names)
         found = []
-        for name in modules.keys() - self._seen:
+        for name in {*names} - self._seen:
             self._seen.add(name)
-            path = _file_of(modules[name])
+            path = _file_of(sys.modules.get(name))
             if path and path not in self._reported:
                 self._reported.add(path)
                 found.append(path)
