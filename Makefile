@@ -4,22 +4,34 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check format docs bench vscode test-vscode clean
+LOCKS = $(wildcard tests/locks/*.txt)
+ENVIRONMENTS = tests/support/environments.py
 
-$(STAMP): pyproject.toml
+.PHONY: demo test test-newest lock check format docs bench vscode test-vscode clean
+
+$(STAMP): pyproject.toml $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "devlaunch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	@echo "setting up $(VENV): devlaunch with its test and lint extras"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@$(PYTHON) $(ENVIRONMENTS) $(VENV) dev
 	@touch $@
 
 demo: $(STAMP)  ## run the example app under devlaunch with the debug endpoint open
 	cd docs/examples/orders && ../../../$(BIN)/devlaunch --debug-attach app:app
 
 test: $(STAMP)  ## run every test
-	$(BIN)/python tests/support/interpreters.py
+	PYTHONPATH=tests $(BIN)/python -m support.interpreters
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+NEWEST = $(VENV)-newest
+
+test-newest:  ## run the tests with the newest of everything, in $(NEWEST); ARGS="tests/test_x.py" for some
+	@echo "setting up $(NEWEST): devlaunch with the newest of everything"
+	@$(PYTHON) $(ENVIRONMENTS) --newest $(NEWEST) dev
+	PYTHONPATH=tests $(NEWEST)/bin/python -m support.interpreters --newest
+	$(NEWEST)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+lock: $(STAMP)  ## write tests/locks anew: what is installed for tests, checks and measurements
+	PYTHONPATH=tests $(BIN)/python -m support.interpreters lock
 
 check: $(STAMP)  ## ruff, mypy strict on three platforms, the import rings, the docs and their site
 	$(BIN)/ruff check .
@@ -48,15 +60,13 @@ docs: $(STAMP)  ## serve the documentation as a site, new at each save
 BENCH = $(VENV)-bench
 BENCH_STAMP = $(BENCH)/.installed
 
-$(BENCH_STAMP): pyproject.toml
+$(BENCH_STAMP): pyproject.toml $(LOCKS)
 	@echo "setting up $(BENCH): devlaunch with the peers that it is measured against"
-	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
-	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group bench
+	@$(PYTHON) $(ENVIRONMENTS) $(BENCH) bench
 	@touch $@
 
 bench: $(BENCH_STAMP)  ## measure against peers, write docs/performance.md; ARGS="--quick" for a look
 	$(BENCH)/bin/python tests/bench/bench.py $(or $(ARGS),--write)
 
 clean:
-	rm -rf $(VENV) $(BENCH) build site editors/vscode/node_modules .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(NEWEST) build site editors/vscode/node_modules .mypy_cache .pytest_cache .ruff_cache

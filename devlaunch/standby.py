@@ -107,6 +107,8 @@ class Standby:
                     self._spawn(now, imports=imports)
                 case KillStandby():
                     self._kill()
+                case events.LogLine():
+                    self._loop.post(action)
         if self._policy.deadline not in (None, before):
             self._idle_since = (now, idle_time())
 

@@ -473,6 +473,51 @@ def test_what_an_object_does_at_the_end_is_done(tmp_path: Path, kind: str, made:
             assert (tmp_path / "more.txt").read_text() == "done"
 
 
+SLOW = """
+import socketserver, time
+original = socketserver.TCPServer.shutdown_request
+def slow(*args):
+    time.sleep(0.2)
+    original(*args)
+socketserver.TCPServer.shutdown_request = slow
+"""
+LARGE = "\nkept_too = [[] for _ in range(2_000_000)]\n"  # to look at all of them takes its time
+
+
+@pytest.mark.parametrize(
+    ("server", "held"),
+    [
+        ("wsgiref", "by a thread that has answered"),
+        ("wsgiref", "by a spare connection"),
+        ("werkzeug", "by a spare connection"),
+        ("wsgiref", "by a survey"),
+    ],
+)
+def test_no_thread_of_ours_keeps_objects_from_their_end(
+    tmp_path: Path, server: str, held: str
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    more = {"by a thread that has answered": "\nimport slow\n", "by a survey": LARGE}.get(held, "")
+    write_ending(tmp_path, AT_THE_END["a generator"] + more)
+    with (
+        Child(app="app:app", directory=tmp_path, server=server) as child,
+        socket.socket() as client,
+    ):
+        child.wait_for("serving")
+        assert child.listener
+        match held:
+            case "by a survey":
+                child.recorded()
+                child.process.send_signal(signal.SIGINT)
+            case "by a spare connection":
+                client.connect(child.listener.getsockname())
+            case _:
+                assert child.get("/").status == 200
+        child.send("stop", grace=5.0)
+        child.wait()
+    assert (tmp_path / "more.txt").read_text() == "done"
+
+
 @pytest.mark.parametrize("options", [("-X", "dev"), ("-W", "always::ResourceWarning")])
 def test_an_interpreter_that_was_told_to_report_does(
     tmp_path: Path, options: tuple[str, ...]

@@ -35,6 +35,7 @@ from devlaunch.events import (
     ChildRefused,
     DebuggerChanged,
     ImportsKnown,
+    LogLine,
     StandbyDue,
     StandbyLost,
     StandbyWarmed,
@@ -224,28 +225,33 @@ def test_one_that_hangs_or_never_suits_the_debugger_counts_as_lost(event: object
 
 def test_imports_that_keep_spoiling_it_are_left_to_the_app() -> None:
     made = policy(WARMING)
-    for _ in range(MOST_SPOILED):
-        assert made.imports
+    said = []
+    for _ in range(MOST_SPOILED + 1):
+        assert bool(said) is not made.imports
         made.state = WARMING
-        made.handle(StandbyWarmed(is_spoiled=True), NOW)
+        actions = made.handle(StandbyWarmed(is_spoiled=True), NOW)
+        said += [each for each in actions if isinstance(each, LogLine)]
+    assert len(said) == 1
     assert not made.imports
     made.state = SETTLING
     assert made.handle(IDLE_MACHINE, NOW) == [SpawnStandby(imports=False)]
 
 
-def promote(made: StandbyPolicy, *, refused: bool) -> None:
+def promote(made: StandbyPolicy, *, refused: bool) -> list[object]:
     serve_and_spawn(made)
     made.handle(PROMOTED, NOW)
+    actions = made.handle(ChildRefused(3), NOW) if refused else []
     if refused:
-        made.handle(ChildRefused(3), NOW)
         made.handle(COLD, NOW)
+    return actions
 
 
 def test_promotions_that_keep_coming_to_nothing_are_not_tried_for_ever() -> None:
     made = policy(Unwanted())
-    for _ in range(MOST_REFUSED):
+    for count in range(1, MOST_REFUSED + 1):
         assert made.imports
-        promote(made, refused=True)
+        said = [isinstance(each, LogLine) for each in promote(made, refused=True)]
+        assert said == [True] * (count == MOST_REFUSED)
     assert not made.imports
 
 

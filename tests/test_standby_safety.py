@@ -61,11 +61,21 @@ def test_an_environment_that_has_changed_refuses(tmp_path: Path) -> None:
         assert project.promote(child) == "('red', 'red')"
 
 
-def test_a_variable_that_is_new_each_time(tmp_path: Path) -> None:
-    code = "import os\nos.environ['START'] = str(os.getpid())\nimport csv\nvalue = 1\n"
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("os.environ['START'] = str(os.getpid())", "$START"),
+        ("sys.path.insert(0, f'/nowhere/{os.getpid()}')", "sys.path"),
+        ("sys.argv.append(f'--pid={os.getpid()}')", "sys.argv"),
+        ("os.chdir(tempfile.mkdtemp(dir='.'))", "the working directory"),
+    ],
+)
+def test_what_is_new_each_time_is_left_to_the_app(code: str, what: str, tmp_path: Path) -> None:
+    code = f"import os, sys, tempfile\n{code}\nimport csv\nvalue = 1\n"
     project = Project(tmp_path, code)
     project.run()
-    assert project.refusal() == "the environment has changed: START"
+    assert "changed" in project.refusal()
+    assert project.unsafe == {what: "has another value at each start"}
     assert project.promote() == "1"
 
 
@@ -74,6 +84,43 @@ def test_a_variable_that_was_emptied(tmp_path: Path) -> None:
     project.run()
     project.write_app("import csv\nvalue = 1\n")
     assert project.refusal() == "the environment has changed: MODE"
+
+
+CHANGES = {
+    "the environment": "os.environ['MODE'] = 'x'",
+    "sys.path": "sys.path.insert(0, os.path.abspath('below'))",
+    "sys.argv": "sys.argv.append('--more')",
+    "the working directory": "os.chdir('below')",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_comes_with_a_later_import_is_needed_by_an_earlier_one(
+    change: str, tmp_path: Path
+) -> None:
+    """The earlier one is left to the app, so that the later one brings it: nothing has changed."""
+    trace = tmp_path / "trace"
+    packages = {
+        "noisy.py": "import shared\nprint('noisy')\n",
+        "later.py": "import os\nos.environ['OWN'] = '1'\nimport shared\ndel os.environ['OWN']\n",
+        "shared.py": f"""
+import os, sys
+SEEN = os.environ.get('MODE'), os.environ.get('OWN'), sys.path.copy(), sys.argv.copy(), os.getcwd()
+with open({str(trace)!r}, 'a') as file:
+    file.write(f"{{SEEN}}\\n")
+import below
+""",
+        "below.py": "",
+    }
+    (tmp_path / "below").mkdir()
+    code = f"import noisy, os, sys\n{CHANGES[change]}\nimport later\nvalue = later.shared.SEEN\n"
+    project = Project(tmp_path, code, packages)
+    cold = project.run()
+    assert project.spoil() == {"noisy": "prints when imported"}
+    trace.write_text("")
+    for _ in range(2):
+        assert project.promote() == cold
+    assert trace.read_text() == f"{cold}\n" * 2, "imported more than once, or elsewhere"
 
 
 def test_what_a_library_sets_is_gone_until_it_is_imported(tmp_path: Path) -> None:
@@ -851,9 +898,12 @@ def test_a_breakpoint_in_a_library(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", [{"app": "app:app"}, {"script": "app.py"}], ids=str)
 def test_a_debugger_that_comes_after_the_standby(target: dict[str, Any], tmp_path: Path) -> None:
     """It needs modules that the standby has imported, in an environment before the user's."""
-    code = "import os\nos.environ['MODE'] = 'x'\nimport requests, platform, ctypes, xmlrpc.client\n"
-    code += "value = 1\nprint('end', flush=True)\n"
-    project = Project(tmp_path, code, target=target)
+    code = "import os\nos.environ['MODE'] = 'x'\nimport shares, requests, platform, ctypes\n"
+    code += "import xmlrpc.client\nvalue = 1\nprint('end', flush=True)\n"
+    shares = (
+        "import sys\nsys.modules['_types'] = type(sys)('_types')\nimport stringprep\n"  # as Cython
+    )
+    project = Project(tmp_path, code, {"shares.py": shares}, target=target)
     project.write("app.py", code + (ANSWER if "app" in target else STAY))
     project.run()
     with Pydevd() as peer, project.standby() as child:

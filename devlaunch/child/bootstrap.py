@@ -220,12 +220,14 @@ class Session:
                 self._refuse(reason)
 
     def _connect(self, request: Message) -> None:
+        self._imports.begin_debugger()
         if request.get("kind") == "pycharm":
             from . import pycharm
 
             error, hint = pycharm.connect(request, self._pauses)
         else:
             error, hint = debugger.connect(request, self._pauses), ""
+        self._imports.end_debugger()
         more = {"hint": hint} if hint else {}
         self._control.send("debugger", connected=error is None, error=error, **more)
 

@@ -56,6 +56,10 @@ class Conditions:
             self._last = Context(self.changes(), paths, list(sys.argv), raw[3], raw[4])
         return self._last
 
+    def here(self) -> Context:
+        """The conditions of this moment, for `enter` to come back to; not to be compared."""
+        return Context(self.changes(), list(sys.path), list(sys.argv), _cwd(), [])
+
     def changes(self) -> dict[str, str | None]:
         """How the environment differs from the one at the beginning."""
         now, base = dict(os.environ), self._base
@@ -89,6 +93,15 @@ class Conditions:
         if getattr(default, "_actual_context", None) is not None:
             found.append("the multiprocessing start method is set")
         return found
+
+
+def places(context: Context) -> dict[str, list[str]]:
+    """Where the program was and looked, by the names that people know."""
+    return {
+        "sys.path": context.path,
+        "sys.argv": context.argv,
+        "the working directory": [context.cwd],
+    }
 
 
 _PATCHERS = (

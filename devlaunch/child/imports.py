@@ -1,7 +1,7 @@
 """Sees each import of the program first: notes it for the next standby, and serves the stash.
 
 A *root* is an import that the user's code, or ours, asks for. What a library imports for itself
-comes with the root. Roots are noted with the context in which they were asked for.
+comes with the root. Each is noted with the context in which it was asked for.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import sys
 from _imp import acquire_lock, release_lock
+from _thread import get_ident
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
 
 from . import hide
-from .contexts import Conditions, Context
+from .contexts import Conditions, Context, places
 from .effects import namespace_of
 from .modules import is_users
-from .stash import Group, Stash
+from .stash import Stash
 
 hide(__name__)
 
@@ -42,11 +43,22 @@ class Imports:
         self._refuse = refuse
         self._is_recording = True
         self._contexts: list[Context] = []
-        self._roots: dict[str, int] = {}
+        self._asked: dict[str, int] = {}
+        self._roots: set[str] = set()
+        self._debuggers: set[int] = set()
 
     def install(self) -> None:
         """See imports from now on."""
         sys.meta_path.insert(0, self)
+        self._contexts.append(self._conditions.now([]))
+
+    def begin_debugger(self) -> None:
+        """What this thread imports from now on comes with the debugger, not with the program."""
+        self._debuggers.add(get_ident())
+
+    def end_debugger(self) -> None:
+        """No longer."""
+        self._debuggers.discard(get_ident())
 
     def record(self) -> dict[str, Any]:
         """The roots of the program's start, for a standby: those until the first call.
@@ -55,12 +67,19 @@ class Imports:
         """
         # The finder stays: taking it out of the list would trip an import in another thread.
         self._is_recording = False
-        roots = [
-            [name, number]
-            for name, number in list(self._roots.items())
+        asked = [
+            (name, number)
+            for name, number in self._asked.copy().items()
             if name in sys.modules and _is_installed(sys.modules[name])
         ]
-        return {"contexts": [list(each) for each in self._contexts], "roots": roots}
+        last = len(self._contexts) - 1  # what came in the last one comes in it again
+        return {
+            "contexts": [list(each) for each in self._contexts],
+            "roots": [each for each in asked if each[0] in self._roots],
+            "others": {
+                name: number for name, number in asked if name not in self._roots and number < last
+            },
+        }
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         """Leave finding to the others, but for what is in the stash."""
@@ -71,8 +90,8 @@ class Imports:
         module = self._stash.find(name)
         if module is not None:
             return _Restorer.spec(self, name, module)
-        if self._is_recording and is_root(frame):
-            self._note(name)
+        if self._is_recording:
+            self._note([name], is_root=is_root(frame))
         return None
 
     def restore(self, name: str, frame: FrameType) -> bool:
@@ -86,10 +105,11 @@ class Imports:
             group = self._stash.group(name)
             if group is None:  # another thread has done it
                 return name in sys.modules
-            if self._is_recording and is_root(frame):
-                self._note(name)
             names = self._stash.coming_with(name)
-            if not self._hold(names, group, frame):
+            if self._is_recording:
+                self._note([name], is_root=is_root(frame))
+                self._note(names, is_root=False)
+            if not self._hold(name, names, frame):
                 self._stash.give_up()
                 return False
             effects = self._stash.restore(names)
@@ -101,28 +121,32 @@ class Imports:
             self._refuse(f"{group.root} logs when imported", {group.root: "logs when imported"})
         return True
 
-    def _hold(self, names: list[str], group: Group, frame: FrameType) -> bool:
-        """Whether these modules are what an import would bring now; if not, refuse."""
-        context = self._conditions.now(self._hooks())
-        if context != group.context and not _is_ours(names, frame):
-            unsafe = _volatile(group.context, context)
-            if context in self._stash.contexts:  # what brought it was left to the app
-                unsafe = {group.root: "is needed earlier, in another environment"}
-            self._refuse(_difference(group.context, context), unsafe)
-            return False
+    def _hold(self, name: str, names: list[str], frame: FrameType) -> bool:
+        """Whether `name` and what comes with it are what an import would bring now; else refuse."""
+        now = self._conditions.now(self._hooks())
+        for each in (name, *filter(_may_differ, names)):
+            recorded = self._stash.contexts[each]
+            if recorded != now and not _is_ours(names, frame):
+                self._refuse(_difference(recorded, now), _volatile(recorded, now))
+                return False
         changed = self._stash.changed_for(names)
         if changed is not None:
             reason = f"{changed} was changed by the app"
             self._refuse(reason, dict.fromkeys(self._stash.needing_directly(changed), reason))
         return changed is None
 
-    def _note(self, name: str) -> None:
-        if name in self._roots or name.startswith(_DEBUGGERS):
+    def _note(self, names: list[str], *, is_root: bool) -> None:
+        if not is_root and get_ident() in self._debuggers:
             return
         context = self._conditions.now(self._hooks())
-        if not self._contexts or context != self._contexts[-1]:
+        if context != self._contexts[-1]:
             self._contexts.append(context)
-        self._roots[name] = len(self._contexts) - 1
+        number = len(self._contexts) - 1
+        for name in names:
+            if name not in self._asked and not name.startswith(_DEBUGGERS):
+                self._asked[name] = number
+                if is_root:
+                    self._roots.add(name)
 
     def _hooks(self) -> list[str]:
         if sys.meta_path and sys.meta_path[0] is self:
@@ -202,7 +226,12 @@ def _is_ours(names: list[str], frame: FrameType | None) -> bool:
         if not file.startswith(_OURS) and is_users(file):
             return False
         frame = frame.f_back
-    return {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+    return not any(map(_may_differ, names))
+
+
+def _may_differ(name: str) -> bool:
+    """Whether a module may be another one in another environment: those of Python are not."""
+    return name.partition(".")[0] not in sys.stdlib_module_names
 
 
 def _is_installed(module: object) -> bool:
@@ -240,4 +269,10 @@ def _variables(recorded: Context, now: Context) -> list[str]:
 
 
 def _volatile(recorded: Context, now: Context) -> dict[str, str]:
-    return {f"${name}": "has another value at each start" for name in _variables(recorded, now)}
+    """What may have another value at each start: not what is set earlier or later than it was."""
+    both = recorded.env.keys() & now.env.keys()
+    names = [f"${name}" for name in _variables(recorded, now) if name in both]
+    for (what, old), new in zip(places(recorded).items(), places(now).values(), strict=True):
+        if not ({*old} <= {*new} or {*old} >= {*new}):
+            names.append(what)
+    return dict.fromkeys(names, "has another value at each start")

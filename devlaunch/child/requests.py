@@ -28,7 +28,8 @@ class OpenRequests:
 
     def __init__(self) -> None:
         self.open: dict[object, tuple[str, asyncio.Task[Any] | None]] = {}
-        """By request: `GET /path` or `WebSocket /path`, and the task of an asyncio server."""
+        """By request, or by a threaded server's connection: `GET /path` or `WebSocket /path`, and
+        the task of an asyncio server."""
         self.silent: set[object] = set()
         """Connections to a threaded server on which no request has arrived yet."""
 
@@ -39,13 +40,12 @@ class OpenRequests:
     @contextmanager
     def track(self, name: str, connection: object) -> Iterator[None]:
         """A request that a thread handles."""
-        key = object()
-        self.open[key] = name, None
+        self.open[connection] = name, None
         self.silent.discard(connection)
         try:
             yield
         finally:
-            del self.open[key]
+            del self.open[connection]
 
     def cancel(self) -> None:
         """Cancel what asyncio servers still run. From any thread."""

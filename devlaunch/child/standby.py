@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from . import hide, modules
-from .contexts import Conditions, Context
+from .contexts import Conditions, Context, places
 from .control import Control, Message
 from .effects import exit_handlers, namespace_of
 from .imports import is_users_spec
@@ -45,21 +45,21 @@ class Standby:
         self._warm = warm
         self._began = time_ns()
         self.conditions = Conditions()
-        record = warm["record"] or {"contexts": (), "roots": ()}
-        self._contexts = [Context(*each) for each in record["contexts"]]
-        self.stash = Stash(self._contexts, [root for root, _ in record["roots"]])
+        record = warm["record"] or {"contexts": (), "roots": (), "others": {}}
+        self.contexts = [Context(*each) for each in record["contexts"]]
+        self.stash = Stash([root for root, _ in record["roots"]])
         self._unsafe: dict[str, str] = {}
         self._checked: tuple[float, str | None] = (-RECENT, None)
         self._files: dict[str, str] = {}
-        self._guard = _Guard(self.stash, frozenset(warm["avoid"]))
-        self._base = Context({}, list(sys.path), list(sys.argv), os.getcwd(), [])
-        entries = {entry for context in self._contexts for entry in context.path}
+        self._guard = _Guard(self, record["others"], frozenset(warm["avoid"]))
+        self._base = self.conditions.here()
+        entries = {entry for context in self.contexts for entry in context.path}
         self._places = {place: _state(place) for place in map(os.path.abspath, entries)}
 
     def run(self) -> Message | None:
         """Returns the `start` message; None when the launcher is gone."""
         title = _set_title(TITLE)
-        if self._contexts:
+        if self.contexts:
             self._import_all()
             for root, needed in self.stash.needing(self._guard.culprits).items():
                 why = f"needs {needed}, which {self._guard.culprits[needed]}"
@@ -112,34 +112,42 @@ class Standby:
             for root, number in self._warm["record"]["roots"]:
                 if self._control.has_message() or memory() > self._warm["memory"]:
                     break
-                context = self._contexts[number]
-                if root not in sys.modules and not self._is_left(root, context):
-                    self._import(root, context)
+                if root not in sys.modules and not self._is_left(root, number):
+                    self._import(root, number)
         finally:
             for stream in muted:
                 del stream.write
             self._guard.remove()
             self.conditions.enter(self._base)
 
-    def _is_left(self, root: str, context: Context) -> bool:
+    def _is_left(self, root: str, number: int) -> bool:
         unsafe = self._warm["unsafe"]
         parts = root.split(".")
-        return (
-            bool(context.state)
-            or not os.path.isdir(context.cwd)
-            or any(".".join(parts[: count + 1]) in unsafe for count in range(len(parts)))
-            or any(f"${name}" in unsafe for name in context.env)
+        return not self.can_make(self.contexts[number]) or any(
+            ".".join(parts[: count + 1]) in unsafe for count in range(len(parts))
         )
 
-    def _import(self, root: str, context: Context) -> None:
-        self.conditions.enter(context)
-        self._guard.begin(root)
+    def can_make(self, context: Context) -> bool:
+        """Whether an import here can be made in that context."""
+        unsafe, first = self._warm["unsafe"], places(self.contexts[0])
+        return (
+            not context.state
+            and os.path.isdir(context.cwd)
+            and not any(f"${name}" in unsafe for name in context.env)
+            and not any(
+                what in unsafe and first[what] != at for what, at in places(context).items()
+            )
+        )
+
+    def _import(self, root: str, number: int) -> None:
+        self.conditions.enter(self.contexts[number])
+        self._guard.begin(root, number)
         try:
             importlib.import_module(root)
         except BaseException as error:
             self._guard.complain(f"{type(error).__name__} when imported alone")
         self._guard.end()
-        reason = self.stash.add(root, context)
+        reason = self.stash.add(root)
         if reason is not None:
             self._guard.complain(reason, root)
         for name in take_warned():
@@ -183,11 +191,18 @@ class Standby:
 
 
 class _Guard:
-    """A finder and an `__import__` that know which module needs which, and keep user code out."""
+    """A finder and an `__import__` that know which module needs which, and keep user code out.
 
-    def __init__(self, stash: Stash, avoid: frozenset[str]) -> None:
-        self._needs = stash.needs
-        self._ledger = stash.ledger
+    `others` says of modules that came with a root in the number of which context that was.
+    """
+
+    def __init__(self, standby: Standby, others: dict[str, int], avoid: frozenset[str]) -> None:
+        self._standby = standby
+        self._others = others
+        self._number = 0
+        self._stash = standby.stash
+        self._needs = standby.stash.needs
+        self._ledger = standby.stash.ledger
         self._safety = Safety()
         self._avoid = avoid
         self._import: Callable[..., Any] = builtins.__import__
@@ -210,14 +225,13 @@ class _Guard:
         builtins.__import__ = self._import
         exit_handlers.remove()
 
-    def begin(self, module: str) -> None:
-        """The code of a module begins to run; with none before it, that of a root."""
-        if self._running:
+    def begin(self, module: str, number: int | None = None) -> None:
+        """The code of a module begins to run; or of a root, in the context of that number."""
+        if number is None:
             self._account()
         else:
             self.complaint = None
-            self._ledger.skip()
-            self._safety.violation()
+            self._enter(number)
         self._running.append(module)
 
     def end(self) -> None:
@@ -225,8 +239,39 @@ class _Guard:
         self._account()
         self._running.pop()
 
+    def within(self, module: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function where the app imported a module, if that was before what is imported now.
+
+        That is so when what it came with is left to the app.
+        """
+        number, now = self._others.get(module, self._number), self._number
+        if number >= now:
+            return function(*args)
+        context, here = self._standby.contexts[number], self._standby.conditions.here()
+        if not self._standby.can_make(context):
+            self.complain(f"needs {module}, which cannot be imported ahead")
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+        self._stash.contexts.setdefault(module, context)
+        self._account()
+        self._standby.conditions.enter(context)
+        self._enter(number)
+        try:
+            return function(*args)
+        finally:
+            self._account()
+            self._standby.conditions.enter(here)
+            self._enter(now)
+
+    def _enter(self, number: int) -> None:
+        """The context is this one now, and that is nobody's doing."""
+        self._number = number
+        self._ledger.skip()
+        self._safety.violation()
+
     def _account(self) -> None:
         """What has happened since the last call is the doing of the module that runs."""
+        arrivals = self._stash.arrivals(self._standby.contexts[self._number])
+        self._needs.setdefault(self._running[-1], set()).update(arrivals)
         if not self._ledger.charge(self._running[-1]):
             self.complain("rearranges warnings filters, or seeds random numbers")
         reason = self._safety.violation()
@@ -250,6 +295,9 @@ class _Guard:
         if get_ident() != self._thread:  # the debugger's
             return None
         self._needs.setdefault(self._running[-1], set()).add(name)
+        return self.within(name, self._search, name, path, target)  # type: ignore[no-any-return]
+
+    def _search(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
         for finder in sys.meta_path:
             find = None if finder is self else getattr(finder, "find_spec", None)
             spec = find(name, path, target) if find else None
@@ -313,6 +361,9 @@ class _Observed:
         self._observe(module.__name__, self._loader.exec_module, module)
 
     def _observe(self, module: str, function: Callable[[Any], Any], argument: object) -> Any:
+        return self._guard.within(module, self._run, module, function, argument)
+
+    def _run(self, module: str, function: Callable[[Any], Any], argument: object) -> Any:
         self._guard.begin(module)
         try:
             return function(argument)

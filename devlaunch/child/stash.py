@@ -8,7 +8,7 @@ restores what it needs, in the order in which all that was imported.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from importlib.machinery import ExtensionFileLoader
 from types import ModuleType
 from typing import Any
@@ -23,9 +23,8 @@ hide(__name__)
 class Group:
     """What one import brought: the root, and what had not been imported before it."""
 
-    def __init__(self, root: str, context: Context, names: list[str]) -> None:
+    def __init__(self, root: str, names: list[str]) -> None:
         self.root = root
-        self.context = context
         self.names = names
         self.logged: list[tuple[Any, int]] = []
         """The loggers that were used, and at which levels."""
@@ -34,13 +33,14 @@ class Group:
 class Stash:
     """Filled group by group, then `put_away`, then emptied by `restore`."""
 
-    def __init__(self, contexts: Sequence[Context] = (), roots: Collection[str] = ()) -> None:
-        """`contexts` and `roots` are those that were recorded."""
-        self.contexts = contexts
+    def __init__(self, roots: Collection[str] = ()) -> None:
+        """`roots` are those that were recorded."""
         self._roots = frozenset(roots)
         self.modules: dict[str, Any] = {}
         self.needs: dict[str, set[str]] = {}
         """By the name of the module that imports them; names of what is no module do no harm."""
+        self.contexts: dict[str, Context] = {}
+        """In which each module was imported."""
         self.ledger = Ledger()
         self._before = State.now()
         self._places = set(sys.path_importer_cache)
@@ -53,10 +53,20 @@ class Stash:
         self._order: dict[str, int] = {}
         self._bound: dict[str, tuple[dict[str, Any], str]] = {}
 
-    def add(self, root: str, context: Context) -> str | None:
+    def arrivals(self, context: Context) -> list[str]:
+        """What has come into sys.modules since the last call, in `context`."""
+        known = self.contexts
+        names = [
+            name for name in [*sys.modules] if name not in known and name not in self._baseline
+        ]
+        known.update(dict.fromkeys(names, context))
+        return names
+
+    def add(self, root: str) -> str | None:
         """Note what the import of `root` has brought; returns what else it has done, in words."""
-        known = self._baseline | self._groups.keys()
-        group = Group(root, context, [name for name in sys.modules if name not in known])
+        known = self._groups
+        names = [each for each in sys.modules.copy() if each in self.contexts and each not in known]
+        group = Group(root, names)
         changes = {name: face.change() for name, face in self._faces.items()}
         changed = [name for name, attribute in changes.items() if attribute]
         self._groups.update(dict.fromkeys(group.names, group))
@@ -166,19 +176,6 @@ class Stash:
                 each for each in needs & sys.modules.keys() if each in self._faces
             }
             self._links[name] = {each for each in needs if each in self._groups}
-        self._attach_strays()
-
-    def _attach_strays(self) -> None:
-        """What nobody imports was put into sys.modules by hand: by what was complete next."""
-        roots = {group.root for group in self._groups.values()}
-        known = roots.union(*self._links.values())
-        stray: list[str] = []
-        for name in self._groups:
-            if name in known:
-                self._links[name].update(stray)
-                stray.clear()
-            else:
-                stray.append(name)
 
 
 def _reached(

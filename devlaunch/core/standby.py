@@ -23,6 +23,7 @@ from devlaunch.events import (
     ChildRefused,
     DebuggerChanged,
     ImportsKnown,
+    LogLine,
     StandbyDue,
     StandbyLost,
     StandbyWarmed,
@@ -178,8 +179,9 @@ class StandbyPolicy:
         if not event.is_spoiled:
             return Ready()
         self._spoiled += 1
-        self.imports = self.imports and self._spoiled < MOST_SPOILED
         self._do(KillStandby())
+        if self._spoiled >= MOST_SPOILED:
+            self._give_up(f"{self._spoiled} times an import was not safe")
         return self._settle(now)
 
     # --- away from it ---------------------------------------------------------------------------
@@ -195,10 +197,18 @@ class StandbyPolicy:
     def _refuse(self, state: State, event: ChildRefused, now: float) -> State:
         self._is_on_trial = False
         self._refused += 1
-        self.imports = self.imports and self._refused < MOST_REFUSED
+        if self._refused >= MOST_REFUSED:
+            self._give_up(f"{self._refused} reloads in a row were cold in spite of it")
         if isinstance(state, Warming | Ready):
             self._do(KillStandby())  # it was started with what the refused one knew
         return Unwanted()
+
+    def _give_up(self, reason: str) -> None:
+        if self.imports:
+            self.imports = False
+            self._do(
+                LogLine(f"standby: nothing is imported ahead any more: {reason}", verbose=True)
+            )
 
     def _replace(
         self, state: Warming | Ready, event: DebuggerChanged | StandbyDue, now: float

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.environments import install, lock, lock_of
 
 STAMP = ".installed"
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
@@ -74,7 +75,7 @@ def launchers() -> list[object]:
     return [pytest.param(sys.executable, id=running()), *others]
 
 
-def prepare() -> None:
+def prepare(*, newest: bool = False) -> None:
     """Make an environment with devlaunch for each other supported version found here."""
     if oldest_pydevd() is None:
         prefix = Path(sys.prefix)
@@ -82,18 +83,32 @@ def prepare() -> None:
         target = str(prefix.with_name(f"{prefix.name}-pydevd"))
         pip = [sys.executable, "-m", "pip", "install", *options, "--target", target]
         subprocess.run([*pip, f"pydevd-pycharm=={OLDEST_PYDEVD}"], check=True)
-    project = Path(__file__).parents[2]
     for version, base in interpreters().items():
         directory = environment(version)
-        if version in ("3.10", running()) or (directory / STAMP).exists():
+        if version in ("3.10", running()) or (not newest and _is_current(directory, version)):
             continue
-        print(f"setting up {directory.name}: devlaunch under Python {version}")
-        python = str(directory / "bin" / "python")
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([base, "-m", "venv", str(directory)], check=True)
-        subprocess.run([*pip, "--editable", str(project)], check=True)
+        print(f"setting up {directory.name}: devlaunch under Python {version}", flush=True)
+        install(directory, [], base=base, newest=newest)
         (directory / STAMP).touch()
 
 
+def _is_current(directory: Path, version: str) -> bool:
+    stamp, locked = directory / STAMP, lock_of(version)
+    if not stamp.exists():
+        return False
+    return not locked.exists() or locked.stat().st_mtime <= stamp.stat().st_mtime
+
+
+def lock_all() -> None:
+    """Write the locks of all Pythons found here that devlaunch runs on."""
+    for version, base in interpreters().items():
+        if version != "3.10":
+            print(f"resolving for Python {version}: minutes", flush=True)
+            lock(version, base)
+
+
 if __name__ == "__main__":
-    prepare()
+    if sys.argv[1:] == ["lock"]:
+        lock_all()
+    else:
+        prepare(newest=sys.argv[1:] == ["--newest"])

@@ -53,7 +53,9 @@ class Running:
 
     def survey(self) -> None:
         """The app serves and has nothing to do: look at what would have to be looked at later."""
-        self._survey = _survey()
+        with self._lock:  # an end in the midst of it would find all objects in this thread's hands
+            if self._server:
+                self._survey = _survey()
 
     def stop(self, grace: float) -> None:
         """Begin to shut down."""

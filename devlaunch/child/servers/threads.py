@@ -25,7 +25,8 @@ class ThreadedServer:
     def __init__(self, server: socketserver.TCPServer, service: Service) -> None:
         self._server = server
         self._service = service
-        self._note_silent_connections()
+        self._threads: dict[threading.Thread, socket.socket] = {}
+        self._note_connections()
         self._woken, self._wake = socket.socketpair()
         self._cut = threading.Event()
         self._grace = service.grace
@@ -38,7 +39,7 @@ class ThreadedServer:
                 for _ in self._connections():
                     self._server._handle_request_noblock()  # type: ignore[attr-defined]  # noqa: SLF001
             except KeyboardInterrupt:
-                return
+                self._cut.set()
             finally:
                 self._server.server_close()
                 self._service.socket.close()
@@ -58,7 +59,7 @@ class ThreadedServer:
         """From the control thread. The threads are daemons, and end with the process."""
         self._cut.set()
 
-    def _note_silent_connections(self) -> None:
+    def _note_connections(self) -> None:
         server: Any = self._server
         silent = self._service.requests.silent
         accept, end = server.get_request, server.shutdown_request
@@ -72,7 +73,17 @@ class ThreadedServer:
             silent.discard(connection)
             end(connection)
 
+        def process_request(connection: socket.socket, address: object) -> None:
+            for ended in [thread for thread in self._threads if not thread.is_alive()]:
+                del self._threads[ended]
+            thread = threading.Thread(
+                target=server.process_request_thread, args=(connection, address), daemon=True
+            )
+            thread.start()
+            self._threads[thread] = connection
+
         server.get_request, server.shutdown_request = get_request, shutdown_request
+        server.process_request = process_request
 
     def _connections(self) -> Iterator[None]:
         with selectors.DefaultSelector() as selector:
@@ -86,8 +97,16 @@ class ThreadedServer:
 
     def _wait_for_requests(self) -> None:
         requests, now = self._service.requests, monotonic()
+        until = now + REQUESTS_SHARE * self._grace
         while (requests.silent and monotonic() < now + ASKING) or (
-            requests.names() and monotonic() < now + REQUESTS_SHARE * self._grace
+            requests.open and monotonic() < until
         ):
             if self._cut.wait(_POLL):
-                return
+                break
+        # A thread that is alive when the interpreter ends keeps the app's objects from their ends.
+        idle = {thread: each for thread, each in self._threads.items() if each not in requests.open}
+        for connection in idle.values():
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
+        for thread in idle:
+            thread.join(max(0.0, until - monotonic()))

@@ -1,0 +1,92 @@
+"""Makes the environments for tests, checks and measurements: comes before all that is installed.
+
+    python tests/support/environments.py .venv dev                   # as tests/locks says
+    python tests/support/environments.py --newest .venv-newest dev   # the newest of everything
+
+`make lock` writes tests/locks: a file for each Python, for all groups together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+LOCKS = PROJECT / "tests" / "locks"
+NEWEST_PIP = "pip>=25.3"
+"""The first with --build-constraint, which this needs; --group is older."""
+BUILD = "hatchling>=1.26"
+GROUPS = ("dev", "bench")
+
+
+def lock_of(version: str) -> Path:
+    """The file with what is to be installed under a Python: `tests/locks/3.12.txt`."""
+    return LOCKS / f"{version}.txt"
+
+
+def install(
+    directory: Path, groups: Iterable[str], *, base: str = sys.executable, newest: bool = False
+) -> None:
+    """Make or complete an environment of the Python `base`, with devlaunch and these groups."""
+    python = directory / "bin" / "python"
+    if not python.exists():
+        subprocess.run([base, "-m", "venv", str(directory)], check=True)
+    version = _output(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
+    lock = lock_of(version)
+    if not newest and not lock.exists():
+        print(
+            f"{directory.name}: there is no {lock.relative_to(PROJECT)}: the newest of everything"
+        )
+        newest = True
+    limits = ["--upgrade"] if newest else ["--constraint", str(lock)]
+    _pip(python, *limits, NEWEST_PIP)
+    if not newest:
+        limits += ["--build-constraint", str(lock)]
+    options = [option for group in groups for option in ("--group", group)]
+    _pip(python, *limits, "--editable", str(PROJECT), *options)
+
+
+def lock(version: str, base: str) -> None:
+    """Write the lock of a Python: the newest of everything that goes together, of this system."""
+    with tempfile.TemporaryDirectory() as scratch:
+        python, report = Path(scratch, "venv", "bin", "python"), Path(scratch, "report.json")
+        subprocess.run([base, "-m", "venv", str(python.parents[1])], check=True)
+        _pip(python, "--upgrade", NEWEST_PIP)
+        options = [option for group in GROUPS for option in ("--group", group)]
+        options += ["--dry-run", "--ignore-installed", "--report", str(report)]
+        _pip(python, "--editable", str(PROJECT), *options, BUILD, NEWEST_PIP)
+        found = [each["metadata"] for each in json.loads(report.read_text())["install"]]
+    lines = [f"{each['name'].lower()}=={each['version']}\n" for each in found if not _is_ours(each)]
+    LOCKS.mkdir(exist_ok=True)
+    lock_of(version).write_text("# Made by `make lock`.\n" + "".join(sorted(lines)))
+
+
+def _is_ours(metadata: dict[str, str]) -> bool:
+    return metadata["name"].startswith("devlaunch")
+
+
+def _pip(python: Path, *arguments: str) -> None:
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, *arguments], check=True, cwd=PROJECT)
+
+
+def _output(python: Path, *arguments: str) -> str:
+    return subprocess.run([python, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--newest", action="store_true")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("groups", nargs="*")
+    arguments = parser.parse_args()
+    install(arguments.directory.absolute(), arguments.groups, newest=arguments.newest)
+
+
+if __name__ == "__main__":
+    main()
