@@ -169,6 +169,7 @@ class Session:
         if program.is_users and os.path.isabs(file) and is_users(file):
             self._send_modules(file)
         self.serving(None, None, None)
+        debugger.stop_on_entry()
         try:
             targets.run(code)
         finally:
@@ -183,6 +184,7 @@ class Session:
         self._attach_debugger()
         from . import apps, servers
 
+        debugger.stop_on_entry()
         try:
             app, interface = apps.load_app(name, factory=bool(self._start["factory"]))
         except SystemExit as error:
