@@ -830,15 +830,21 @@ def test_continue_ends_a_step():
     assert world.keeper.deadline is None
 
 
-def test_a_continue_that_pydevd_forgets():
+@pytest.mark.parametrize("stops_again", [True, False])
+def test_a_continue_that_pydevd_forgets(stops_again):
     world = running()
     world.event(50, "stopped", threadId=1, allThreadsStopped=True)
     seq = world.receive(1, type="request", command="continue", arguments={})
     world.read(1)
+    if stops_again:
+        world.event(50, "stopped", threadId=1, allThreadsStopped=True)
     world.wait(STEP_TIMEOUT)
-    continued, response = world.read(1)
-    assert (continued["event"], response["request_seq"]) == ("continued", seq)
-    assert supervised(world) == [DebuggeePaused(), DebuggeeResumed()]
+    (answer,) = (m for m in world.sent[1] if m["type"] == "response")
+    assert answer["request_seq"] == seq
+    assert [m["event"] for m in world.read(1) if m["type"] == "event"] == [
+        "stopped" if stops_again else "continued"
+    ]
+    assert supervised(world) == [DebuggeePaused(), *([] if stops_again else [DebuggeeResumed()])]
 
 
 def test_requests_that_pydevd_keeps_until_a_thread_is_held():

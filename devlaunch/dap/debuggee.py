@@ -326,6 +326,7 @@ class Debuggee:
         match name:
             case "stopped":
                 self.end_step()
+                self._answer_continue()
                 self._stopped[thread] = bool(body.get("allThreadsStopped"))
                 self._threads.setdefault(thread)
             case "continued" if body.get("allThreadsContinued", True):
@@ -370,7 +371,10 @@ class Debuggee:
         self._calls[self.outbox.send(self.peer, make_request(call.command, arguments))] = call
 
     def _answer_continue(self) -> None:
-        """All threads run: a second `continue`, which came too late for that, has its answer."""
+        """All threads run, or one has stopped again: a `continue` of before has done what it could.
+
+        pydevd answers those that came too late when a thread is let go the next time.
+        """
         for number, call in list(self._calls.items()):
             if call.command == "continue":
                 _answer_in_its_place(self._calls.pop(number))
