@@ -188,6 +188,18 @@ def test_breakpoint_at_import_time_on_every_start(tmp_path: Path) -> None:
         assert app.get() == "v1"
 
 
+def test_stop_on_entry_is_for_the_first_start(tmp_path: Path) -> None:
+    with launch(tmp_path, stopOnEntry=True) as app:
+        stopped = app.ide.wait_event("stopped")
+        assert stopped["reason"] == "entry"
+        assert app.ide.stop_lines(stopped) == [("<module>", MODULE_LINE)]
+        app.ide.continue_()
+        app.wait_for("ready in")
+        app.reload("v1")
+        assert app.get() == "v1"
+        assert len(app.ide.events("stopped")) == 1
+
+
 def test_a_save_while_paused_waits(tmp_path: Path) -> None:
     with launch(tmp_path, HANDLER_LINE) as app:
         with app.visit() as future:
@@ -424,7 +436,7 @@ def refused(root: Path, **arguments: Any) -> Iterator[str]:
         ({"app": "app:app", "cwd": "nowhere"}, ["nowhere: there is no such directory"]),
         ({"app": "app:app", "host": "::1", "uds": "x"}, ["host and uds exclude each other"]),
         ({"app": "app:app", "waitForClient": True}, ["waitForClient: not possible in a launch"]),
-        ({"app": "app:app", "stopOnEntry": True}, ["stopOnEntry", "set a breakpoint"]),
+        ({"app": "app:app", "stopOnEntry": "x"}, ["stopOnEntry: expected true or false", "'x'"]),
         ({"app": "app:app", "python": "nopython"}, ["nopython"]),
         ({"app": "app:app", "envFile": ".env"}, ["envFile", ".env: no such file"]),
         ({**APP, "debugAddress": "0.0.0.0:0"}, ["other machines could reach it"]),

@@ -165,7 +165,7 @@ def test_bytes_of_a_name_that_is_no_text_can_be_given(tmp_path: Path) -> None:
 
 def test_what_is_refused_may_be_given_when_it_asks_for_nothing(tmp_path: Path) -> None:
     (tmp_path / "app.py").touch()
-    nothing = {"pythonArgs": [], "code": "", "sudo": False, "stopOnEntry": None}
+    nothing = {"pythonArgs": [], "code": "", "sudo": False, "listen": None}
     make_plan({"app": "app:app", **nothing}, environ={}, directory=str(tmp_path))
 
 

@@ -230,6 +230,52 @@ def test_an_asyncio_loop(tmp_path: Path, later: bool) -> None:
             assert child.wait() == 0
 
 
+RUNNING = """\
+import asyncio
+
+def numbers():
+    number = 0
+    while True:
+        number += 1
+        yield number
+
+async def main():
+    for number in numbers():
+        await asyncio.sleep(0.01)
+        last = number
+
+asyncio.run(main())
+"""
+
+
+@PYTHONS
+@pytest.mark.parametrize("line", [6, 12])
+def test_a_breakpoint_in_what_runs_already(tmp_path: Path, python: str, line: int) -> None:
+    path = tmp_path / "job.py"
+    path.write_text(RUNNING)
+    with Pydevd() as pydevd:
+        debug = request(pydevd, python)
+        with Child(script=str(path), directory=tmp_path, debug=debug, **options(python)) as child:
+            pydevd.accept({str(path): [1]})
+            pydevd.stopped()
+            pydevd.go()
+            child.wait_for("serving")
+            for _ in range(2):
+                points = [{"line": line}]
+                pydevd.request("setBreakpoints", source={"path": str(path)}, breakpoints=points)
+                reason, frames = pydevd.stopped()
+                assert (reason, frames[0]["line"]) == ("breakpoint", line)
+                pydevd.request("setBreakpoints", source={"path": str(path)}, breakpoints=[])
+                pydevd.go()
+            points = [{"line": 6}, {"line": 12}]
+            pydevd.request("setBreakpoints", source={"path": str(path)}, breakpoints=points)
+            lines = []
+            for _ in range(4):
+                lines.append(pydevd.stopped()[1][0]["line"])
+                pydevd.go()
+            assert sorted(lines) == [6, 6, 12, 12]
+
+
 @PYTHONS
 def test_the_control_thread_goes_on_while_the_app_is_paused(tmp_path: Path, python: str) -> None:
     path = tmp_path / "app.py"
@@ -260,6 +306,54 @@ def test_a_debugger_that_cannot_connect_does_not_stop_the_app(tmp_path: Path) ->
         assert child.get("/x").text == "/x"
     assert not message["connected"]
     assert message["error"]
+
+
+@PYTHONS
+def test_the_app_runs_when_nobody_is_left_who_could_configure_it(
+    tmp_path: Path, python: str
+) -> None:
+    (tmp_path / "app.py").write_text(WSGI)
+    with Pydevd() as pydevd:
+        start = {"server": "wsgiref", "debug": request(pydevd, python), **options(python)}
+        with Child(app="app:app", directory=tmp_path, **start) as child:
+            pydevd.begin()
+            assert not child.all("serving")
+            pydevd.hang_up()
+            child.wait_for("serving")
+            assert "before the debugger was configured" in child.all("debugger")[0]["error"]
+            assert child.get("/x").text == "/x"
+
+
+NOT_FOR_PYDEVD = [
+    ("setBreakpoints", {"source": {"sourceReference": 5}, "breakpoints": [{"line": 1}]}),
+    ("setBreakpoints", {"source": {"path": "app.py"}, "breakpoints": [{"column": 1}]}),
+    ("setFunctionBreakpoints", {"breakpoints": [{}]}),
+    ("setExceptionBreakpoints", {"filters": None}),
+    ("source", {"sourceReference": []}),
+    ("goto", {"threadId": 1, "targetId": "x"}),
+    ("attach", {"pathMappings": None}),
+]
+
+
+@PYTHONS
+def test_pydevd_survives_what_it_cannot_take(tmp_path: Path, python: str) -> None:
+    path = tmp_path / "app.py"
+    path.write_text(WSGI)
+    with Pydevd() as pydevd:
+        start = {"server": "wsgiref", "debug": request(pydevd, python), **options(python)}
+        with Child(app="app:app", directory=tmp_path, **start) as child:
+            pydevd.accept({str(path): [7]})
+            child.wait_for("serving")
+            for command, arguments in NOT_FOR_PYDEVD:
+                response = pydevd.ask(command, **arguments)
+                assert not response["success"]
+                assert response["message"]
+            answers = fetch(child, "/x")
+            assert pydevd.stopped()[1][0]["line"] == 7
+            pydevd.go()
+            child.fetching.join()
+            assert answers == ["/x"]
+            assert "Traceback" not in child.stderr
 
 
 def test_nothing_else_of_the_launcher_becomes_importable(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -12,8 +13,9 @@ from support.dap import DapClient
 from support.wait import wait_until
 
 from devlaunch.dap import sockets
-from devlaunch.dap.framing import encode
-from devlaunch.dap.sockets import DapSockets
+from devlaunch.dap.framing import MAX_CONTENT, MAX_FIRST, encode
+from devlaunch.dap.messages import AdmitPeer
+from devlaunch.dap.sockets import FLUSH_TIMEOUT, STRANGER_TIMEOUT, DapSockets
 from devlaunch.events import (
     BackConnected,
     ClosePeer,
@@ -30,8 +32,9 @@ LARGE = 5 * 2**20
 class Echo:
     """Collects events and does what `react` says about each, in the loop's thread."""
 
-    def __init__(self, react: Callable[[Echo, object], None]) -> None:
+    def __init__(self, react: Callable[[Echo, object], None], admits: bool = True) -> None:
         self.events: list[object] = []
+        self.admits = admits
         self.react = react
         self.loop = Loop()
         self.sockets = DapSockets(self.loop, self._deliver)
@@ -41,6 +44,8 @@ class Echo:
 
     def _deliver(self, event: object) -> None:
         self.events.append(event)
+        if self.admits and isinstance(event, FrontConnected):
+            self.sockets.perform(AdmitPeer(event.peer, MAX_CONTENT))
         self.react(self, event)
 
     def send(self, peer: int, **message: object) -> None:
@@ -63,8 +68,8 @@ class Echo:
 @pytest.fixture
 def start():
     with contextlib.ExitStack() as stack:
-        yield lambda react=lambda echo, event: None: stack.enter_context(
-            contextlib.closing(Echo(react))
+        yield lambda react=lambda echo, event: None, **options: stack.enter_context(
+            contextlib.closing(Echo(react, **options))
         )
 
 
@@ -143,6 +148,87 @@ def test_a_peer_that_does_not_read_is_dropped(start):
         closed = echo.wait_event(PeerClosed)
     assert f"has not read {sockets.MAX_UNREAD} bytes" in closed.reason
     assert sum(sent) > sockets.MAX_UNREAD
+
+
+GO = {"seq": 1, "type": "request", "command": "go"}
+
+
+def later(echo: Echo, seconds: float) -> None:
+    echo.loop.post(lambda: echo.sockets.due(time.monotonic() + seconds))
+
+
+@pytest.mark.parametrize("what", ["a large message", "reads nothing", "is silent", "is refused"])
+def test_a_stranger_gets_kilobytes_and_seconds(start, what):
+    def answer(echo, event):
+        if isinstance(event, MessageReceived):
+            for _ in range(200):
+                echo.send(event.peer, event="output", body={"output": "x" * MAX_FIRST})
+            if what == "is refused":
+                echo.sockets.perform(ClosePeer(event.peer))
+
+    echo = start(answer, admits=False)
+    with socket.create_connection(echo.front) as client:
+        client.settimeout(10)
+        match what:
+            case "a large message":
+                client.sendall(encode({**GO, "arguments": "x" * MAX_FIRST}))
+                assert client.recv(1) == b""
+                assert "more than the 65536 allowed" in echo.wait_event(PeerClosed).reason
+            case "reads nothing":
+                client.sendall(encode(GO))
+                assert "has not read 65536 bytes" in echo.wait_event(PeerClosed).reason
+            case "is silent":
+                echo.wait_event(FrontConnected)
+                later(echo, STRANGER_TIMEOUT)
+                assert client.recv(1) == b""
+                assert "has not said what it is" in echo.wait_event(PeerClosed).reason
+            case "is refused":
+                client.sendall(encode(GO))
+                echo.wait_event(MessageReceived)
+                # Nobody waits until it has read that.
+                wait_until(lambda: echo.sockets.deadline is None)
+                assert not echo.sockets.is_flushing
+    wait_until(lambda: echo.sockets.deadline is None)
+
+
+def test_a_peer_that_was_admitted_has_time(start):
+    echo = start()
+    with DapClient(*echo.front) as client:
+        echo.wait_event(FrontConnected)
+        later(echo, 100 * STRANGER_TIMEOUT)
+        client.send_request("go", text="x" * (2 * MAX_FIRST))
+        echo.wait_event(MessageReceived)
+
+
+def test_a_peer_that_is_closed_has_some_time_to_read(start):
+    def close(echo, event):
+        if isinstance(event, MessageReceived):
+            for _ in range(3):
+                echo.send(event.peer, event="output", body={"output": "x" * LARGE})
+            echo.sockets.close_peer(event.peer)
+
+    echo = start(close)
+    with DapClient(*echo.front) as client:
+        client.send_request("go")
+        wait_until(lambda: echo.sockets.is_flushing)
+        later(echo, FLUSH_TIMEOUT)
+        wait_until(lambda: not echo.sockets.is_flushing)
+        assert echo.sockets.deadline is None
+
+
+def test_what_one_peer_sends_ends_that_peer_at_most(start):
+    def fail(echo, event):
+        if isinstance(event, MessageReceived) and event.message["command"] == "nonsense":
+            raise KeyError("whatever")
+
+    echo = start(fail)
+    with DapClient(*echo.front) as other, DapClient(*echo.front) as client:
+        client.send_request("nonsense")
+        client.wait_closed()
+        reason = echo.wait_event(PeerClosed).reason
+        assert reason == "'nonsense' was too much: KeyError: 'whatever'"
+        other.send_request("go")
+        wait_until(lambda: echo.wait_event(MessageReceived).message["command"] == "go")
 
 
 @pytest.mark.parametrize(

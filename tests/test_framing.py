@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from devlaunch.core.shapes import MAX_DEPTH
 from devlaunch.dap.framing import MAX_CONTENT, MAX_HEADER, Decoder, encode
 from devlaunch.errors import ProtocolError
 
@@ -33,6 +34,20 @@ def test_what_is_encoded_can_be_decoded():
 def test_length_counts_bytes_not_characters():
     header, body = encode(EVENT).split(b"\r\n\r\n")
     assert header == b"Content-Length: %d" % len(body)
+
+
+@pytest.mark.parametrize(
+    ("depth", "is_taken"), [(50, True), (MAX_DEPTH + 1, False), (980, False), (100_000, False)]
+)
+def test_nesting_is_limited_to_what_others_can_read(depth, is_taken):
+    for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+        nested = opening * depth + b"1" + closing * depth
+        content = b'{"type": "event", "event": "x", "body": [[], %b]}' % nested
+        if is_taken:
+            assert encode(Decoder().receive_data(frame(content))[0])
+        else:
+            with pytest.raises(ProtocolError, match=r"nested|no JSON"):
+                Decoder().receive_data(frame(content))
 
 
 def test_lone_surrogates_survive():

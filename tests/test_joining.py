@@ -114,6 +114,26 @@ def test_on_all_versions(app: Path, python: str) -> None:
         check_reloads(ide, ide.launch(*APP))
 
 
+@pytest.mark.parametrize("my_code", [True, False])
+@pytest.mark.parametrize("python", launchers())
+def test_stop_on_entry_is_the_first_line_of_the_app(app: Path, python: str, my_code: bool) -> None:
+    # As when devlaunch is installed: to pydevd a clone of it is code of the user's.
+    env = {"IDE_PROJECT_ROOTS": str(app)}
+    with VsCode(cwd=app, python=python, env=env) as ide:
+        ide.launch(*APP, stopOnEntry=True, justMyCode=my_code)
+        child = ide.adopt()
+        stopped = child.wait_event("stopped")
+        assert stopped["reason"] == "entry"
+        assert child.stop_lines(stopped)[0] == ("<module>", MODULE_LINE)
+        assert child.top_frame(stopped)["source"]["path"] == str(app / "app.py")
+        child.continue_()
+        ide.wait_served("1")
+        ide.save(wsgi("2"))  # a reload goes on as it was
+        ide.wait_served("2")
+        assert len(child.events("stopped")) == 1
+        assert not ide.root.has_event("stopped")
+
+
 def test_with_an_ide_that_has_to_be_told_by_an_event(app: Path) -> None:
     lacks = ["supportsStartDebuggingRequest"]
     with VsCode(cwd=app, lacks=lacks, breakpoints={"app.py": [MODULE_LINE]}) as ide:

@@ -13,8 +13,14 @@ from devlaunch.dap.debuggee import STEP_TIMEOUT, Debuggee, Phase
 from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
 from devlaunch.dap.keeper import ADOPTION_TIMEOUT as SESSION_TIMEOUT
 from devlaunch.dap.keeper import GOODBYE_TIMEOUT, MAX_STRANGERS, READY_TIMEOUT, Keeper
-from devlaunch.dap.messages import Outbox
-from devlaunch.dap.roster import ADOPTION_TIMEOUT, IDENTIFY_TIMEOUT, LOST_AFTER
+from devlaunch.dap.messages import AdmitPeer, Outbox
+from devlaunch.dap.roster import (
+    ADOPTION_TIMEOUT,
+    CONFIGURE_TIMEOUT,
+    IDENTIFY_TIMEOUT,
+    LOST_AFTER,
+)
+from devlaunch.dap.roster import MAX_STRANGERS as ROSTER_STRANGERS
 from devlaunch.errors import StateError
 from devlaunch.events import (
     AdapterLost,
@@ -60,6 +66,7 @@ class World:
     sent: dict[int, list[dict]] = field(default_factory=dict)
     actions: list[object] = field(default_factory=list)
     closed: list[int] = field(default_factory=list)
+    admitted: list[int] = field(default_factory=list)
     seq: int = 0
 
     def __post_init__(self):
@@ -76,6 +83,8 @@ class World:
                     self.sent.setdefault(peer, []).append(message)
                 case ClosePeer(peer):
                     self.closed.append(peer)
+                case AdmitPeer(peer):
+                    self.admitted.append(peer)
                 case _:
                     self.actions.append(action)
 
@@ -254,7 +263,6 @@ WITHOUT_DEBUGGEE = [
     ("threads", True, {"threads": []}),
     ("modules", True, {"modules": [], "totalModules": 0}),
     ("continue", True, {"allThreadsContinued": True}),
-    ("setExceptionBreakpoints", True, {}),
     ("setDebuggerProperty", True, {}),
     ("setFunctionBreakpoints", True, {"breakpoints": []}),
     ("pause", False, None),
@@ -268,13 +276,183 @@ WITHOUT_DEBUGGEE = [
 def test_answers_without_a_debuggee(command, success, body):
     world = World()
     world.attach()
-    response = world.request(1, command)
+    response = world.request(1, command, threadId=1)
     assert response["success"] is success
     assert response.get("body") == body
     if not success:
         assert "waits for a change" in response["message"]
         world.spawn()
-        assert "starting" in world.request(1, command)["message"]
+        assert "starting" in world.request(1, command, threadId=1)["message"]
+
+
+NO_PATH = {"sourceReference": 5, "name": "eval"}
+UNTAKEABLE = [
+    # command, arguments; what of the breakpoints (None: of the request) is refused, and why; what
+    # pydevd is sent instead, None: nothing
+    ("setBreakpoints", {"source": NO_PATH, "breakpoints": [{"line": 3}]}, {0: "'path'"}, None),
+    ("setBreakpoints", {"source": NO_PATH}, {}, None),
+    (
+        "setBreakpoints",
+        {"source": APP, "breakpoints": [{"column": 1}, {"line": 7}, 5, {"line": "x"}]},
+        {0: "'line' is None, not a number", 2: "not an object", 3: "'line' is 'x'"},
+        [{"line": 7}],
+    ),
+    (
+        "setBreakpoints",
+        {"source": APP, "breakpoints": [{"line": 3, "condition": 5}]},
+        {0: "'condition'"},
+        [],
+    ),
+    ("setBreakpoints", {"source": "app.py"}, {None: "'source' is 'app.py', not an object"}, None),
+    ("setBreakpoints", {"source": APP, "breakpoints": 5}, {None: "'breakpoints' is 5"}, None),
+    (
+        "setFunctionBreakpoints",
+        {"breakpoints": [{"name": "f"}, {}, {"name": "g", "hitCondition": 3}]},
+        {1: "'name' is None, not text", 2: "'hitCondition' is 3"},
+        [{"name": "f"}],
+    ),
+    ("setExceptionBreakpoints", {"filters": None}, {None: "'filters' is None, not a list"}, None),
+    ("setExceptionBreakpoints", {"filters": [None]}, {None: "'filters[0]'"}, None),
+    (
+        "setExceptionBreakpoints",
+        {"filters": [], "exceptionOptions": [{"breakMode": "always", "path": [{}]}]},
+        {None: "'exceptionOptions[0].path[0].names' is None"},
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+@pytest.mark.parametrize(("command", "arguments", "why", "sent"), UNTAKEABLE)
+def test_what_pydevd_cannot_take_is_answered_and_not_recorded(
+    command, arguments, why, sent, is_running
+):
+    world = World()
+    world.attach(breakpoints=False)
+    if is_running:
+        world.spawn()
+        world.connect_debuggee()
+        world.answer_replay()
+        world.read(1)
+    seq = world.receive(1, type="request", command=command, arguments=arguments)
+    if is_running and sent is not None:
+        assert [m["arguments"]["breakpoints"] for m in world.sent[50]] == [sent]
+        world.answer_replay()
+    assert world.read(50) == []
+    (response,) = (m for m in world.read(1) if m.get("request_seq") == seq)
+    if None in why:
+        assert not response["success"]
+        assert why[None] in response["message"]
+    else:
+        answers = response["body"]["breakpoints"]
+        assert len(answers) == len(arguments.get("breakpoints", []))
+        for index, answer in enumerate(answers):
+            assert answer["verified"] is (is_running and index not in why)
+            assert why.get(index, "") in answer.get("message", "")
+    # What is replayed is what was taken.
+    if is_running:
+        world.do(ChildGone(1))
+    world.spawn(2, 20)
+    replay = [c for c in world.connect_debuggee(51, 20) if c == command]
+    assert replay == ([command] if sent else [])
+
+
+@pytest.mark.parametrize("runs_already", [True, False])
+def test_stop_on_entry_is_for_the_first_start(runs_already):
+    world = World()
+    if runs_already:
+        world.spawn(1, 10, debugging=False)
+    world.attach(stopOnEntry=True)
+    if not runs_already:
+        world.spawn(1, 10)
+
+    def stops(peer, pid):
+        assert world.connect_debuggee(peer, pid) == REPLAY
+        return world.sent[peer][1]["arguments"].get("stopOnEntry", False)
+
+    assert stops(50, 10) is not runs_already
+    world.do(ChildGone(1))
+    world.spawn(2, 20)
+    assert not stops(51, 20)
+
+
+def test_what_the_debuggee_refuses_is_not_replayed():
+    world = running()
+    world.receive(1, type="request", command="setDebuggerProperty", arguments={"ideOS": 5})
+    (passed,) = world.read(50)
+    world.respond(50, passed, success=False)
+    (response,) = world.read(1)
+    assert not response["success"]
+    world.do(ChildGone(1))
+    world.spawn(2, 20)
+    assert world.connect_debuggee(51, 20) == REPLAY
+
+
+def test_an_attach_that_pydevd_cannot_take():
+    world = World()
+    world.connect_ide()
+    refused = world.request(1, "attach", pathMappings=[5])
+    assert "'pathMappings[0]' is 5, not an object" in refused["message"]
+    world.receive(1, type="request", command="attach", arguments={"pathMappings": None})
+    assert [m["event"] for m in world.read(1)] == ["initialized"]
+
+
+# --- a child that waits to be configured --------------------------------------------------------
+
+
+def test_a_debugger_that_does_not_answer_is_given_up():
+    world = World()
+    world.attach()
+    world.spawn()
+    world.connect_debuggee()
+    world.read(50)
+    world.wait(CONFIGURE_TIMEOUT)
+    assert world.closed == [50]  # by which the child goes on
+    assert "the app runs without the debugger: it did not answer in time" in logs(world)
+    assert world.keeper.deadline is None
+    world.do(ChildGone(1))
+    world.spawn(2, 20)
+    assert world.connect_debuggee(51, 20) == REPLAY
+
+
+def test_a_debugger_of_a_program_that_runs_may_be_busy():
+    world = World()
+    world.attach()
+    world.spawn(debugging=False)
+    world.connect_debuggee()
+    world.wait(100 * CONFIGURE_TIMEOUT)
+    assert world.closed == []
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_an_ide_that_does_not_configure_is_not_waited_for(waits):
+    world = World(wait_for_client=waits)
+    if waits:
+        world.spawn()
+        world.connect_debuggee()
+        world.wait(100 * CONFIGURE_TIMEOUT)  # for a person
+        assert world.read(50) == []
+    world.connect_ide(clientName="An IDE")
+    world.receive(1, type="request", command="attach", arguments={})
+    if not waits:
+        world.spawn()
+        assert world.connect_debuggee() == []
+    world.wait(CONFIGURE_TIMEOUT)
+    assert world.commands(50) == LET_RUN
+    assert "the app runs without the debugger: An IDE has not configured it" in logs(world)
+    world.answer_replay()
+    world.receive(1, type="request", command="configurationDone")
+    assert world.commands(50)[:2] == ["initialize", "attach"]  # better late than never
+
+
+def test_strangers_do_not_keep_the_child_out():
+    world = World()
+    world.attach()
+    world.spawn()
+    for peer in range(100, 250):
+        world.do(BackConnected(peer))
+    assert world.connect_debuggee() == REPLAY
+    assert len(world.closed) == 150 - ROSTER_STRANGERS + 1
 
 
 def test_replay_gives_every_generation_the_same():
@@ -517,6 +695,7 @@ def test_events_that_are_the_keepers_own(name):
 @pytest.mark.parametrize("command", ["continue", "pause"])
 def test_threads_run_and_stop_together(command):
     world = running()
+    world.event(50, "stopped", threadId=5, allThreadsStopped=True)
     world.receive(1, type="request", command=command, arguments={"threadId": 5, "other": 1})
     assert world.read(50)[0]["arguments"] == {"threadId": "*", "other": 1}
 
@@ -640,11 +819,53 @@ def test_continue_resumes():
 
 def test_continue_ends_a_step():
     world = running()
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
     reply(world, "next", threadId=1)
+    world.event(50, "continued", threadId=1, allThreadsContinued=True)
     assert world.keeper.paused
-    reply(world, "continue", threadId=1)
+    # pydevd answers when a thread that is held runs on, and none is.
+    assert world.request(1, "continue", threadId=1)["success"]
+    assert world.commands(50) == ["continue"]
     assert not world.keeper.paused
     assert world.keeper.deadline is None
+
+
+@pytest.mark.parametrize("stops_again", [True, False])
+def test_a_continue_that_pydevd_forgets(stops_again):
+    world = running()
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    seq = world.receive(1, type="request", command="continue", arguments={})
+    world.read(1)
+    if stops_again:
+        world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    world.wait(STEP_TIMEOUT)
+    (answer,) = (m for m in world.sent[1] if m["type"] == "response")
+    assert answer["request_seq"] == seq
+    assert [m["event"] for m in world.read(1) if m["type"] == "event"] == [
+        "stopped" if stops_again else "continued"
+    ]
+    assert supervised(world) == [DebuggeePaused(), *([] if stops_again else [DebuggeeResumed()])]
+
+
+def test_requests_that_pydevd_keeps_until_a_thread_is_held():
+    world = running()
+    assert world.request(1, "continue", threadId=1)["body"] == {"allThreadsContinued": True}
+    for command in ("next", "stepIn", "stepOut", "goto", "exceptionInfo"):
+        assert "stopped only" in world.request(1, command, threadId=1)["message"]
+    assert world.read(50) == []
+    world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    for seq in [
+        world.receive(1, type="request", command="continue", arguments={}) for _ in range(2)
+    ]:
+        assert seq not in [m.get("request_seq") for m in world.sent[1]]
+    first, second = world.read(50)
+    world.read(1)
+    world.event(50, "continued", threadId=1, allThreadsContinued=True)
+    answered = [m["request_seq"] for m in world.read(1) if m["type"] == "response"]
+    assert len(set(answered)) == 2
+    world.respond(50, first)
+    world.respond(50, second)  # at the next stop
+    assert world.read(1) == []
 
 
 def test_threads_that_stop_one_by_one():
@@ -774,6 +995,23 @@ def with_grandchild(**attach) -> World:
     world = running(**attach)
     world.connect_debuggee(60, pid=11, ppid=10)
     return world
+
+
+def test_an_ide_that_adopts_no_process_is_not_waited_for_again():
+    world = with_grandchild()
+    world.wait(ADOPTION_TIMEOUT)
+    assert world.commands(60) == LET_RUN
+    world.read(1)
+    assert world.connect_debuggee(61, pid=12, ppid=10) == LET_RUN
+    assert [m["event"] for m in world.read(1)] == ["debugpyAttach"]
+    # It attaches all the same, and later ones wait again.
+    world.connect_ide(2)
+    world.receive(2, type="request", command="attach", arguments={"subProcessId": 12})
+    world.wait(100 * CONFIGURE_TIMEOUT)
+    assert 61 not in world.closed
+    world.receive(2, type="request", command="configurationDone")
+    assert world.commands(61)[3:5] == ["initialize", "attach"]
+    assert world.connect_debuggee(62, pid=13, ppid=10) == []
 
 
 def test_announcement_as_debugpy_makes_it():

@@ -18,6 +18,7 @@ from support.dap import DapClient, RequestFailed
 from support.wait import wait_until
 
 from devlaunch.dap.keeper import Keeper
+from devlaunch.dap.messages import AdmitPeer
 from devlaunch.dap.sockets import DapSockets
 from devlaunch.events import (
     ChildGone,
@@ -139,7 +140,7 @@ class Rig:
             self.loop.stop()
             return
         for action in self.keeper.handle(event, time.monotonic()):
-            if isinstance(action, SendMessage | ClosePeer):
+            if isinstance(action, AdmitPeer | SendMessage | ClosePeer):
                 self.sockets.perform(action)
             else:
                 self.actions.append(action)

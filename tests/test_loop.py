@@ -200,7 +200,7 @@ def test_control_messages_of_any_size_go_both_ways(size: int) -> None:
             loop.post("received")
 
         channel = ControlChannel(loop, ours, deliver)
-        message = {"type": "x", "text": "y" * size}
+        message = {"type": "note", "text": "y" * size}
 
         def echo() -> None:
             with theirs, theirs.makefile("rb") as lines:
@@ -222,10 +222,53 @@ def test_what_the_child_sent_before_its_end_is_delivered_on_close() -> None:
         ours, theirs = socket.socketpair()
         received: list[dict[str, object]] = []
         channel = ControlChannel(loop, ours, received.append)
-        theirs.sendall(json.dumps({"type": "failed"}).encode() + b"\n")
+        theirs.sendall(json.dumps({"type": "note", "text": "x"}).encode() + b"\n")
         theirs.close()
         channel.close()
-        assert received == [{"type": "failed"}]
+        assert received == [{"type": "note", "text": "x"}]
+
+
+NONSENSE = [
+    (b"hello", "b'hello'"),
+    (b"[" * 100_000, "b'[["),
+    (b"\xff\xfe", "b'"),
+    (b"[]", "b'[]'"),
+    (b'{"type": []}', "b'"),
+    (b'{"type": "whatever"}', "b'"),
+    (b'{"type": "modules", "files": [5]}', "'modules' whose 'files[0]' is 5, not text"),
+    (b'{"type": "modules"}', "'files' is None, not a list"),
+    (b'{"type": "paused", "paused": 1}', "'paused' is 1, not true or false"),
+    (b'{"type": "failed", "summary": null}', "'summary'"),
+    (b'{"type": "failed", "summary": "", "line": true}', "'line' is True, not a number"),
+    (b'{"type": "imports", "record": {"contexts": 1}, "avoid": []}', "'record.contexts'"),
+    (
+        b'{"type": "imports", "record": {"contexts": [%b]}}' % (b"[" * 150 + b"]" * 150),
+        "'record.roots' is None",
+    ),
+    (
+        b'{"type": "imports", "record": {"contexts": [%b], "roots": []}, "avoid": []}'
+        % (b"[" * 150 + b"]" * 150),
+        "nested too deep",
+    ),
+    (b'{"type": "serving"}\n{"type": "serving"}', "'serving' for the second time"),
+    (b"x" * (17 * 2**20), "a line of more than 16777216 bytes"),
+]
+
+
+@pytest.mark.parametrize(("line", "why"), NONSENSE)
+def test_what_no_child_says_is_dropped_with_a_line(line: bytes, why: str) -> None:
+    with Loop() as loop:
+        ours, theirs = socket.socketpair()
+        said = {"type": "note", "text": "x"}
+        channel = ControlChannel(loop, ours, loop.post)
+        data = line + b"\n" + json.dumps(said).encode() + b"\n"
+        thread = threading.Thread(target=theirs.sendall, args=(data,))
+        thread.start()
+        (complaint,) = [event for event in run(loop, said) if isinstance(event, LogLine)]
+        thread.join()
+        theirs.close()
+        channel.close()
+        assert why in complaint.text
 
 
 def test_no_signal_is_lost_among_many_posts() -> None:

@@ -53,7 +53,6 @@ REFUSED = {
     "waitForClient": "it is always on in a launch: breakpoints are set before the app runs",
     "fd": "an editor hands no sockets down; use host and port, or uds",
     "pycharmServer": "the editor that launches is the one that debugs",
-    "stopOnEntry": "set a breakpoint on the first line; it is hit on every reload",
     "pythonArgs": "devlaunch takes the interpreter's options from a command: "
     '"command": ["python", "-X", "dev", "app.py"]',
     "code": "devlaunch runs what it can watch: a program, a module or an app",
@@ -170,6 +169,7 @@ _PRESENTATION: Schema = {
 
 DEBUGPY = (
     Attribute("justMyCode", FLAG, "Stop in and step through the app's own code only.", True),
+    Attribute("stopOnEntry", FLAG, "Stop at the first line of the app, at its first start.", False),
     Attribute("subProcess", FLAG, "Debug the processes that the app starts, too.", True),
     Attribute("showReturnValue", FLAG, "Show what functions returned when stepping.", False),
     Attribute("redirectOutput", FLAG, "Show the app's output in the debug console as well.", False),

@@ -139,6 +139,7 @@ class Adapter:
 
     def adopt_keeper(self, session: _Session, peer: int) -> None:
         """From now on this connection is that of the session's keeper."""
+        self.sockets.admit(peer)
         self._keepers[peer] = session
         session.keeper = peer
 
@@ -178,6 +179,8 @@ class Adapter:
     def _received(self, peer: int, message: Message) -> None:
         if session := self._sessions.get(peer):
             session.tell(EditorSaid(message))
+            if session.proxy.phase is not Phase.CONNECTED:
+                self.sockets.admit(peer)
         elif session := self._keepers.get(peer):
             session.drain()
             session.tell(KeeperSaid(message))
@@ -221,6 +224,7 @@ class Adapter:
                 session.reached(result)
             case DeadlineReached():
                 now = time.monotonic()
+                self.sockets.due(now)
                 for session in list(self._sessions.values()):
                     session.due(now)
                 for run in self._runs:
@@ -243,7 +247,8 @@ class Adapter:
     def _deadline(self) -> float | None:
         if self._is_over:  # a callback may have ended the last one: `_handle` looks
             return self._linger_until if self.sockets.is_flushing else 0.0
-        due = [session.proxy.deadline for session in self._sessions.values()]
+        due = [self.sockets.deadline]
+        due += [session.proxy.deadline for session in self._sessions.values()]
         due += [run.deadline for run in self._runs]
         return min((each for each in due if each is not None), default=None)
 
@@ -268,10 +273,12 @@ class _Session:
         if self._is_busy:
             return  # an action has brought it about: after those that go before
         self._is_busy = True
-        while self._events:
-            for action in self.proxy.handle(self._events.pop(0), time.monotonic()):
-                self._perform(action)
-        self._is_busy = False
+        try:
+            while self._events:
+                for action in self.proxy.handle(self._events.pop(0), time.monotonic()):
+                    self._perform(action)
+        finally:
+            self._is_busy = False
 
     def due(self, now: float) -> None:
         """The proxy's deadline may have passed."""

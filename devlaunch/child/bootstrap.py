@@ -182,6 +182,7 @@ class Session:
         self._attach_debugger()
         self._files.add(code.co_filename)
         self.serving(None, None, None)
+        debugger.stop_on_entry()
         try:
             targets.run(code)
         finally:
@@ -196,6 +197,7 @@ class Session:
         self._attach_debugger()
         from . import apps, servers
 
+        debugger.stop_on_entry()
         try:
             app, interface = apps.load_app(name, factory=bool(self._start["factory"]))
         except SystemExit as error:

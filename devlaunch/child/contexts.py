@@ -58,7 +58,7 @@ class Conditions:
 
     def here(self) -> Context:
         """The conditions of this moment, for `enter` to come back to; not to be compared."""
-        return Context(self.changes(), list(sys.path), list(sys.argv), _cwd(), [])
+        return Context(self.changes(), list(sys.path), list(sys.argv), cwd(), [])
 
     def changes(self) -> dict[str, str | None]:
         """How the environment differs from the one at the beginning."""

@@ -12,10 +12,9 @@ import threading
 from _thread import get_ident
 from collections.abc import Iterator
 from time import sleep
-from types import FrameType
 from typing import Any
 
-from . import hide, modules
+from . import hide, mends, modules
 from .control import start_hidden_thread
 from .pauses import Pauses
 
@@ -28,30 +27,33 @@ _VALIDATION = "PYDEVD_DISABLE_FILE_VALIDATION"
 def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
     """Connect to where `request` says; with its `wait`, return when the client is configured.
 
-    With its `patience`, in seconds, that is an IDE's own adapter: the launcher does not see its
-    pauses, and nobody may answer. Returns what went wrong, if anything: the app runs on without a
-    debugger then. Called in the main thread before user code, or in a hidden thread while it runs;
-    pydevd traces the threads that exist, and the frames they are in, in both cases.
+    It is not waited for longer than the connection lasts, by which the launcher can end it. With
+    its `patience`, in seconds, that is an IDE's own adapter: the launcher does not see its pauses,
+    and nobody may answer. Returns what went wrong, if anything: the app runs on without a debugger
+    then. Called in the main thread before user code, or in a hidden thread while it runs; pydevd
+    traces the threads that exist, and the frames they are in, in both cases.
     """
+    debugger = pydb()
     try:
-        is_prepared = pydb() is not None
         debugpy = _load(request.get("debugpy"))
-        patience = _Patience(debugpy, request.get("patience"))
-        if is_prepared:
+        patience = _Patience(request.get("patience"))
+        if debugger is not None:
             debugpy.trace_this_thread(True)
         else:
             _connect(debugpy, request)
-        if request.get("patience") is not None:
-            pauses.watch(pydb())
-        if request.get("wait") and not patience.is_exhausted:
-            if request.get("patience") is None:
-                _wait_without_polling(pydb())
-            debugpy.wait_for_client()
+            debugger = pydb()
+        if debugger is not None and request.get("patience") is not None:
+            pauses.watch(debugger)
+        if debugger is not None and request.get("wait") and not patience.is_exhausted:
+            # As `debugpy.wait_for_client` does, which looks every 20 ms if it is unlucky.
+            debugger._on_configuration_done_event.wait()  # noqa: SLF001
         patience.is_over.set()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     if patience.is_exhausted:
         return f"no debugger answered within {request['patience']:g} s"
+    if debugger is None or debugger.pydb_disposed:
+        return "the connection was closed before the debugger was configured"
     return None
 
 
@@ -73,8 +75,22 @@ def prepare(request: dict[str, Any]) -> str | None:
 
 def pydb() -> Any:
     """The PyDB of this process; None when pydevd is not loaded or has none."""
-    pydevd: Any = sys.modules.get("pydevd")
-    return pydevd.get_global_debugger() if pydevd is not None else None
+    # It may be half imported, by another thread.
+    get: Any = getattr(sys.modules.get("pydevd"), "get_global_debugger", None)
+    return get() if get is not None else None
+
+
+def stop_on_entry() -> None:
+    """Have the main thread stop at the next line of the user's, if the IDE wants that.
+
+    pydevd does so in a `launch` only, and too early for us: it would stop in code that the standard
+    library makes by `exec` while the server is imported. Called right before user code.
+    """
+    reader = getattr(pydb(), "reader", None)
+    processor = getattr(getattr(reader, "process_net_command_json", None), "__self__", None)
+    options = getattr(processor, "_options", None)
+    if getattr(options, "stop_on_entry", False):
+        sys.modules["_pydevd_bundle.pydevd_api"].PyDevdAPI().stop_on_entry()
 
 
 def library_breakpoints() -> list[str]:
@@ -92,13 +108,6 @@ def _connect(debugpy: Any, request: dict[str, Any]) -> None:
     os.environ["DEBUGPY_RUNNING"] = "true"
 
 
-def _wait_without_polling(pydb: Any) -> None:
-    """Wait as `debugpy.wait_for_client` does, which looks every 20 ms if it is unlucky."""
-    configured = getattr(pydb, "_on_configuration_done_event", None)
-    if configured is not None:
-        configured.wait()
-
-
 @contextlib.contextmanager
 def _not_waiting() -> Iterator[None]:
     """Have `debugpy.connect` return before a client is configured, as `debugpy.listen` does."""
@@ -112,12 +121,12 @@ def _not_waiting() -> Iterator[None]:
 
 
 class _Patience:
-    """Ends the waiting for an adapter that we do not know; the keeper always answers."""
+    """Ends the waiting for an adapter that we do not know; the keeper hangs up in time."""
 
-    def __init__(self, debugpy: Any, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None) -> None:
         self.is_exhausted = False
         self.is_over = threading.Event()
-        self._debugpy, self._seconds = debugpy, seconds
+        self._seconds = seconds
         if seconds is not None:
             start_hidden_thread("devlaunch-patience", self._watch)
 
@@ -125,16 +134,9 @@ class _Patience:
         if self.is_over.wait(self._seconds):
             return
         self.is_exhausted = True
-        # `connect` waits in PyDB.wait_for_ready_to_run, also when it was hung up on. By then there
-        # is no other way to that PyDB any more.
-        for top in sys._current_frames().values():  # noqa: SLF001
-            frame: FrameType | None = top
-            while frame is not None:
-                if frame.f_code.co_name == "wait_for_ready_to_run":
-                    frame.f_locals["self"].ready_to_run = True
-                frame = frame.f_back
-        with contextlib.suppress(RuntimeError):  # it has not come that far
-            self._debugpy.wait_for_client.cancel()
+        debugger = pydb()
+        if debugger is not None:
+            mends.wait_no_longer(debugger)
 
 
 class _MessagesSent:
@@ -191,6 +193,7 @@ def _load(directory: str | None) -> Any:
             modules.libraries.append(os.path.abspath(place) + os.sep)
         module = _load_from(directory) if directory else importlib.import_module("debugpy")
         importlib.import_module("debugpy.server.api")  # pydevd reads the environment now
+        mends.apply(sys.modules["pydevd"])
         return module
     finally:
         if before is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
+from devlaunch.dap.acceptance import takeable
 from devlaunch.dap.messages import (
     Outbox,
     arguments_of,
@@ -23,26 +24,22 @@ from devlaunch.errors import StateError
 from devlaunch.events import Message
 
 STEP_TIMEOUT = 2.0
-"""Seconds after which a step that did not stop again has run off into code of no interest."""
+"""Seconds after which a step that did not stop again has run off into code of no interest, and for
+pydevd to say that it has let a thread go: it forgets to when `pause` and `continue` cross."""
 
 STEPS = {"next", "stepIn", "stepOut", "goto"}
 
-UNSUPPORTED = {
-    *("breakpointLocations", "dataBreakpointInfo", "setDataBreakpoints"),
-    *("setInstructionBreakpoints", "disassemble", "readMemory", "writeMemory"),
-    *("stepBack", "reverseContinue", "restartFrame", "terminateThreads"),
-    *("loadedSources", "cancel"),
-}
-"""Requests of DAP that pydevd never answers; it prints a line into the app's output instead."""
+NEED_A_STOP = STEPS | {"continue", "exceptionInfo"}
 
 UNSAFE = {"runInTerminal", "startDebugging"}
 """Requests by which a debuggee would make the IDE start something (debugpy refuses all)."""
 
 UNUSED_ATTACH_ARGUMENTS = {
     *("connect", "host", "port", "listen", "processId"),
-    *("request", "restart", "preLaunchTask", "postDebugTask", "autoReload"),
+    *("request", "restart", "preLaunchTask", "postDebugTask", "autoReload", "stopOnEntry"),
 }
-"""How the IDE gets to us, which is no debuggee's business, and pydevd's own reloading of code."""
+"""How the IDE gets to us, which is no debuggee's business, pydevd's own reloading of code, and what
+is for the first start only."""
 
 
 class Phase(Enum):
@@ -121,6 +118,11 @@ class Debuggee:
     _is_stepping: bool = False
 
     @property
+    def title(self) -> str:
+        """Of its process, for people."""
+        return "the app" if self.is_child else f"process {self.pid}, started by the app,"
+
+    @property
     def is_paused(self) -> bool:
         """Whether it holds a thread, or will do so in a moment."""
         return bool(self._stopped) or self._is_stepping
@@ -142,18 +144,25 @@ class Debuggee:
         """Send a request of our own, whose answer is of interest to nobody but us."""
         self._send(_Call(command, arguments, self.session))
 
-    def configure(self, session: Session) -> None:
-        """Attach: replay what the session's IDE has asked for, and let the process run."""
+    def configure(
+        self, session: Session, deadline: float | None, *, stops_on_entry: bool = False
+    ) -> None:
+        """Attach: replay what the session's IDE has asked for, and let the process run.
+
+        After `deadline` it has failed. With `stops_on_entry` a child that is about to run the first
+        line of the user's does as the IDE wants it.
+        """
         self.advance("configured")
         self.session = session
         self._breakpoint_ids.clear()
         self.call("initialize", session.initialize_arguments)
         attach = session.debuggee_arguments.items()
-        self.call("attach", {k: v for k, v in attach if k not in UNUSED_ATTACH_ARGUMENTS})
+        unused = UNUSED_ATTACH_ARGUMENTS - ({"stopOnEntry"} if stops_on_entry else set())
+        self.call("attach", {k: v for k, v in attach if k not in unused})
         for command, arguments in session.recording.requests():
             self.call(command, arguments)
         self.call("configurationDone", {})
-        self.is_configuring = True
+        self.is_configuring, self.deadline = True, deadline
 
     def detach(self) -> None:
         """Let the process run on at full speed. The session hears no more of it."""
@@ -182,7 +191,7 @@ class Debuggee:
         self.advance("lost")
         calls, self._calls = list(self._calls.values()), {}
         for call in calls:
-            _answer_for_the_dead(call)
+            _answer_in_its_place(call)
         self._tell_continued()
         self.is_configuring = False
         if self.session is not None:
@@ -193,14 +202,43 @@ class Debuggee:
     def forward(self, request: Message, now: float) -> None:
         """Pass a request of the IDE on."""
         command, arguments = request["command"], arguments_of(request)
+        if self._answer_unheld(request):
+            return
         if command in ("continue", "pause"):
             # As debugpy's adapter does: threads are held and let go all together.
             arguments = {**arguments, "threadId": "*"}
-        if command == "continue":
-            self.end_step()
-        elif command in STEPS:
-            self._is_stepping, self.deadline = True, now + STEP_TIMEOUT
+        if command == "continue" or command in STEPS:
+            self._is_stepping, self.deadline = command in STEPS, now + STEP_TIMEOUT
         self._send(_Call(command, arguments, self.session, request))
+
+    def _answer_unheld(self, request: Message) -> bool:
+        """Answer what pydevd would leave until a thread is held, or has run on; False: not that.
+
+        It would also hit a stop of which the IDE has not heard yet.
+        """
+        command, session = request["command"], self.session
+        is_held = bool(self._stopped)
+        if command == "exceptionInfo":
+            is_held = arguments_of(request).get("threadId") in self._stopped
+        if session is None or is_held or command not in NEED_A_STOP:
+            return False
+        if command == "continue":
+            if self._is_stepping:
+                self.end_step()
+                self.call(command, {"threadId": "*"})
+            session.respond(request, {"allThreadsContinued": True})
+        elif self._is_stepping and command in STEPS:
+            return False  # pydevd takes it when this step has come to its end
+        else:
+            session.fail(request, f"{command!r} is possible while the app is stopped only.")
+        return True
+
+    def time_out(self) -> None:
+        """A step has not come to its end, or pydevd has not said that threads were let go."""
+        self.end_step()
+        if any(call.command == "continue" for call in self._calls.values()):
+            self._tell_continued()
+            self._answer_continue()
 
     def end_step(self) -> None:
         """Forget that a thread is on its way to the next line."""
@@ -231,6 +269,8 @@ class Debuggee:
         elif call.command == "attach" and not message.get("success"):
             self.outbox.log(f"the debugger refused to attach: {message.get('message')}")
         if is_recorded(call.command) and call.session is self.session:
+            if call.request is not None and not message.get("success"):
+                call.session.recording.forget(call.command, call.arguments)
             body, changed = call.session.recording.translate(
                 call.command, call.arguments, body, self._breakpoint_ids
             )
@@ -265,7 +305,7 @@ class Debuggee:
                     session.send({**message, "body": translated} if translated else message)
 
     def _end_replay(self) -> None:
-        self.is_configuring = False
+        self.is_configuring, self.deadline = False, None
         untold, self._untold = self._untold, []
         for message in untold:
             self._on_event(message)
@@ -286,10 +326,13 @@ class Debuggee:
         match name:
             case "stopped":
                 self.end_step()
+                self._answer_continue()
                 self._stopped[thread] = bool(body.get("allThreadsStopped"))
                 self._threads.setdefault(thread)
             case "continued" if body.get("allThreadsContinued", True):
                 self._stopped.clear()
+                self._answer_continue()
+                self.deadline = self.deadline if self._is_stepping else None
             case "continued":
                 self._stopped.pop(thread, None)
             case "thread" if body.get("reason") == "exited":
@@ -324,8 +367,17 @@ class Debuggee:
     # --- helpers ----------------------------------------------------------------------------------
 
     def _send(self, call: _Call) -> None:
-        number = self.outbox.send(self.peer, make_request(call.command, call.arguments))
-        self._calls[number] = call
+        arguments = takeable(call.command, call.arguments) or {}
+        self._calls[self.outbox.send(self.peer, make_request(call.command, arguments))] = call
+
+    def _answer_continue(self) -> None:
+        """All threads run, or one has stopped again: a `continue` of before has done what it could.
+
+        pydevd answers those that came too late when a thread is let go the next time.
+        """
+        for number, call in list(self._calls.items()):
+            if call.command == "continue":
+                _answer_in_its_place(self._calls.pop(number))
 
     def _let_run(self, was_attached: bool) -> None:
         if was_attached:
@@ -352,7 +404,7 @@ class Debuggee:
         self.end_step()
 
 
-def _answer_for_the_dead(call: _Call) -> None:
+def _answer_in_its_place(call: _Call) -> None:
     if call.session is None or call.request is None:
         return
     if is_recorded(call.command):

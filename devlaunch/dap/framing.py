@@ -12,11 +12,20 @@ import json
 import re
 from dataclasses import dataclass, field
 
+from devlaunch.core.shapes import MAX_DEPTH, is_deep
 from devlaunch.errors import ProtocolError
 from devlaunch.events import Message
 
 MAX_HEADER = 8 * 1024
 MAX_CONTENT = 64 * 1024 * 1024
+"""Of a debuggee: the repr of a large value, or what a program prints at once, is one message."""
+
+MAX_REQUEST = 1024 * 1024
+"""Of an IDE that has attached, whose largest message is text that was pasted into its console. The
+worst that so many bytes can hold (`[],[],`) keeps Python's parser busy for a tenth of a second."""
+
+MAX_FIRST = 64 * 1024
+"""Of a peer that has not shown yet what it is."""
 
 _FIELD = b"content-"  # Content-Length, or the Content-Type that old clients put before it
 _HTTP_METHODS = (
@@ -132,6 +141,8 @@ def _parse(content: bytes) -> Message:
         raise ProtocolError(f"a message that is no JSON: {error}") from None
     if not isinstance(message, dict):
         raise ProtocolError(f"a message that is no JSON object: {content[:40]!r}")
+    if is_deep(message, content):
+        raise ProtocolError(f"a message that is nested more than {MAX_DEPTH} deep")
     kind = message.get("type")
     if not isinstance(kind, str) or kind not in _REQUIRED:
         raise ProtocolError(f"a message of the unknown type {kind!r:.60}")

@@ -16,13 +16,12 @@ from dataclasses import replace
 
 from devlaunch.config import WhilePaused
 from devlaunch.core.status import StatusChanged
-from devlaunch.dap.debuggee import UNSUPPORTED
+from devlaunch.dap.acceptance import refusal
 from devlaunch.dap.joining import Identity
 from devlaunch.dap.messages import CAPABILITIES, Outbox, arguments_of
 from devlaunch.dap.processes import Child
-from devlaunch.dap.recording import is_recorded
 from devlaunch.dap.roster import Roster
-from devlaunch.dap.session import CHANGING, NOT_RUNNING, Session, SessionPhase
+from devlaunch.dap.session import Session, SessionPhase
 from devlaunch.errors import StateError
 from devlaunch.events import (
     AdapterLost,
@@ -154,7 +153,7 @@ class Keeper:
         self._adoption_deadline = None
         if not self._waits_for_ever:
             self._roster.waits_for_client = False
-            self._roster.settle()
+            self._roster.settle(self._now)
 
     @property
     def expects_goodbye(self) -> bool:
@@ -273,15 +272,8 @@ class Keeper:
             handler(session, request)
         elif not session.is_attached:
             session.fail(request, f"{command!r} is not possible before 'attach'.")
-        elif command in UNSUPPORTED:
-            session.fail(request, f"debugpy does not support the request {command!r}.")
         else:
-            if is_recorded(command):
-                session.recording.record(command, arguments_of(request))
-            if debuggee := self._roster.seen_by(session):
-                debuggee.forward(request, now)
-            else:
-                session.answer_alone(request, CHANGING if self._roster.child else NOT_RUNNING)
+            self._roster.ask(session, request, now)
 
     def _initialize(self, session: Session, request: Message) -> None:
         if session.advance("initialize"):
@@ -305,6 +297,8 @@ class Keeper:
             session.begin(request)
         elif session.phase is not SessionPhase.INITIALIZED:
             session.fail(request, "'attach' is possible once only, and after 'initialize'.")
+        elif why := refusal("attach", arguments_of(request)):
+            session.fail(request, why)
         elif pid is not None and not self._is_ours(session):
             self._attach_to_process(session, request, pid)
         elif self._main is not None:
@@ -316,9 +310,10 @@ class Keeper:
             self._roster.main = session
             session.begin(request)
             self._roster.connect_child()
+            self._roster.settle(self._now)
 
     def _attach_to_process(self, session: Session, request: Message, pid: object) -> None:
-        if self._roster.adopt(session, pid):
+        if self._roster.adopt(session, pid, self._now):
             session.begin(request)
         else:
             # It may have ended in the meantime. debugpy's adapter spares the user an error, too.
@@ -338,7 +333,7 @@ class Keeper:
             self._roster.announce()
         else:
             session.answer_configuration()
-        self._roster.settle()
+        self._roster.settle(self._now)
 
     def _answer_configuration(self, now: float) -> None:
         """Tell the IDE that it is attached once its breakpoints work in the running child."""
@@ -420,7 +415,7 @@ class Keeper:
             self._roster.main = None
             if session.is_configured:
                 self._outbox.log(f"{session.name} is detached")
-        self._roster.settle()
+        self._roster.settle(self._now)
 
     # --- an IDE's own adapter --------------------------------------------------------------------
 

@@ -98,6 +98,14 @@ def make_failure(request: Message, text: str) -> Message:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class AdmitPeer:
+    """The peer has shown what it is: it may send as much as this at once, and take its time."""
+
+    peer: int
+    max_content: int
+
+
 @dataclass(slots=True)
 class Outbox:
     """The actions of the current event, in the order in which they have to be carried out.
@@ -125,6 +133,10 @@ class Outbox:
         self._sent[peer] += 1
         self._actions.append(SendMessage(peer, {**message, "seq": self._sent[peer]}))
         return self._sent[peer]
+
+    def admit(self, peer: int, max_content: int) -> None:
+        """The peer is no stranger any more."""
+        self._actions.append(AdmitPeer(peer, max_content))
 
     def close(self, peer: int) -> None:
         """Close a peer, if it is open, after what was sent to it."""

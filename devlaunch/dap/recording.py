@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from devlaunch.dap.acceptance import complete, takeable
 from devlaunch.events import Message
 
 Key = tuple[str, str]
@@ -41,12 +42,22 @@ class Recording:
     """By our id: what the IDE was last told about the breakpoint."""
 
     def record(self, command: str, arguments: Message) -> None:
-        """Keep a request of `is_recorded`. A file without breakpoints is not worth replaying."""
+        """Keep what pydevd can take of a request of `is_recorded`, no `refusal`.
+
+        A file without breakpoints is not worth replaying.
+        """
         key = (command, _source_key(arguments))
-        if command == "setBreakpoints" and not _wanted(arguments):
+        accepted = takeable(command, arguments)
+        if accepted is None or (command == "setBreakpoints" and not _wanted(accepted)):
             self._requests.pop(key, None)
         else:
-            self._requests[key] = arguments
+            self._requests[key] = accepted
+
+    def forget(self, command: str, arguments: Message) -> None:
+        """The debuggee has refused a request that was recorded, and the IDE is told so."""
+        key = (command, _source_key(arguments))
+        if self._requests.get(key) == takeable(command, arguments):
+            self._requests.pop(key, None)
 
     def requests(self) -> list[tuple[str, Message]]:
         """Commands and arguments to replay, in the order in which they first came."""
@@ -58,14 +69,15 @@ class Recording:
             return {}
         source = {"source": arguments["source"]} if "source" in arguments else {}
         breakpoints: list[Message] = []
+        accepted = takeable(command, arguments) or {}
         for identity, wanted in zip(
-            self._places(command, arguments), _wanted(arguments), strict=True
+            self._places(command, accepted), _wanted(accepted), strict=True
         ):
             line = {"line": wanted["line"]} if "line" in wanted else {}
             breakpoint_: Message = {"id": identity, "verified": False, "message": PENDING}
             breakpoints.append({**breakpoint_, **line, **source})
             self._shown[identity] = _state(breakpoints[-1])
-        return {"breakpoints": breakpoints}
+        return {"breakpoints": complete(command, arguments, breakpoints)}
 
     def translate(
         self, command: str, arguments: Message, body: Message, ids: dict[int, int]
@@ -80,14 +92,15 @@ class Recording:
             return body, []
         breakpoints: list[Message] = []
         changed: list[Message] = []
-        for identity, breakpoint_ in zip(self._places(command, arguments), given, strict=False):
+        accepted = takeable(command, arguments) or {}
+        for identity, breakpoint_ in zip(self._places(command, accepted), given, strict=False):
             if isinstance(breakpoint_.get("id"), int):
                 ids[breakpoint_["id"]] = identity
             translated = {**breakpoint_, "id": identity}
             breakpoints.append(translated)
             if self._note(translated):
                 changed.append(translated)
-        return {**body, "breakpoints": breakpoints}, changed
+        return {**body, "breakpoints": complete(command, arguments, breakpoints)}, changed
 
     def translate_event(self, body: Message, ids: dict[int, int]) -> Message | None:
         """The body of a debuggee's `breakpoint` event, for the IDE; None: not one it knows."""

@@ -12,14 +12,21 @@ import hmac
 from collections.abc import Callable
 from functools import partial
 
+from devlaunch.dap.acceptance import refusal, takeable
 from devlaunch.dap.debuggee import Debuggee, Phase
-from devlaunch.dap.messages import Outbox, body_of, make_request
+from devlaunch.dap.framing import MAX_CONTENT
+from devlaunch.dap.messages import Outbox, arguments_of, body_of, make_request
 from devlaunch.dap.processes import Child, Standby
-from devlaunch.dap.session import Session
+from devlaunch.dap.recording import is_recorded
+from devlaunch.dap.session import CHANGING, NOT_RUNNING, Session
 from devlaunch.events import ConnectDebuggee, ConsoleNote, JoinAdapter, Message
 
 ADOPTION_TIMEOUT = 3.0
 """Seconds an IDE has to attach to a process that it was told of, and that waits for it."""
+
+CONFIGURE_TIMEOUT = 10.0
+"""Seconds that the debugger of a process which waits for it may take for the IDE's settings, and an
+IDE that has attached to send them. Either has nothing else to do: what takes longer has failed."""
 
 IDENTIFY_TIMEOUT = 10.0
 """Seconds a process has to say who it is."""
@@ -88,7 +95,7 @@ class Roster:
         self.end_child(now)
         self.child = child
         if self._standby is not None and self._standby.pid == child.pid:
-            self._promote(self._standby, child)
+            self._promote(self._standby, child, now)
         self.connect_child()
 
     def end_child(self, now: float) -> None:
@@ -170,7 +177,7 @@ class Roster:
         debuggee.generation = _OF_STANDBY
         standby.connect(debuggee)
 
-    def _promote(self, standby: Standby, child: Child) -> None:
+    def _promote(self, standby: Standby, child: Child, now: float) -> None:
         self._standby = None
         for debuggee in self._debuggees.values():
             if debuggee.generation == _OF_STANDBY:
@@ -179,7 +186,7 @@ class Roster:
             standby.debuggee.advance("promoted")
             child.is_debugging = True
             self._make_child(standby.debuggee, child)
-            self._settle(standby.debuggee)
+            self._settle(standby.debuggee, now)
 
     # --- all of them -----------------------------------------------------------------------------
 
@@ -195,9 +202,13 @@ class Roster:
             if debuggee.deadline is None or debuggee.deadline > now:
                 continue
             match debuggee.phase:
+                case Phase.ATTACHED if debuggee.is_configuring:
+                    self._abandon(debuggee)
                 case Phase.ATTACHED:
-                    debuggee.end_step()
+                    debuggee.time_out()
                 case Phase.WAITING:
+                    if self.main is not None and not debuggee.is_child:
+                        self.main.adopts = False  # no other process has to wait in vain
                     self._give_up(debuggee)
                 case _:
                     self._forget(debuggee)
@@ -215,12 +226,15 @@ class Roster:
 
     def connected(self, peer: int, now: float) -> None:
         """Somebody has connected to the inner port."""
-        strangers = [d for d in self._debuggees.values() if d.phase in _UNKNOWN]
-        is_expected = self.child is not None or self._has_standby
-        if not is_expected or len(strangers) >= MAX_STRANGERS:
+        if self.child is None and not self._has_standby:
             self._outbox.log("closed a debuggee's connection that nobody expects", verbose=True)
             self._outbox.close(peer)
             return
+        strangers = [d for d in self._debuggees.values() if d.phase in _UNKNOWN]
+        if len(strangers) >= MAX_STRANGERS:  # the one that came last may be the child's
+            text = "too many connections that are no debuggee's: closed the oldest"
+            self._outbox.log(text, verbose=True)
+            self._forget(strangers[0])
         generation = self.child.generation if self.child else _OF_STANDBY
         debuggee = Debuggee(peer, generation, self._outbox)
         debuggee.deadline = now + IDENTIFY_TIMEOUT
@@ -266,6 +280,7 @@ class Roster:
             return
         deadline = debuggee.deadline
         debuggee.advance("authorized")
+        self._outbox.admit(debuggee.peer, MAX_CONTENT)
         debuggee.deadline = deadline
         self._outbox.send(debuggee.peer, make_request("pydevdSystemInfo", {}))
 
@@ -279,7 +294,7 @@ class Roster:
         child, standby = self.child, self._standby
         if child is not None and child.is_at(debuggee):
             self._make_child(debuggee, child)
-            self._settle(debuggee)
+            self._settle(debuggee, now)
         elif standby is not None and not standby.is_gone and standby.is_at(debuggee):
             self._park(debuggee, standby)
         elif standby is not None and self._is_below(standby, debuggee):
@@ -288,7 +303,9 @@ class Roster:
         elif child is not None and debuggee.generation == child.generation:
             debuggee.deadline = now + ADOPTION_TIMEOUT
             self._announce(debuggee)
-            self._settle(debuggee)
+            if self.main is not None and not self.main.adopts:
+                debuggee.deadline = None  # it may attach all the same, to a process that runs
+            self._settle(debuggee, now)
         else:
             debuggee.let_go()  # what is left of an earlier generation
 
@@ -328,14 +345,28 @@ class Roster:
             None,
         )
 
+    def ask(self, session: Session, request: Message, now: float) -> None:
+        """Pass a request of an IDE that has attached to its debuggee, or answer in its place."""
+        command, arguments = request["command"], arguments_of(request)
+        if why := refusal(command, arguments):
+            session.fail(request, why)
+            return
+        if is_recorded(command):
+            session.recording.record(command, arguments)
+        debuggee = self.seen_by(session)
+        if debuggee and takeable(command, arguments) is not None:
+            debuggee.forward(request, now)
+        else:
+            session.answer_alone(request, CHANGING if self.child else NOT_RUNNING)
+
     # --- who sees whom ---------------------------------------------------------------------------
 
-    def settle(self) -> None:
-        """A session was configured or has ended: attach and detach accordingly."""
+    def settle(self, now: float) -> None:
+        """A session has attached, was configured, or has ended: attach and detach accordingly."""
         for debuggee in list(self._debuggees.values()):
             if debuggee.phase is Phase.WAITING and self.main is None:
                 debuggee.deadline = None  # nobody is left who could attach to it
-            self._settle(debuggee)
+            self._settle(debuggee, now)
 
     def announce(self) -> None:
         """Tell the IDE of the processes that it may attach to, besides the child."""
@@ -346,22 +377,34 @@ class Roster:
             if debuggee.can_attach and not debuggee.is_child and debuggee.session is None:
                 self._announce(debuggee)
 
-    def adopt(self, session: Session, pid: object) -> bool:
+    def adopt(self, session: Session, pid: object, now: float) -> bool:
         """Give the process `pid`, no child, to a session; False when there is none to be had."""
         for debuggee in self._debuggees.values():
             is_free = debuggee.session is None and debuggee.can_attach
             if debuggee.pid == pid and is_free and not debuggee.is_child:
                 debuggee.session = session
-                debuggee.deadline = None
+                is_waiting = debuggee.phase is Phase.WAITING
+                debuggee.deadline = now + CONFIGURE_TIMEOUT if is_waiting else None
+                if self.main is not None:
+                    self.main.adopts = True
                 return True
         return False
 
-    def _settle(self, debuggee: Debuggee) -> None:
+    def _settle(self, debuggee: Debuggee, now: float) -> None:
         session = self.main if debuggee.is_child else debuggee.session
         if session is not None and session.is_open:
             if session.is_configured and debuggee.can_attach:
-                debuggee.configure(session)
+                is_waiting = debuggee.phase is Phase.WAITING and not self._is_running(debuggee)
+                debuggee.configure(
+                    session,
+                    now + CONFIGURE_TIMEOUT if is_waiting else None,
+                    stops_on_entry=debuggee.is_child and session.take_entry() and is_waiting,
+                )
+            elif debuggee.phase is Phase.WAITING and debuggee.deadline is None:
+                debuggee.deadline = now + CONFIGURE_TIMEOUT
             return
+        if session is not None:
+            debuggee.deadline = None  # it was for this one to come
         match debuggee.phase:
             case Phase.ATTACHED:
                 debuggee.detach()
@@ -369,6 +412,10 @@ class Roster:
                 debuggee.detach()
             case Phase.DETACHED:
                 debuggee.session = None
+
+    def _is_running(self, debuggee: Debuggee) -> bool:
+        """Whether it is a child that has run before its debugger was wanted."""
+        return debuggee.is_child and self.child is not None and not self.child.is_ready
 
     def _is_kept_waiting(self, debuggee: Debuggee) -> bool:
         """Whether an IDE may still come for a process that waits for one."""
@@ -398,9 +445,17 @@ class Roster:
             self._give_up(debuggee)
 
     def _give_up(self, debuggee: Debuggee) -> None:
-        """No IDE comes for a process that waits for one."""
-        self._outbox.log(
-            f"process {debuggee.pid}, started by the app, runs without the debugger: "
-            "the IDE did not attach to it"
-        )
+        """No IDE comes for a process that waits for one, or has not come far enough in time."""
+        session = self.main if debuggee.is_child else debuggee.session
+        why = f"{session.name} has not configured it" if session else "the IDE did not attach to it"
+        self._outbox.log(f"{debuggee.title} runs without the debugger: {why}")
         debuggee.detach()
+        if session is not None and session is not self.main:
+            self._end_session(session)
+
+    def _abandon(self, debuggee: Debuggee) -> None:
+        """Its debugger has hung up in all but name; its process goes on when we hang up, too."""
+        self._outbox.log(f"{debuggee.title} runs without the debugger: it did not answer in time")
+        if self.child is not None and debuggee is self.child.debuggee:
+            self.child.debuggee = None
+        self._drop(debuggee)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from devlaunch.core.status import StatusChanged
+from devlaunch.dap.framing import MAX_REQUEST
 from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
 from devlaunch.dap.messages import (
     Outbox,
@@ -72,6 +73,10 @@ class Session:
     """When `configurationDone` is answered at the latest."""
     goodbye_deadline: float | None = None
     """When the connection is closed after the end of the session."""
+    adopts: bool = True
+    """It attaches to processes that the app starts, as far as we know, so that they wait for it."""
+    _has_entered: bool = False
+    """It has been given a child."""
     _configuration_done: Message | None = None
     """That request, while it waits for its answer."""
     _requests: dict[int, Callable[[Message], None]] = field(default_factory=dict)
@@ -125,6 +130,11 @@ class Session:
         """Whether the IDE has sent its breakpoints and expects events."""
         return self.phase is SessionPhase.CONFIGURED
 
+    def take_entry(self) -> bool:
+        """It is given a child: whether that one may stop on entry, as the first one."""
+        is_first, self._has_entered = not self._has_entered, True
+        return is_first
+
     def advance(self, command: str) -> bool:
         """Take a step of the handshake; False when `command` is not what comes next."""
         following = _HANDSHAKE.get((self.phase, command))
@@ -136,6 +146,7 @@ class Session:
     def begin(self, attach_request: Message) -> None:
         """Take the attach, and tell the IDE that it may configure."""
         self.advance("attach")
+        self.outbox.admit(self.peer, MAX_REQUEST)
         self.attach_request = attach_request
         if self.identity:
             self.respond(attach_request)  # `initialized` is the adapter's to send, and after this

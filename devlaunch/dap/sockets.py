@@ -2,6 +2,10 @@
 
 `DapSockets` knows nothing of DAP but its framing.
 
+Whoever finds a port can connect to it. A peer that was accepted is a stranger until it is admitted:
+it has some seconds and some kilobytes for that, in both directions, and is closed without waiting
+for it. What one peer sends costs that peer its connection at most: also if it is beyond us.
+
 Latency: each message leaves in one send on a socket with TCP_NODELAY. pydevd writes header and
 body separately without it (debugpy issue 2054), so its body waits for our acknowledgement of the
 header, which the kernel delays by 40 ms unless TCP_QUICKACK asks it not to. That option does not
@@ -13,11 +17,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from devlaunch.dap.framing import Decoder, encode
+from devlaunch.dap.framing import MAX_CONTENT, MAX_FIRST, Decoder, encode
+from devlaunch.dap.messages import AdmitPeer
 from devlaunch.errors import ProtocolError
 from devlaunch.events import (
     BackConnected,
@@ -36,6 +42,13 @@ MAX_UNREAD = 64 * 1024 * 1024
 _SPARE = {FrontConnected: 12, BackConnected: 6}
 """Descriptors that no connection may take: a reload needs some, and our debuggee one of them."""
 
+
+STRANGER_TIMEOUT = 15.0
+"""Seconds for a peer to show what it is: a handshake of two messages, on a busy machine."""
+
+FLUSH_TIMEOUT = 10.0
+"""Seconds for a peer that we close to read what it was sent before."""
+
 _READ_SIZE = 256 * 1024
 _TCP = (socket.AF_INET, socket.AF_INET6)
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -46,6 +59,9 @@ class _Peer:
     number: int
     sock: socket.socket
     decoder: Decoder = field(default_factory=Decoder)
+    deadline: float | None = None
+    """When it is closed without more ado: a stranger, or one that is closing."""
+    is_stranger: bool = False
     unsent: bytearray = field(default_factory=bytearray)
     is_blocked: bool = False
     """The kernel has not taken all of `unsent`; we wait until it takes more."""
@@ -59,8 +75,8 @@ class _Peer:
 class DapSockets:
     """Listening sockets and connections; every call and callback is made in the loop's thread.
 
-    `deliver` takes `FrontConnected`, `BackConnected`, `MessageReceived` and `PeerClosed`. It may
-    call `send` and `close_peer` at once.
+    `due` is to be called after `deadline`. `deliver` takes `FrontConnected`, `BackConnected`,
+    `MessageReceived` and `PeerClosed`. It may call `send` and `close_peer` at once.
     """
 
     def __init__(self, loop: Loop, deliver: Callable[[object], None]) -> None:
@@ -88,9 +104,27 @@ class DapSockets:
         """Take a connection of ours to an IDE's adapter, as the debuggee `pid`."""
         self._deliver(FrontJoined(self.add(sock), pid))
 
-    def perform(self, action: SendMessage | ClosePeer) -> None:
+    @property
+    def deadline(self) -> float | None:
+        """When to call `due`, in monotonic seconds."""
+        deadlines = (peer.deadline for peer in self._peers.values())
+        return min((each for each in deadlines if each is not None), default=None)
+
+    def due(self, now: float) -> None:
+        """Close the peers whose time is over."""
+        for peer in list(self._peers.values()):
+            if peer.deadline is None or peer.deadline > now:
+                continue
+            if peer.is_closing:
+                self._remove(peer)
+            else:
+                self._drop(peer, f"it has not said what it is within {STRANGER_TIMEOUT:.0f} s")
+
+    def perform(self, action: AdmitPeer | SendMessage | ClosePeer) -> None:
         """Carry out an action of the keeper."""
         match action:
+            case AdmitPeer(peer, max_content):
+                self.admit(peer, max_content)
             case SendMessage(peer, message):
                 self.send(peer, encode(message))
             case ClosePeer(peer):
@@ -101,9 +135,10 @@ class DapSockets:
         peer = self._peers.get(number)
         if peer is None or peer.is_closing:
             return
-        if len(peer.unsent) + len(data) > MAX_UNREAD:
+        limit = MAX_FIRST if peer.is_stranger else MAX_UNREAD
+        if len(peer.unsent) + len(data) > limit:
             # Not reported from here, as we may be called for an event that is not handled yet.
-            peer.reason = f"it has not read {MAX_UNREAD} bytes that were sent to it"
+            peer.reason = f"it has not read {limit} bytes that were sent to it"
             peer.unsent.clear()
             with contextlib.suppress(OSError):
                 peer.sock.shutdown(socket.SHUT_RDWR)
@@ -112,13 +147,24 @@ class DapSockets:
         if not peer.is_blocked:
             self._flush(peer)
 
+    def admit(self, number: int, max_content: int = MAX_CONTENT) -> None:
+        """The peer is no stranger, and may send messages of so many bytes."""
+        peer = self._peers.get(number)
+        if peer is not None and not peer.is_closing:
+            peer.is_stranger, peer.deadline = False, None
+            peer.decoder.max_content = max_content
+
     def close_peer(self, number: int) -> None:
-        """Close once everything has been sent; no event follows. Unknown peers are ignored."""
+        """Close once everything has been sent, or `FLUSH_TIMEOUT` is over; no event follows.
+
+        A stranger is not waited for. Unknown peers are ignored.
+        """
         peer = self._peers.get(number)
         if peer is None:
             return
-        peer.is_closing = True
-        if peer.unsent:
+        if peer.unsent and not peer.is_stranger:
+            if not peer.is_closing:
+                peer.is_closing, peer.deadline = True, time.monotonic() + FLUSH_TIMEOUT
             self._watch(peer)
         else:
             self._remove(peer)
@@ -164,10 +210,16 @@ class DapSockets:
         if sock is None:
             return
         number = self.add(sock)
+        peer = self._peers[number]
+        peer.is_stranger, peer.deadline = True, time.monotonic() + STRANGER_TIMEOUT
+        peer.decoder.max_content = MAX_FIRST
         self._deliver(connected(number))
 
     def add(self, sock: socket.socket) -> int:
-        """Take a connected socket, and deliver its messages and its end. Returns its number."""
+        """Take a connected socket of somebody we know, and deliver its messages and its end.
+
+        Returns its number.
+        """
         sock.setblocking(False)
         if sock.family in _TCP:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -205,7 +257,13 @@ class DapSockets:
         for message in messages:
             if peer.is_closing:
                 return
-            self._deliver(MessageReceived(peer.number, message))
+            try:
+                self._deliver(MessageReceived(peer.number, message))
+            except Exception as error:
+                # A fault of ours, for which nobody but this peer has to pay.
+                name = message.get("command") or message.get("event")
+                self._drop(peer, f"{name!r:.60} was too much: {type(error).__name__}: {error}")
+                return
 
     def _flush(self, peer: _Peer) -> None:
         try:

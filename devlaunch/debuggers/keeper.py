@@ -17,6 +17,7 @@ from devlaunch.control import Message
 from devlaunch.core.detection import Detection
 from devlaunch.dap.joining import Identity
 from devlaunch.dap.keeper import Keeper
+from devlaunch.dap.messages import AdmitPeer
 from devlaunch.dap.sockets import DapSockets
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import (
@@ -139,10 +140,12 @@ class KeeperDebugging:
     @property
     def deadline(self) -> float | None:
         """When to call `due`."""
-        return self._keeper.deadline
+        deadlines = (self._keeper.deadline, self._sockets.deadline)
+        return min((each for each in deadlines if each is not None), default=None)
 
     def due(self, now: float) -> None:
         """Hand in the keeper's deadline if it has passed."""
+        self._sockets.due(now)
         deadline = self._keeper.deadline
         if deadline is not None and deadline <= now:
             self.tell(DeadlineReached())
@@ -181,7 +184,7 @@ class KeeperDebugging:
             self._tell_direct(event)
         for action in self._keeper.handle(event, time.monotonic()):
             match action:
-                case SendMessage() | ClosePeer():
+                case AdmitPeer() | SendMessage() | ClosePeer():
                     self._sockets.perform(action)
                 case ConnectDebuggee(generation):
                     self._connect(generation)
@@ -201,7 +204,7 @@ class KeeperDebugging:
         self._is_closing = True
         self.tell(LauncherEnded(status))
         if self._keeper.expects_goodbye:
-            self._loop.run(lambda _: self.due(time.monotonic()), lambda: self._keeper.deadline)
+            self._loop.run(lambda _: self.due(time.monotonic()), lambda: self.deadline)
         self._sockets.close()
 
     def _connect(self, generation: int) -> None:

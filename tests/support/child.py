@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -350,7 +351,8 @@ class Pydevd:
 
     def __exit__(self, *exc: object) -> None:
         if self._socket is not None:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                self.hang_up()
             if self._thread is not None:
                 self._thread.join()
             self._socket.close()
@@ -363,6 +365,15 @@ class Pydevd:
         **attach: Any,
     ) -> None:
         """Take the child's connection and carry out the whole configuration."""
+        self.begin(**attach)
+        for path, lines in (breakpoints or {}).items():
+            points = [{"line": line} for line in lines]
+            self.request("setBreakpoints", source={"path": path}, breakpoints=points)
+        self.request("setExceptionBreakpoints", filters=list(exceptions))
+        self.request("configurationDone")
+
+    def begin(self, **attach: Any) -> None:
+        """Take the child's connection and attach; it waits to be configured."""
         self._socket, _ = self._server.accept()
         self._socket.settimeout(None)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -372,24 +383,28 @@ class Pydevd:
         assert answer["clientAccessToken"] == TOKEN
         self.request("initialize", clientID="test", adapterID="python", pathFormat="path")
         self.request("attach", **{"justMyCode": True, **attach})
-        for path, lines in (breakpoints or {}).items():
-            points = [{"line": line} for line in lines]
-            self.request("setBreakpoints", source={"path": path}, breakpoints=points)
-        self.request("setExceptionBreakpoints", filters=list(exceptions))
-        self.request("configurationDone")
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        assert self._socket is not None
+        self._socket.shutdown(socket.SHUT_RDWR)
 
     def request(self, command: str, **arguments: Any) -> dict[str, Any]:
         """The body of the response."""
+        response = self.ask(command, **arguments)
+        assert response["success"], response
+        found: dict[str, Any] = response.get("body") or {}
+        return found
+
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """The response."""
         assert self._socket is not None
         self._seq += 1
         seq = self._seq
         message = {"seq": seq, "type": "request", "command": command, "arguments": arguments}
         body = json.dumps(message).encode()
         self._socket.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        response = self._next(lambda m: m["type"] == "response" and m["request_seq"] == seq)
-        assert response["success"], response
-        found: dict[str, Any] = response.get("body") or {}
-        return found
+        return self._next(lambda m: m["type"] == "response" and m["request_seq"] == seq)
 
     def event(self, name: str, timeout: float = 15.0) -> dict[str, Any]:
         """The body of the next event of that name."""
