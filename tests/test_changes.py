@@ -4,7 +4,7 @@ import pytest
 
 from devlaunch.core.changes import Changes, is_module_entry
 from devlaunch.core.filters import Filters
-from devlaunch.core.repeats import ALONE, LATE, PERSONS, SEVERAL
+from devlaunch.core.repeats import ALONE, PERSONS, SEVERAL
 
 A, B, C = "/root/a.py", "/root/b.py", "/root/c.py"
 PAGE = "/root/templates/page.html"
@@ -371,11 +371,11 @@ OWN = [
     pytest.param("fails", [(B, 0.29)], ALONE, id="as the last thing before it fails"),
     pytest.param("import", [(A, 0.1), (B, 0.1)], SEVERAL, id="several files"),
     pytest.param("program", [(A, 0.5)], SEVERAL, id="a program"),
-    pytest.param("import", [(A, 0.5)], LATE, id="in a thread, or the first request"),
-    pytest.param("import", [(A, 5.0)], LATE, id="a while later"),
-    pytest.param("goes on", [(A, 20.0)], LATE, id="in a start that takes long"),
+    pytest.param("import", [(A, 0.5)], PERSONS, id="in a thread, or the first request"),
+    pytest.param("import", [(A, 5.0)], PERSONS, id="a while later"),
+    pytest.param("goes on", [(A, 20.0)], PERSONS, id="in a start that takes long"),
     pytest.param("import", [(PAGE, 0.1)], SEVERAL, id="that --watch names"),
-    pytest.param("import", [(PAGE, 5.0)], LATE, id="that --watch names, later"),
+    pytest.param("import", [(PAGE, 5.0)], PERSONS, id="that --watch names, later"),
 ]
 
 
@@ -387,7 +387,7 @@ def test_what_each_start_writes_does_not_restart_for_ever(kind, writes, restarts
     own = tuple((path, path == PAGE) for path, _ in writes)
     assert (changes.written_by_app(), changes.written_by_app()) == (own, ())
     # A person's save, at any other time, is seen however often it comes …
-    for save in range(2 * PERSONS):
+    for save in range(20):
         for path, _ in writes if kind != "program" else ():
             assert changes.touched({path: f"by hand {save}"}, 200_000.0 + save) == (path,)
     # … and what the starts write stays known, until one of them does not.
@@ -420,7 +420,7 @@ def test_saves_in_starts_that_take_long(offsets, restarts):
 @pytest.mark.parametrize("offset", [0.2, 5.0, 20.0])
 def test_saves_while_the_debugger_holds_each_start(offset):
     changes = make()
-    for start in range(1000, 1000 + 200 * PERSONS, 100):
+    for start in range(1000, 1000 + 100 * 50, 100):
         changes.generation_started(float(start))
         changes.paused(True)
         assert changes.touched({A: f"{start}"}, start + offset) == (A,)
@@ -433,7 +433,7 @@ def test_saves_in_many_starts_of_a_file_that_was_saved_while_the_app_ran(saved):
     if saved:
         assert changes.touched({A: "by hand"}, saved) == (A,)
     found = 0
-    for start in range(1000, 1000 + 10 * PERSONS, 10):
+    for start in range(1000, 1000 + 10 * (PERSONS + 9), 10):
         changes.generation_started(float(start))
         found += bool(changes.touched({A: f"{start}"}, start + 0.1))
     assert found == (PERSONS if saved else ALONE)
@@ -460,7 +460,7 @@ def test_saves_during_one_long_start_all_count():
     changes = make()
     changes.generation_started(200.0)
     changes.imported([B], 201.0)
-    for save in range(2 * PERSONS):
+    for save in range(20):
         assert changes.touched({B: f"{save}"}, 202.0 + save) == (B,)
 
 

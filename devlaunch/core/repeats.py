@@ -17,11 +17,9 @@ ALONE = 1
 SEVERAL = 3
 """The same when a person may be at work: other files change with it, it comes at another moment of
 the start, --watch names it, or it is a program, which is saved as soon as it prints something."""
-PERSONS = 50
-"""The same for a file that has also changed while the app ran, which people and tools save."""
-LATE = 600
-"""The same for what is written once the app runs, at the same moment each time. A tool that saves a
-file whenever the app runs again looks alike, and a save that is lost is worse."""
+PERSONS = 600
+"""The same for a file that changes while the app runs: there always at the same moment. A tool that
+saves a file whenever the app runs again looks alike, and a save that is lost is worse."""
 PROGRAM_START = 2.0
 """Seconds that a program takes to start: it counts as serving before it does anything."""
 SOON = 10.0
@@ -106,7 +104,7 @@ class Repeats:
         known = self._late.get(path)
         if known and not _is_same_moment(known.offset, offset):
             del self._late[path]
-        return self._count(self._late, path, offset, LATE)
+        return self._count(self._late, path, offset, PERSONS)
 
     def is_own(self, path: str) -> bool:
         """Whether the app itself writes the file, as far as anyone can tell."""
