@@ -17,8 +17,9 @@ ALONE = 1
 SEVERAL = 3
 """The same when a person may be at work: other files change with it, it comes at another moment of
 the start, --watch names it, or it is a program, which is saved as soon as it prints something."""
-PERSONS = 15
-"""The same for a file that has also changed while the app ran: most of its saves are people's."""
+PERSONS = 600
+"""The same for a file that changes while the app runs: there always at the same moment. A tool that
+saves a file whenever the app runs again looks alike, and a save that is lost is worse."""
 PROGRAM_START = 2.0
 """Seconds that a program takes to start: it counts as serving before it does anything."""
 SOON = 10.0
