@@ -19,6 +19,7 @@ from devlaunch.beginning import Beginning
 from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
 from devlaunch.console import Console
 from devlaunch.control import Message
+from devlaunch.core.states import PostMortem
 from devlaunch.core.status import Status
 from devlaunch.core.supervisor import Supervisor
 from devlaunch.debuggers import Debugging, choose
@@ -132,10 +133,14 @@ class Launcher:
             self._spawner,
             debugging=self._debugging,
             target=self._instructions["target"],
-            current=lambda: self._generation,
+            current=self._asked_for_imports,
         )
         stack.callback(standby.close)
         return standby
+
+    def _asked_for_imports(self) -> Generation | None:
+        # One that has failed did not come as far as the one before it.
+        return None if isinstance(self._supervisor.state, PostMortem) else self._generation
 
     def _start_watching(self, stack: contextlib.ExitStack) -> Reloading | None:
         if not self._config.reload:

@@ -41,8 +41,7 @@ def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
             debugpy.trace_this_thread(True)
         else:
             _connect(debugpy, request)
-        if request.get("patience") is not None:
-            pauses.watch(pydb())
+        pauses.watch(pydb(), reports=request.get("patience") is not None)
         if request.get("wait") and not patience.is_exhausted:
             if request.get("patience") is None:
                 _wait_without_polling(pydb())
