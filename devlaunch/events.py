@@ -48,10 +48,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ChildFailed:
-    """The child cannot run the app and is about to exit."""
+    """The child cannot run the app and is about to exit (`is_held`: as its debugger lets go)."""
 
     generation: int
     failure: Failure
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,7 @@ class FilesTouched:
 class WatchReady:
     """The first scan is done.
 
-    `contents` are path, digest and time of the last change of files that --watch names, to be
-    handed to `Changes.record` as they are.
+    `contents` is for `Changes.record`: path, digest and time of change of what --watch names.
     """
 
     directories: int

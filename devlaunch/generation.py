@@ -273,7 +273,8 @@ def to_event(generation: int, message: Message) -> object | None:
         case "serving":
             return ChildServing(generation)
         case "failed":
-            return ChildFailed(generation, _failure(message))
+            is_held = message.get("is_held") is True
+            return ChildFailed(generation, _failure(message), is_held)
         case "paused":
             return DebuggeePaused() if message.get("paused") else DebuggeeResumed()
         case _:

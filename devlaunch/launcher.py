@@ -18,8 +18,9 @@ from devlaunch.beginning import Beginning
 from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
 from devlaunch.console import Console
 from devlaunch.control import Message
+from devlaunch.core.states import Paused, PostMortem
 from devlaunch.core.status import Status
-from devlaunch.core.supervisor import Paused, Supervisor
+from devlaunch.core.supervisor import Supervisor
 from devlaunch.debuggers import Debugging, choose
 from devlaunch.descendants import Descendants
 from devlaunch.envfile import EnvFile
@@ -142,10 +143,14 @@ class Launcher:
             self._spawner,
             debugging=self._debugging,
             target=self._instructions["target"],
-            current=lambda: self._generation,
+            current=self._asked_for_imports,
         )
         stack.callback(standby.close)
         return standby
+
+    def _asked_for_imports(self) -> Generation | None:
+        # One that has failed did not come as far as the one before it.
+        return None if isinstance(self._supervisor.state, PostMortem) else self._generation
 
     def _start_watching(self, stack: contextlib.ExitStack, since: float) -> Reloading | None:
         if not self._config.reload:
@@ -330,7 +335,7 @@ class Launcher:
     def _supervise(self, event: object, now: float) -> None:
         actions = self._supervisor.handle(event, now)
         if self._reloading:
-            self._reloading.paused(isinstance(self._supervisor.state, Paused))
+            self._reloading.paused(isinstance(self._supervisor.state, Paused | PostMortem))
         for action in actions:
             self._perform(action, now)
         if self._debugging and (status := self._status_shown.after(self._supervisor, actions)):

@@ -22,6 +22,7 @@ from support.marks import assert_nothing_left
 from support.pycharm import (
     ADD_EXCEPTION_BREAK,
     SUSPEND,
+    UNCAUGHT,
     Debugged,
     Mode,
     PyCharm,
@@ -36,7 +37,6 @@ from devlaunch.child.pycharm import connect
 
 FOLLOWING = [Mode.DISPATCH, Mode.CONNECT]
 APP = ("--port", "0", "app:app")
-UNCAUGHT = "python-BaseException\tNone\tNone\t0\t1\t0"
 RAISED = "python-BaseException\tNone\tNone\t1\t0\t1"
 """On raise, but not in libraries: where the exception, the condition, when, and what is ignored."""
 RAISED_ANYWHERE = "python-BaseException\tNone\tNone\t1\t0\t0"
@@ -421,7 +421,7 @@ def test_debug_attach_waits_for_a_client_when_the_ide_takes_no_process(
 def test_the_setting_is_named_only_when_it_is_off(flag: str) -> None:
     with pycharm(Mode.CONNECT, answers=False) as ide:
         request = {"host": "127.0.0.1", "port": ide.port, "timeout": 0.1, "setup": {flag: True}}
-        error, hint = connect(request, Pauses(lambda _: None))
+        error, hint = connect(request, Pauses(lambda _: None, lambda *_: True))
     assert error == f"127.0.0.1:{ide.port}: PyCharm does not answer"
     assert ("Attach to subprocess" in hint) == (flag == "file")
     assert ("the next restart" in hint) == (flag != "file")

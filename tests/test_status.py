@@ -8,20 +8,21 @@ from typing import get_args
 import pytest
 
 from devlaunch.config import WhilePaused
-from devlaunch.core import supervisor as core
-from devlaunch.core.status import Status, StatusChanged
-from devlaunch.core.supervisor import (
+from devlaunch.core.states import (
     Broken,
     Cause,
     Ended,
     Idle,
     Paused,
+    PostMortem,
     Serving,
     Starting,
+    State,
     Stopping,
-    Supervisor,
     Then,
 )
+from devlaunch.core.status import Status, StatusChanged
+from devlaunch.core.supervisor import Supervisor
 from devlaunch.events import Report, WhilePausedChosen
 
 URL = "http://127.0.0.1:8000"
@@ -34,6 +35,7 @@ CASES = [
     (Serving(), 1, "serving", ()),
     (Paused(Serving()), 1, "paused", ()),
     (Paused(Starting(CAUSE), CAUSE), 2, "paused", ("/p/app.py",)),
+    (PostMortem(Serving()), 1, "broken", ()),
     (STOPPING, 1, "reloading", ()),
     (replace(STOPPING, deadline=None), 1, "paused", ("/p/app.py",)),
     (replace(STOPPING, then=Then.END), 1, "stopping", ()),
@@ -42,7 +44,7 @@ CASES = [
 ]
 
 
-def supervisor(state: core.State, generation: int = 1) -> Supervisor:
+def supervisor(state: State, generation: int = 1) -> Supervisor:
     made = Supervisor(grace=2.0, while_paused=WhilePaused.WAIT, reload=True)
     made.state, made.generation = state, generation
     return made
@@ -50,14 +52,14 @@ def supervisor(state: core.State, generation: int = 1) -> Supervisor:
 
 @pytest.mark.parametrize(("state", "generation", "word", "pending"), CASES)
 def test_the_status_of_a_state(
-    state: core.State, generation: int, word: str, pending: tuple[str, ...]
+    state: State, generation: int, word: str, pending: tuple[str, ...]
 ) -> None:
     expected = StatusChanged(word, generation, None, pending, URL, WhilePaused.WAIT)
     assert Status(URL).after(supervisor(state, generation), []) == expected
 
 
 def test_every_state_has_one() -> None:
-    assert {type(state) for state, *_ in CASES} == set(get_args(core.State))
+    assert {type(state) for state, *_ in CASES} == set(get_args(State))
 
 
 def test_it_is_told_when_it_changes() -> None:

@@ -7,22 +7,21 @@ from dataclasses import replace
 import pytest
 
 from devlaunch.config import WhilePaused
-from devlaunch.core import supervisor as core
-from devlaunch.core.supervisor import (
-    TABLE,
-    TERM_WAIT,
+from devlaunch.core.states import (
     Broken,
     Cause,
     Ended,
     Idle,
     Paused,
+    PostMortem,
     Rung,
     Serving,
     Starting,
+    State,
     Stopping,
-    Supervisor,
     Then,
 )
+from devlaunch.core.supervisor import TABLE, TERM_WAIT, Supervisor
 from devlaunch.errors import StateError
 from devlaunch.events import (
     AskToStop,
@@ -63,11 +62,15 @@ PAUSED = Paused(SERVING)
 PENDING = Paused(SERVING, Cause(("/p/a.py",), 95.0))
 RESTARTING = Stopping(Then.RESTART, Cause(("/p/a.py",), 95.0), deadline=101.0)
 ENDING = Stopping(Then.END, FIRST, deadline=101.0, signal=SIGINT)
+VOID = Stopping(Then.RESTART, FIRST, NOW + GRACE, asked=NOW, has_served=False)
 HELD = replace(RESTARTING, deadline=None)
+TOLD = Serving(FAILURE, is_told=True)
+SHOWN = PostMortem(TOLD)
+UNCAUGHT = ChildFailed(3, FAILURE, is_held=True)
 RELOAD_WHILE_PAUSED = WhilePausedChosen(WhilePaused.RESTART)
 
 
-def supervisor(state: core.State, *, generation: int = 3, **options: object) -> Supervisor:
+def supervisor(state: State, *, generation: int = 3, **options: object) -> Supervisor:
     made = Supervisor(
         **{"grace": GRACE, "while_paused": WhilePaused.WAIT, "reload": True, **options}
     )  # type: ignore[arg-type]
@@ -81,6 +84,7 @@ def asked(signal: int | None = None) -> AskToStop:
 
 
 reloading = Report("reloading", paths=("/p/app.py",))
+broken = Report("broken", failure=FAILURE)
 stopping = Report("stopping")
 stopping_by_ctrl_c = Report("stopping", status=-SIGINT)
 
@@ -94,6 +98,7 @@ CASES = [
     # starting
     (STARTING, ChildServing(3), SERVING, [Report("ready", elapsed=10.0)]),
     (STARTING, ChildFailed(3, FAILURE), Starting(FIRST, FAILURE), []),
+    (STARTING, UNCAUGHT, PostMortem(Starting(FIRST, FAILURE, is_told=True)), [broken]),
     (STARTING, ChildExited(3, -9), Broken(), [Report("exited", status=-9)]),
     (
         Starting(FIRST, FAILURE),
@@ -110,19 +115,19 @@ CASES = [
     (
         STARTING,
         SAVED,
-        Stopping(Then.RESTART, CAUSE, NOW + GRACE, asked=NOW),
+        replace(VOID, cause=CAUSE),
         [reloading, asked()],
     ),
     (
         Starting(Cause(("/p/a.py",), 90.0)),
         SAVED,
-        Stopping(Then.RESTART, Cause(("/p/a.py", "/p/app.py"), 90.0), NOW + GRACE, asked=NOW),
+        replace(VOID, cause=Cause(("/p/a.py", "/p/app.py"), 90.0)),
         [Report("reloading", paths=("/p/a.py", "/p/app.py")), asked()],
     ),
     (
         STARTING,
         RestartRequested(),
-        Stopping(Then.RESTART, Cause((), NOW), NOW + GRACE, asked=NOW),
+        replace(VOID, cause=Cause((), NOW)),
         [Report("reloading"), asked()],
     ),
     (
@@ -138,6 +143,10 @@ CASES = [
     (STARTING, DebuggeeResumed(), STARTING, []),
     # serving
     (SERVING, ChildFailed(3, FAILURE), Serving(FAILURE), []),
+    (SERVING, UNCAUGHT, SHOWN, [broken]),
+    (TOLD, ChildFailed(3, FAILURE), TOLD, []),
+    (TOLD, ChildFailed(3, USAGE), Serving(USAGE), []),
+    (TOLD, ChildExited(3, 1), Broken(), []),
     (SERVING, ChildExited(3, 0), Broken(), [Report("exited", status=0)]),
     (
         Serving(FAILURE),
@@ -170,6 +179,13 @@ CASES = [
     (PAUSED, ChildServing(3), PAUSED, []),
     (Paused(STARTING), ChildServing(3), PAUSED, [Report("ready", elapsed=10.0)]),
     (PAUSED, ChildFailed(3, FAILURE), Paused(Serving(FAILURE)), []),
+    (PAUSED, UNCAUGHT, SHOWN, [broken]),  # the pause was that stop
+    (
+        PENDING,
+        UNCAUGHT,
+        Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE, asked=NOW),
+        [broken, ReleaseDebuggee(), Report("reloading", paths=("/p/a.py",))],
+    ),
     (PAUSED, ChildExited(3, -9), Broken(), [Report("exited", status=-9)]),
     (
         PENDING,
@@ -228,9 +244,36 @@ CASES = [
         Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE, asked=NOW),
         [Report("reloading", paths=("/p/a.py",)), asked()],
     ),
+    # broken, with its frames on show
+    (SHOWN, ChildServing(3), PostMortem(SERVING), []),
+    (SHOWN, ChildFailed(3, FAILURE), SHOWN, []),
+    (SHOWN, ChildExited(3, 1), Broken(), []),
+    (SHOWN, ChildRefused(3), Starting(Cause((), NOW), is_again=True), [SpawnChild(4)]),
+    (
+        SHOWN,
+        SAVED,
+        Stopping(Then.RESTART, CAUSE, NOW + GRACE, asked=NOW),
+        [ReleaseDebuggee(), reloading],
+    ),
+    (
+        SHOWN,
+        RestartRequested(),
+        Stopping(Then.RESTART, Cause((), NOW), NOW + GRACE, asked=NOW),
+        [ReleaseDebuggee(), Report("reloading")],
+    ),
+    (
+        SHOWN,
+        StopRequested(SIGINT),
+        Stopping(Then.END, Cause((), NOW), NOW + GRACE, asked=NOW, signal=SIGINT),
+        [ReleaseDebuggee(), stopping_by_ctrl_c, asked(SIGINT)],
+    ),
+    (SHOWN, DebuggeePaused(), SHOWN, []),
+    (SHOWN, DebuggeeResumed(), TOLD, []),
     # stopping
     (RESTARTING, ChildServing(3), RESTARTING, []),
     (RESTARTING, ChildFailed(3, FAILURE), RESTARTING, []),
+    (RESTARTING, UNCAUGHT, RESTARTING, [ReleaseDebuggee()]),
+    (HELD, UNCAUGHT, replace(HELD, deadline=NOW + GRACE), [ReleaseDebuggee()]),
     (
         RESTARTING,
         ChildExited(3, 0),
@@ -315,6 +358,7 @@ CASES = [
     (SERVING, RELOAD_WHILE_PAUSED, SERVING, []),
     (PAUSED, RELOAD_WHILE_PAUSED, PAUSED, []),
     (PENDING, WhilePausedChosen(WhilePaused.WAIT), PENDING, []),
+    (SHOWN, RELOAD_WHILE_PAUSED, SHOWN, []),
     (
         PENDING,
         RELOAD_WHILE_PAUSED,
@@ -328,9 +372,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("state", "event", "after", "actions"), CASES)
-def test_transition(
-    state: core.State, event: object, after: core.State, actions: list[object]
-) -> None:
+def test_transition(state: State, event: object, after: State, actions: list[object]) -> None:
     made = supervisor(state)
     assert made.handle(event, NOW) == actions
     assert made.state == after
@@ -341,7 +383,7 @@ def test_every_entry_of_the_table_has_a_case() -> None:
     assert covered == set(TABLE)
 
 
-STATES = [Idle(), STARTING, SERVING, PAUSED, RESTARTING, Broken(), Ended()]
+STATES = [Idle(), STARTING, SERVING, PAUSED, SHOWN, RESTARTING, Broken(), Ended()]
 EVENTS = [
     Launched(),
     ChildServing(3),
@@ -360,7 +402,7 @@ EVENTS = [
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: type(state).__name__)
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_a_pair_that_is_missing_is_an_error(state: core.State, event: object) -> None:
+def test_a_pair_that_is_missing_is_an_error(state: State, event: object) -> None:
     if (type(state), type(event)) in TABLE:
         supervisor(state).handle(event, NOW)
     else:
@@ -415,13 +457,31 @@ def test_while_paused_restart_releases_and_restarts() -> None:
     assert made.state == Stopping(Then.RESTART, CAUSE, NOW + GRACE, asked=NOW)
 
 
-@pytest.mark.parametrize("state", [Idle(), STARTING, SERVING, PAUSED, RESTARTING, Broken()])
-def test_what_was_chosen_holds_from_then_on(state: core.State) -> None:
+@pytest.mark.parametrize("state", STATES[:-1])
+def test_what_was_chosen_holds_from_then_on(state: State) -> None:
     made = supervisor(state)
     made.handle(RELOAD_WHILE_PAUSED, NOW)
     assert made.while_paused is WhilePaused.RESTART
     made.state = PAUSED
     assert ReleaseDebuggee() in made.handle(SAVED, NOW)
+
+
+@pytest.mark.parametrize("state", [RESTARTING, VOID])
+@pytest.mark.parametrize("while_paused", WhilePaused)
+def test_while_paused_restart_holds_in_a_start_that_is_void(
+    state: Stopping, while_paused: WhilePaused
+) -> None:
+    made = supervisor(state, while_paused=while_paused)
+    is_let_go = state is VOID and while_paused is WhilePaused.RESTART
+    assert made.handle(DebuggeePaused(), NOW) == ([ReleaseDebuggee()] if is_let_go else [])
+    assert (made.deadline is None) != is_let_go
+
+
+def test_without_reload_broken_code_is_shown_before_the_end() -> None:
+    made = supervisor(SERVING, reload=False)
+    assert made.handle(UNCAUGHT, NOW) == [replace(broken, is_last=True)]
+    made.handle(DebuggeeResumed(), NOW)
+    assert made.handle(ChildExited(3, 1), NOW) == [Exit(1)]
 
 
 def test_the_deadline_is_that_of_stopping_only() -> None:

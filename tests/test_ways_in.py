@@ -64,16 +64,23 @@ def starting(kind: type[Way], tmp_path: Path, helpers: Path):
     """Start the app with breakpoints at these lines, under the way in question."""
 
     @contextlib.contextmanager
-    def start(*lines: int, options: str = "") -> Iterator[Way]:
+    def start(
+        *lines: int, options: str = "", server: str = "wsgiref", broken: str = ""
+    ) -> Iterator[Way]:
+        """`broken` is the app's first source, where the IDE is there to see that."""
         project = tmp_path / "project"
         project.mkdir()
-        (project / "app.py").write_text(source("v0"))
-        (project / "pyproject.toml").write_text(f"[tool.devlaunch]\n{options}\n")
+        is_broken = broken and kind.sees_first_import
+        (project / "app.py").write_text(broken if is_broken else source("v0"))
+        (project / "pyproject.toml").write_text(
+            f'[tool.devlaunch]\nserver = "{server}"\n{options}\n'
+        )
         with running(kind(project, lines, helpers)) as way:
             if MODULE_LINE in lines and way.sees_first_import:
                 pass_import(way)
-            way.wait_for("ready in")
-            assert way.url
+            if not is_broken:
+                way.wait_for("ready in")
+                assert way.url
             yield way
 
     return start
@@ -152,6 +159,45 @@ def test_a_syntax_error_and_recovery(starting) -> None:
         way.wait_for(r"broken.*SyntaxError", after=printed)
         reload(way, "v1")
         pass_handler(way, "v1")
+
+
+BROKEN = """\
+VERSION = "broken"
+
+def fails():
+    raise LookupError(VERSION)
+
+"""
+RAISES = BROKEN + "fails()\n"
+REFUSES = (
+    BROKEN
+    + """\
+async def app(scope, receive, send):
+    try:
+        fails()
+    except LookupError:
+        await send({"type": "lifespan.startup.failed", "message": ""})
+        raise
+"""
+)
+FAILS_LINE = 4
+
+
+@pytest.mark.parametrize("broken", [RAISES, REFUSES], ids=["at import", "at start-up"])
+def test_broken_code_is_mended_by_a_save(starting, broken: str) -> None:
+    with starting(server="uvicorn", broken=broken) as way:
+        printed = 0
+        for version in ("v1", "v2"):
+            if version == "v2" or not way.sees_first_import:
+                way.save(broken)
+            way.wait_for(r"broken +app\.py:4 +LookupError: broken", after=printed)
+            if broken is RAISES:
+                assert way.wait_stop() == (FAILS_LINE, "broken")  # and nobody continues
+            way.save(source(version))
+            way.wait_for(r"(ready|reloaded) in", after=printed)
+            assert way.text.count("Traceback", printed) == 1
+            printed = len(way.text)
+            assert way.get() == version
 
 
 @pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from types import CodeType
 from typing import TypeVar
 
 
@@ -32,6 +33,7 @@ def rename(code: object, filename: str) -> None:
 
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
+_callers: set[CodeType] = set()
 
 
 def calls_user_code(function: _Function) -> _Function:
@@ -41,7 +43,13 @@ def calls_user_code(function: _Function) -> _Function:
     of runpy (`_get_unhandled_exception_frame`); else none of the app's would ever be one.
     """
     rename(function.__code__, "<frozen runpy>")
+    _callers.add(function.__code__)
     return function
+
+
+def is_outermost(code: CodeType) -> bool:
+    """Whether a function is ours: an exception that has come as far ends the program."""
+    return code in _callers or code.co_filename.startswith(f"<frozen {__name__}")
 
 
 hide(__name__)

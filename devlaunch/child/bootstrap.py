@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from time import monotonic
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from . import debugger, hide, nested, targets
@@ -16,7 +17,7 @@ from .control import Control, Message, start_hidden_thread
 from .imports import Imports
 from .modules import Reports
 from .pauses import Pauses
-from .tracebacks import Usage, describe, report_uncaught
+from .tracebacks import Usage, describe, report_early, report_uncaught, trimmed
 
 hide(__name__)
 
@@ -111,7 +112,7 @@ class Session:
         self._imports = Imports(conditions, standby.stash if standby else None, self._refuse)
         self._reports = Reports()
         self._files = self._reports.files
-        self._pauses = Pauses(lambda paused: control.send("paused", paused=paused))
+        self._pauses = Pauses(lambda paused: control.send("paused", paused=paused), self._ends)
         self._server: Stoppable | None = None
         self._stop_at: float | None = None
         self._cut_at: float | None = None
@@ -154,6 +155,20 @@ class Session:
         """Tell the launcher why the app cannot run, and first which files may have to be mended."""
         self._send_modules(*fields.pop("files", ()))
         self._control.send("failed", **fields)
+
+    def _fail_by(self, error: BaseException, fields: dict[str, Any], **more: object) -> None:
+        if isinstance(error, SystemExit):
+            target = self._start["target"]
+            name = "the program" if target["kind"] == "command" else target["name"]
+            fields["summary"] = f"{name} called sys.exit({error.code!r})"
+        self.fail({**fields, **more})
+
+    def _ends(self, error: BaseException, tb: TracebackType, is_held: bool) -> bool:
+        """The debugger stops at an exception that ends the program; with a frame of its code?"""
+        if trimmed(tb) is None and not isinstance(error, SyntaxError):
+            return False  # our exit, after which all has been said
+        report_early(error, tb, lambda fields: self._fail_by(error, fields, is_held=is_held))
+        return True
 
     def note(self, text: str) -> None:
         """One line for the terminal."""
@@ -201,7 +216,7 @@ class Session:
         try:
             app, interface = apps.load_app(name, factory=bool(self._start["factory"]))
         except SystemExit as error:
-            self.fail({**describe(error), "summary": f"{name} called sys.exit({error.code!r})"})
+            self._fail_by(error, describe(error))
             raise
         servers.serve(app, interface, name, start=self._start, serving=self.serving, fail=self.fail)
 

@@ -42,8 +42,8 @@ def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
         else:
             _connect(debugpy, request)
             debugger = pydb()
-        if debugger is not None and request.get("patience") is not None:
-            pauses.watch(debugger)
+        if debugger is not None:
+            pauses.watch(debugger, reports=request.get("patience") is not None)
         if debugger is not None and request.get("wait") and not patience.is_exhausted:
             # As `debugpy.wait_for_client` does, which looks every 20 ms if it is unlucky.
             debugger._on_configuration_done_event.wait()  # noqa: SLF001

@@ -26,7 +26,7 @@ from . import hide, modules, rename
 from .control import start_hidden_thread
 from .debugger import end_at_once
 from .pauses import Pauses
-from .tracebacks import trimmed
+from .tracebacks import trimmed, was_printed
 
 hide(__name__)
 
@@ -119,7 +119,7 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
     _start_threads(debugger, sock, deadline)
     pydevd.connected = True
     end_at_once(debugger)
-    pauses.watch(debugger)
+    pauses.watch(debugger, reports=True)
     if "setup" not in request:  # the IDE did not start us: it has no console with our output
         debugger.enable_output_redirection(True, True)
     _patch(pydevd, debugger, setup)
@@ -202,6 +202,8 @@ def _trim_tracebacks() -> None:
     def excepthook(
         kind: type[BaseException], value: BaseException, tb: TracebackType | None
     ) -> None:
+        if was_printed(value):
+            return
         whole = value.__traceback__
         value.__traceback__ = trimmed(tb)  # which goes before the third argument
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import runpy
@@ -10,13 +11,17 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from . import hide
+from . import hide, is_outermost
 from .modules import is_users
 
 hide(__name__)
 
 # importlib as a package has its frames under its own name, the frozen part under <frozen …>.
 _MACHINERY = ("<frozen ", os.path.dirname(importlib.__file__) + os.sep, str(runpy.__file__))
+
+_printed: dict[int, BaseException] = {}
+_refusals: dict[int, BaseException] = {}
+"""Exceptions by which an app has told its server that it does not start."""
 
 
 class Usage(Exception):
@@ -69,7 +74,56 @@ def print_once(error: BaseException) -> None:
     while tb is not None and not is_users(tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
     error.__traceback__ = tb or trimmed(error.__traceback__)
-    sys.excepthook(type(error), error, error.__traceback__)
+    _refusals[id(error)] = error
+    with contextlib.suppress(SystemExit):  # by which PyCharm's ends
+        sys.excepthook(type(error), error, error.__traceback__)
+
+
+def ends_program(error: BaseException, tb: TracebackType) -> bool:
+    """Whether an exception at which the debugger stops as an uncaught one ends the program.
+
+    One that leaves a thread does not, nor, on sys.monitoring, one that the program catches further
+    out than at `runpy`. There pydevd stops in the frame that was called by ours.
+    """
+    frame = tb.tb_frame
+    has_come_to_us = is_outermost(frame.f_code) or (
+        frame.f_back is not None and is_outermost(frame.f_back.f_code)
+    )
+    return has_come_to_us or id(error) in _refusals
+
+
+def report_early(
+    error: BaseException, tb: TracebackType, report: Callable[[dict[str, Any]], None]
+) -> None:
+    """Print and report an exception that is about to leave the main thread.
+
+    It is not printed once more when it does. `tb` is how far it has come: up to CPython 3.11 the
+    exception knows only when it is caught.
+    """
+    show, whole = sys.excepthook, error.__traceback__
+
+    def excepthook(
+        kind: type[BaseException], value: BaseException, tb: TracebackType | None
+    ) -> None:
+        if not was_printed(value):
+            show(kind, value, tb)
+
+    try:
+        error.__traceback__ = tb
+        fields = describe(error)
+        error.__traceback__ = trimmed(tb)
+        if not isinstance(error, SystemExit):  # as Python has it
+            show(type(error), error, error.__traceback__)
+            _printed[id(error)] = error
+            sys.excepthook = excepthook
+    finally:
+        error.__traceback__ = whole
+    report(fields)
+
+
+def was_printed(error: BaseException) -> bool:
+    """Whether `report_early` has printed it."""
+    return id(error) in _printed
 
 
 def report_uncaught(error: BaseException, report: Callable[[dict[str, Any]], None]) -> None:

@@ -6,19 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from devlaunch.config import WhilePaused
-from devlaunch.core.supervisor import (
+from devlaunch.core.states import (
     Broken,
     Cause,
     Ended,
     Idle,
     Paused,
+    PostMortem,
     Serving,
     Starting,
     State,
     Stopping,
-    Supervisor,
     Then,
 )
+from devlaunch.core.supervisor import Supervisor
 from devlaunch.events import Message, Report
 
 
@@ -103,6 +104,7 @@ _WORDS: dict[type, str] = {
     Idle: "starting",
     Serving: "serving",
     Paused: "paused",
+    PostMortem: "broken",
     Ended: "stopped",
 }
 

@@ -12,12 +12,25 @@ that is no server), SIGTERM to the session, SIGKILL to the session and to all th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from enum import Enum, IntEnum, auto
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from devlaunch.config import WhilePaused
+from devlaunch.core.states import (
+    Broken,
+    Cause,
+    Ended,
+    Idle,
+    Paused,
+    PostMortem,
+    Rung,
+    Serving,
+    Starting,
+    State,
+    Stopping,
+    Then,
+)
 from devlaunch.errors import EX_USAGE, StateError
 from devlaunch.events import (
     AskToStop,
@@ -53,88 +66,6 @@ then its group, process managers follow the terminal's Ctrl-C with a SIGTERM of 
 Actions = list[object]
 
 
-class Then(Enum):
-    """What is wanted once the child is gone."""
-
-    RESTART = auto()
-    END = auto()
-
-
-class Rung(IntEnum):
-    """How insistently the child has been told to stop."""
-
-    ASKED = 0
-    TERMINATED = 1
-    KILLED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a generation is (to be) started: the files that changed, and when that was seen."""
-
-    paths: tuple[str, ...]
-    since: float
-
-    def plus(self, paths: Iterable[str]) -> Cause:
-        """The same cause with more files; the clock keeps running from the first."""
-        return replace(self, paths=tuple(dict.fromkeys((*self.paths, *paths))))
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing has been started yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Starting:
-    """The child loads the app. `is_again`: it has run before, in a child that refused."""
-
-    cause: Cause
-    failure: Failure | None = None
-    is_again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """The child answers, or its program runs."""
-
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """The debugger holds the app; `pending` is the change that waits for continue."""
-
-    before: Starting | Serving
-    pending: Cause | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stopping:
-    """The child was told to stop; without a `deadline` the debugger holds it in its shutdown."""
-
-    then: Then
-    cause: Cause
-    deadline: float | None
-    asked: float = 0.0
-    """When the stop was asked for; anew when it became the end of all."""
-    rung: Rung = Rung.ASKED
-    signal: int | None = None
-    was_restart: bool = False
-    """It has been asked to stop for a restart before the end of all was asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """No child: the last one could not run the app, crashed or ended. A change starts the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The launcher ends; nothing is handled any more."""
-
-
-State = Idle | Starting | Serving | Paused | Stopping | Broken | Ended
 _Handler = Callable[["Supervisor", Any, Any, float], State]
 
 
@@ -199,7 +130,9 @@ class Supervisor:
         self._report_served(state, now)
         return Serving()
 
-    def _served_while_paused(self, state: Paused, event: ChildServing, now: float) -> State:
+    def _served_while_paused(
+        self, state: Paused | PostMortem, event: ChildServing, now: float
+    ) -> State:
         if isinstance(state.before, Starting):
             self._report_served(state.before, now)
         return replace(state, before=Serving())
@@ -213,11 +146,34 @@ class Supervisor:
         else:
             self._do(Report(what, paths=state.cause.paths, elapsed=now - state.cause.since))
 
+    # --- the child cannot run the app -----------------------------------------------------------
+
     def _note_failure(self, state: Starting | Serving, event: ChildFailed, now: float) -> State:
-        return replace(state, failure=event.failure)
+        state = _with_failure(state, event.failure)
+        return self._show(state) if event.is_held else state
 
     def _note_failure_while_paused(self, state: Paused, event: ChildFailed, now: float) -> State:
-        return replace(state, before=replace(state.before, failure=event.failure))
+        before = _with_failure(state.before, event.failure)
+        if not event.is_held:
+            return replace(state, before=before)
+        shown = self._show(before)
+        return self._mend(shown, FilesChanged(state.pending.paths), now) if state.pending else shown
+
+    def _note_failure_again(self, state: PostMortem, event: ChildFailed, now: float) -> State:
+        return replace(state, before=_with_failure(state.before, event.failure))
+
+    def _show(self, before: Starting | Serving) -> PostMortem:
+        self._do(Report("broken", failure=before.failure, is_last=not self._reload))
+        return PostMortem(replace(before, is_told=True))
+
+    def _mend(self, state: PostMortem, event: FilesChanged | RestartRequested, now: float) -> State:
+        self._do(ReleaseDebuggee())  # to its end, for which it need not be asked
+        cause = Cause(_paths(event), now)
+        self._do(Report("reloading", paths=cause.paths))
+        return Stopping(Then.RESTART, cause, deadline=now + self._grace, asked=now)
+
+    def _let_go(self, state: PostMortem, event: DebuggeeResumed, now: float) -> State:
+        return state.before
 
     # --- the child ended by itself --------------------------------------------------------------
 
@@ -225,11 +181,15 @@ class Supervisor:
         failure, status = state.failure, event.status
         is_usage = failure is not None and failure.is_usage and self.generation == 1
         is_last = is_usage or not self._reload
-        what = "broken" if failure else "exited"
-        self._do(Report(what, failure=failure, status=status, is_last=is_last))
+        if not state.is_told:
+            what = "broken" if failure else "exited"
+            self._do(Report(what, failure=failure, status=status, is_last=is_last))
         if is_last:
             return self._end(EX_USAGE if is_usage else status)
         return Broken()
+
+    def _ended_while_shown(self, state: PostMortem, event: ChildExited, now: float) -> State:
+        return self._crashed(state.before, event, now)
 
     def _crashed_while_paused(self, state: Paused, event: ChildExited, now: float) -> State:
         after = self._crashed(state.before, event, now)
@@ -243,6 +203,9 @@ class Supervisor:
         if isinstance(state, Starting):
             return replace(self._start(state.cause), is_again=state.is_again)
         return replace(self._start(Cause((), now)), is_again=True)
+
+    def _refused_while_shown(self, state: PostMortem, event: ChildRefused, now: float) -> State:
+        return self._refused(state.before, event, now)
 
     def _refused_while_paused(self, state: Paused, event: ChildRefused, now: float) -> State:
         if state.pending is None:
@@ -263,7 +226,8 @@ class Supervisor:
         if isinstance(state, Starting) and state.cause.paths:
             cause = state.cause.plus(cause.paths)  # their save is not served yet
         self._do(Report("reloading", paths=cause.paths))
-        return self._stop(Then.RESTART, cause, now)
+        stopping = self._stop(Then.RESTART, cause, now)
+        return replace(stopping, has_served=isinstance(state, Serving))
 
     def _changed_while_paused(self, state: Paused, event: FilesChanged, now: float) -> State:
         if self._while_paused is WhilePaused.RESTART:
@@ -324,7 +288,7 @@ class Supervisor:
     def _finish(self, state: Starting | Serving, event: StopRequested, now: float) -> State:
         return self._stop_for_good(Cause((), now), event, now)
 
-    def _finish_paused(self, state: Paused, event: StopRequested, now: float) -> State:
+    def _finish_paused(self, state: Paused | PostMortem, event: StopRequested, now: float) -> State:
         self._do(ReleaseDebuggee())
         return self._finish(state.before, event, now)
 
@@ -364,10 +328,17 @@ class Supervisor:
         return self._end(event.status)
 
     def _paused_in_shutdown(self, state: Stopping, event: DebuggeePaused, now: float) -> State:
-        if state.then is Then.END:
+        is_to_restart = self._while_paused is WhilePaused.RESTART and not state.has_served
+        if state.then is Then.END or is_to_restart:
             self._do(ReleaseDebuggee())
             return state
         return replace(state, deadline=None)  # a breakpoint is sacred: shutdown hooks' too
+
+    def _failed_in_shutdown(self, state: Stopping, event: ChildFailed, now: float) -> State:
+        if not event.is_held:
+            return state
+        self._do(ReleaseDebuggee())
+        return replace(state, deadline=state.deadline or now + self._grace)
 
     def _resumed_in_shutdown(self, state: Stopping, event: DebuggeeResumed, now: float) -> State:
         return replace(state, deadline=state.deadline or now + self._grace)
@@ -380,6 +351,10 @@ class Supervisor:
 
     def _stay(self, state: State, event: object, now: float) -> State:
         return state
+
+
+def _with_failure(state: Starting | Serving, failure: Failure) -> Starting | Serving:
+    return replace(state, failure=failure, is_told=state.is_told and state.failure == failure)
 
 
 def _paths(event: FilesChanged | RestartRequested) -> tuple[str, ...]:
@@ -422,8 +397,18 @@ TABLE: dict[tuple[type, type], _Handler] = {
     (Paused, DebuggeePaused): _S._stay,
     (Paused, DebuggeeResumed): _S._resumed,
     (Paused, WhilePausedChosen): _S._choose,
+    (PostMortem, ChildServing): _S._served_while_paused,
+    (PostMortem, ChildFailed): _S._note_failure_again,
+    (PostMortem, ChildExited): _S._ended_while_shown,
+    (PostMortem, ChildRefused): _S._refused_while_shown,
+    (PostMortem, FilesChanged): _S._mend,
+    (PostMortem, RestartRequested): _S._mend,
+    (PostMortem, StopRequested): _S._finish_paused,
+    (PostMortem, DebuggeePaused): _S._stay,
+    (PostMortem, DebuggeeResumed): _S._let_go,
+    (PostMortem, WhilePausedChosen): _S._choose,
     (Stopping, ChildServing): _S._stay,
-    (Stopping, ChildFailed): _S._stay,
+    (Stopping, ChildFailed): _S._failed_in_shutdown,
     (Stopping, ChildExited): _S._gone,
     (Stopping, ChildRefused): _S._refused_while_stopping,
     (Stopping, FilesChanged): _S._changed_while_stopping,

@@ -31,6 +31,9 @@ RUN, THREAD_CREATED, THREAD_KILLED, SUSPEND, RESUME = 101, 103, 104, 105, 106
 STEP_OVER, SET_BREAK, REMOVE_BREAK, EVALUATE = 108, 111, 112, 113
 ADD_EXCEPTION_BREAK, EXIT, PROCESS_CREATED, VERSION, DISPATCH = 122, 129, 149, 501, 99
 
+UNCAUGHT = "python-BaseException\tNone\tNone\t0\t1\t0"
+"""The one exception breakpoint that is on by default: any exception, on termination."""
+
 
 class Mode(StrEnum):
     """How the IDE follows sub-processes: its flag on pydevd's command line."""

@@ -32,6 +32,10 @@ STATES: dict[str, list[core.State]] = {
         for before in (core.Starting(_FIRST), core.Serving())
         for pending in (None, _SAVED)
     ],
+    "PostMortem": [
+        core.PostMortem(before)
+        for before in (core.Starting(_FIRST, _FAILURE, is_told=True), core.Serving(is_told=True))
+    ],
     "Stopping": [
         core.Stopping(then, _FIRST, deadline, rung=rung, signal=2)
         for then in core.Then
@@ -46,7 +50,7 @@ STATES: dict[str, list[core.State]] = {
 EVENTS: dict[str, list[object]] = {
     "Launched": [events.Launched()],
     "ChildServing": [events.ChildServing(3)],
-    "ChildFailed": [events.ChildFailed(3, _FAILURE)],
+    "ChildFailed": [events.ChildFailed(3, _FAILURE, is_held) for is_held in (False, True)],
     "ChildExited": [events.ChildExited(3, 0), events.ChildExited(3, -9)],
     "ChildRefused": [events.ChildRefused(3)],
     "FilesChanged": [events.FilesChanged(("/p/app.py",))],
@@ -126,14 +130,24 @@ NODES = {
     "Starting": (260, 170),
     "Serving": (660, 170),
     "Paused": (460, 270),
+    "PostMortem": (70, 46),
     "Stopping": (460, 404),
     "Broken": (460, 46),
     "Ended": (760, 404),
 }
 ARROWS: dict[Edge, Arrow] = {
-    ("Idle", "Starting"): Arrow("M126,170 L198,170", (161, 160), ("Launched",)),
+    ("Idle", "Starting"): Arrow("M126,170 L198,170", (172, 163), ("Launched",)),
     ("Starting", "Serving"): Arrow("M316,170 L598,170", (457, 160), ("ChildServing",)),
-    ("Starting", "Broken"): Arrow("M262,148 Q290,62 398,50", (288, 62), ("ChildExited",), "end"),
+    ("Starting", "Broken"): Arrow("M286,148 Q305,70 398,50", (340, 48), ("ChildExited",)),
+    ("Starting", "PostMortem"): Arrow(
+        "M210,146 L128,70", (182, 106), ("ChildFailed",), "start", back=("DebuggeeResumed",)
+    ),
+    ("PostMortem", "Stopping"): Arrow(
+        "M112,68 C170,190 66,424 400,424",
+        (124, 296),
+        ("FilesChanged", "RestartRequested", "StopRequested"),
+        "end",
+    ),
     ("Broken", "Starting"): Arrow(
         "M430,68 L312,143", (388, 112), ("FilesChanged", "RestartRequested"), "start"
     ),
@@ -161,7 +175,7 @@ ARROWS: dict[Edge, Arrow] = {
         "start",
     ),
     ("Stopping", "Starting"): Arrow(
-        "M404,410 Q235,400 244,198", (228, 330), ("ChildExited",), "end"
+        "M404,410 Q235,400 244,198", (238, 252), ("ChildExited",), "end"
     ),
     ("Serving", "Stopping"): Arrow(
         "M664,192 Q660,360 520,391",
@@ -181,6 +195,13 @@ TABLE_ONLY: set[Edge] = {
     # A standby that refuses; a process that dies while the debugger holds it:
     ("Serving", "Starting"),
     ("Paused", "Broken"),
+    ("PostMortem", "Broken"),
+    ("PostMortem", "Ended"),
+    # The pause was the stop of which the child says then why it fails:
+    ("Paused", "PostMortem"),
+    # As while it starts; only programs fail when they run already:
+    ("Serving", "PostMortem"),
+    ("PostMortem", "Serving"),
 }
 """Edges that the diagram leaves out: they are rare."""
 

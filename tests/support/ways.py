@@ -23,14 +23,17 @@ from support.dap import DapClient
 from support.editor import Editor
 from support.launch import save
 from support.marks import assert_nothing_left, describe, marked
+from support.pycharm import UNCAUGHT as ON_TERMINATION
 from support.pycharm import Mode, PyCharm, Suspended, command
 from support.terminal_launch import TerminalLaunch
 from support.vscode import VsCode
 from support.wait import wait_until
 
 PLAIN = {"NO_COLOR": "1"}
-SERVED = ("--server", "wsgiref", "app:app")
+SERVED = ("app:app",)
 APP = ("--port", "0", *SERVED)
+UNCAUGHT = ["uncaught"]
+"""The filter that is ticked where nobody has touched any."""
 
 
 class Way(ABC):
@@ -129,7 +132,8 @@ class Terminal(Dap):
         self.run_id = self._launch.run_id
         self._launch.wait_for("ready in")
         self.session = DapClient("127.0.0.1", self._launch.debug_port, timeout=30)
-        self.session.attach(breakpoints={str(self.cwd / "app.py"): self.lines})
+        breakpoints = {str(self.cwd / "app.py"): self.lines}
+        self.session.attach(breakpoints=breakpoints, exceptions=UNCAUGHT)
 
     @property
     def text(self) -> str:
@@ -225,10 +229,10 @@ class Adapter(Dap):
         self.session = self._editor.ide
         self.session.launch(
             breakpoints={str(self.cwd / "app.py"): self.lines},
+            exceptions=UNCAUGHT,
             initialize={"supportsRunInTerminalRequest": True},
             type="devlaunch",
             app="app:app",
-            server="wsgiref",
             port=0,
             console=self.console,
         )
@@ -288,6 +292,7 @@ class Classic(Way):
 
     def start(self) -> None:
         self._ide = PyCharm(self.mode, answers=True, takes_more=False)
+        self._ide.exception_breakpoints.append(ON_TERMINATION)
         for line in self.lines:
             self._ide.set(self.cwd / "app.py", line)
         env = {**PLAIN, "PYCHARM_HOSTED": "1", "IDE_PROJECT_ROOTS": str(self.cwd)}
