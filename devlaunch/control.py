@@ -28,6 +28,11 @@ class ControlChannel:
         sock.setblocking(False)
         loop.watch(sock, readable=self._read)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody is at the other end: a process may close it and live on."""
+        return self._open
+
     def send(self, message: Message) -> None:
         """Queue a message; a child that is gone is no error, its exit is reported elsewhere."""
         if self._open:

@@ -95,8 +95,16 @@ class Generation:
         """Send a message on the control channel."""
         self._channel.send(message)
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the app has closed the control channel: it says and hears nothing any more."""
+        return not (self._channel.is_open or self._has_ended)
+
     def ask_to_stop(self, grace: float) -> None:
         """Ask the server in the child to shut down within `grace` seconds."""
+        if self.is_silent:
+            self._child.signal(signal.SIGTERM)
+            return
         self._child.look()
         self._channel.send({"type": "stop", "grace": grace})
 

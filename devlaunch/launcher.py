@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGTSTP", "SIGWINCH")
 """Besides SIGCHLD. Which of them are ignored, as nohup(1) has it for SIGHUP, stay so."""
 
+SILENT = "the app has closed devlaunch's descriptors: each source file counts as imported"
+
 
 def launch(config: Config, beginning: Beginning, link: Link | None = None) -> int:
     """Run the target until it or the user ends it; returns the exit status for a shell.
@@ -170,7 +172,7 @@ class Launcher:
             case events.DeadlineReached():
                 self._deadline_reached(now)
             case events.FilesTouched() if self._reloading:
-                self._reloading.touched(event, now)
+                self._touched(self._reloading, event, now)
             case events.WatchReady(directories) if self._reloading:
                 self._console.note(f"watching {directories} directories", verbose=True)
                 self._report_changes(self._reloading.ready(event))
@@ -187,6 +189,13 @@ class Launcher:
                 self._standby.tell(event, now)
             case _:
                 self._supervise(event, now)
+
+    def _touched(self, reloading: Reloading, event: events.FilesTouched, now: float) -> None:
+        generation = self._generation
+        if generation and generation.is_silent and not generation.was_told_to_stop:
+            self._reports.child_said({"type": "note", "text": SILENT})
+            reloading.generation_silent()
+        reloading.touched(event, now)
 
     def _deadline_reached(self, now: float) -> None:
         due = self._supervisor.deadline
@@ -269,6 +278,8 @@ class Launcher:
                 self._report_changes(self._reloading.imported(files, time.monotonic()))
             case {"type": "debugger", "error": error} if self._debugging:
                 self._debugging.tell(events.DebuggerReady(number, connected=not error))
+            case {"type": "restart"}:
+                self._loop.post(events.RestartRequested())
             case _:
                 self._standby.heard(message)
                 event = to_event(number, message)

@@ -93,6 +93,10 @@ class Reloading:
         """The app runs."""
         self._changes.generation_served(time.monotonic())
 
+    def generation_silent(self) -> None:
+        """The app runs, and does not say any more what it imports."""
+        self._changes.generation_silent()
+
     def generation_failed(self, failure: Failure | None) -> Changed:
         """The app is broken; returns what changed while it started, which may be why."""
         now = time.monotonic()

@@ -44,6 +44,8 @@ class Reports:
             case {"type": "debugger", "error": error} if error:
                 hint = str(message.get("hint") or "")
                 self._console.warning(f"the debugger could not connect: {error}", hint)
+            case {"type": "restart", "reason": reason}:
+                self._console.note(f"the app is started again: {reason}")
 
     def show(self, report: events.Report) -> None:
         """Show what the supervisor reports."""

@@ -16,8 +16,8 @@ from types import FrameType
 from typing import Any
 
 from . import hide, modules
-from .control import start_hidden_thread
 from .pauses import Pauses
+from .threads import known_to_pydevd, start_hidden_thread
 
 hide(__name__)
 
@@ -36,17 +36,18 @@ def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
     try:
         is_prepared = pydb() is not None
         debugpy = _load(request.get("debugpy"))
-        patience = _Patience(debugpy, request.get("patience"))
-        if is_prepared:
-            debugpy.trace_this_thread(True)
-        else:
-            _connect(debugpy, request)
-        if request.get("patience") is not None:
-            pauses.watch(pydb())
-        if request.get("wait") and not patience.is_exhausted:
-            if request.get("patience") is None:
-                _wait_without_polling(pydb())
-            debugpy.wait_for_client()
+        with known_to_pydevd():
+            patience = _Patience(debugpy, request.get("patience"))
+            if is_prepared:
+                debugpy.trace_this_thread(True)
+            else:
+                _connect(debugpy, request)
+            if request.get("patience") is not None:
+                pauses.watch(pydb())
+            if request.get("wait") and not patience.is_exhausted:
+                if request.get("patience") is None:
+                    _wait_without_polling(pydb())
+                debugpy.wait_for_client()
         patience.is_over.set()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
@@ -119,11 +120,14 @@ class _Patience:
         self.is_over = threading.Event()
         self._debugpy, self._seconds = debugpy, seconds
         if seconds is not None:
-            start_hidden_thread("devlaunch-patience", self._watch)
+            start_hidden_thread(self._watch)
 
     def _watch(self) -> None:
-        if self.is_over.wait(self._seconds):
-            return
+        with known_to_pydevd():
+            if not self.is_over.wait(self._seconds):
+                self._give_up()
+
+    def _give_up(self) -> None:
         self.is_exhausted = True
         # `connect` waits in PyDB.wait_for_ready_to_run, also when it was hung up on. By then there
         # is no other way to that PyDB any more.

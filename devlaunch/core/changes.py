@@ -88,6 +88,7 @@ class Changes:
         self._cutoffs: dict[str, float] = {}
         self._starting = False
         self._broken = False
+        self._silent = False
         self._missing: tuple[frozenset[str], frozenset[str]] | None = None
         self._failing = _Repeats(GENERATED_AFTER)
         self._restarted = _Repeats(STARTS_CHANGED)
@@ -159,7 +160,7 @@ class Changes:
         self._started = self._reported = now
         self._start_ended = math.inf
         self._starting = True
-        self._broken = False
+        self._broken = self._silent = False
 
     def generation_served(self, now: float) -> None:
         """The app runs, or a program is about to."""
@@ -168,6 +169,10 @@ class Changes:
         self._missing = None
         # Not those of failing starts: a program "serves" before it does anything.
         self._restarted.clear()
+
+    def generation_silent(self) -> None:
+        """What the app imports is not known any more: from now on any source file counts."""
+        self._silent = True
 
     def generation_failed(
         self, now: float, missing_module: str | None = None, search_path: Iterable[str] = ()
@@ -194,7 +199,9 @@ class Changes:
     def _counts(self, path: str) -> bool:
         if path in self._imported or self._filters.is_watched(path):
             return True
-        return self._broken and (is_source(path) or self._is_missing_module(path))
+        if self._broken or self._silent:
+            return is_source(path) or self._is_missing_module(path)
+        return False
 
     def _restarts(self, path: str, written: float) -> bool:
         """Whether a change that counts restarts the app: not for ever what it may write itself."""
