@@ -172,8 +172,9 @@ class Loop:
             data = self._wake_reader.recv(4096)
         except BlockingIOError:
             return
-        # signal.set_wakeup_fd writes the signal's number as one byte; 0 is `post`'s.
-        self._inbox.extend(SignalReceived(byte) for byte in data if byte)
+        # signal.set_wakeup_fd writes the number of each signal that has a handler in Python as one
+        # byte: those of the caller's own are none of ours. 0 is `post`'s.
+        self._inbox.extend(SignalReceived(byte) for byte in data if byte in self._previous_handlers)
 
 
 def _ignore(signum: int, frame: FrameType | None) -> None:
