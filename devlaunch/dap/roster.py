@@ -113,6 +113,7 @@ class Roster:
         """The running child's debugger traces all threads; or it could not."""
         if self.child is not None and self.child.generation == generation:
             self.child.is_ready = True
+            self._say_goodbye(self.child.debuggee)
 
     @property
     def is_changing(self) -> bool:
@@ -349,10 +350,18 @@ class Roster:
         match debuggee.phase:
             case Phase.ATTACHED:
                 debuggee.detach()
+                self._say_goodbye(debuggee)
             case Phase.WAITING if not self._is_kept_waiting(debuggee):
                 debuggee.detach()
             case Phase.DETACHED:
                 debuggee.session = None
+
+    def _say_goodbye(self, debuggee: Debuggee | None) -> None:
+        """Have the app know that no IDE is there, once the child waits for none any more."""
+        if self.child is None or debuggee is not self.child.debuggee or not self.child.is_ready:
+            return
+        if debuggee is not None and debuggee.phase is Phase.DETACHED:
+            debuggee.say_goodbye()
 
     def _is_kept_waiting(self, debuggee: Debuggee) -> bool:
         """Whether an IDE may still come for a process that waits for one."""
