@@ -40,6 +40,7 @@ SHAPES: dict[str, Shape] = {
     "note": {"text": str},
     "open": {"requests": [str]},
     "held": {"threads": [str]},
+    "restart": {"reason": str},
     "imports": {"record": {"contexts": [list], "roots": [list]}, "avoid": [str]},
     "refused": {"reason": str, "unsafe": dict},
     "warm": {"modules": int, "memory": int, "unsafe": dict},

@@ -26,7 +26,7 @@ from devlaunch.descendants import Descendants
 from devlaunch.envfile import EnvFile
 from devlaunch.errors import DevlaunchError
 from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
-from devlaunch.loop import Loop
+from devlaunch.loop import Loop, signals_to_catch
 from devlaunch.reloading import Changed, Reloading
 from devlaunch.reports import Reports
 from devlaunch.standby import Standby
@@ -34,9 +34,6 @@ from devlaunch.terminal import Terminal
 
 if TYPE_CHECKING:
     from devlaunch.adapter.link import Link
-
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGTSTP", "SIGWINCH")
-"""Besides SIGCHLD. Which of them are ignored, as nohup(1) has it for SIGHUP, stay so."""
 
 
 def launch(config: Config, beginning: Beginning, link: Link | None = None) -> int:
@@ -107,7 +104,7 @@ class Launcher:
 
     def run(self) -> int:
         """Run until the end; returns the status, -n for signal n."""
-        self._loop.catch_signals(_signals_to_catch())
+        self._loop.catch_signals(signals_to_catch())
         self._print_banner()
         self._loop.post(events.Launched())
         if hasattr(signal, "SIGCHLD"):
@@ -323,6 +320,8 @@ class Launcher:
                 self._hung_up.began(self._generation, time.monotonic())
             case {"type": "debugger", "error": error} if self._debugging:
                 self._debugging.tell(events.DebuggerReady(number, connected=not error))
+            case {"type": "restart"}:
+                self._loop.post(events.RestartRequested())
             case _:
                 self._standby.heard(message)
                 event = to_event(number, message)
@@ -447,9 +446,3 @@ class Launcher:
     def _failed(self, failure: events.Failure | None) -> None:
         if self._reloading:
             self._report_changes(self._reloading.generation_failed(failure))
-
-
-def _signals_to_catch() -> list[int]:
-    found = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-    heard = [signum for signum in found if signal.getsignal(signum) is not signal.SIG_IGN]
-    return heard + ([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else [])

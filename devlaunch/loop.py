@@ -19,6 +19,16 @@ from typing import Protocol, Self
 from devlaunch.events import DeadlineReached, LogLine, SignalReceived
 from devlaunch.machine import most_files, shortage
 
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGTSTP", "SIGWINCH")
+"""Besides SIGCHLD. Which of them are ignored, as nohup(1) has it for SIGHUP, stay so."""
+
+
+def signals_to_catch() -> list[int]:
+    """Those that mean something to a run, for `Loop.catch_signals`."""
+    found = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    heard = [signum for signum in found if signal.getsignal(signum) is not signal.SIG_IGN]
+    return heard + ([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else [])
+
 
 class HasFileno(Protocol):
     """What selectors take: a socket or a pipe end."""
@@ -229,8 +239,9 @@ class Loop:
         except OSError:  # empty, or no memory
             data = b""
         self._wakeup_pending = False
-        # signal.set_wakeup_fd writes the signal's number as one byte; 0 is `post`'s.
-        self._inbox.extend(SignalReceived(byte) for byte in data if byte)
+        # signal.set_wakeup_fd writes the number of each signal that has a handler in Python as one
+        # byte: those of the caller's own are none of ours. 0 is `post`'s.
+        self._inbox.extend(SignalReceived(byte) for byte in data if byte in self._previous_handlers)
 
 
 def _ignore(signum: int, frame: FrameType | None) -> None:

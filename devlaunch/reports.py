@@ -48,6 +48,8 @@ class Reports:
             case {"type": "debugger", "error": error} if error:
                 hint = str(message.get("hint") or "")
                 self._console.warning(f"the debugger could not connect: {error}", hint)
+            case {"type": "restart", "reason": reason}:
+                self._console.note(f"the app is started again: {reason}")
 
     def child_unheard(self, *, by_exec: bool) -> None:
         """Say what an app has done that has cut its connection and runs on."""

@@ -288,10 +288,11 @@ def test_any_source_counts_once_what_runs_cannot_be_known():
     changes = make()
     assert changes.touched({B: "b1"}, 90.0) == ()
     assert changes.touched({C: "c1"}, 102.0) == ()
-    assert changes.count_all_sources() == (C,), "in the time of this generation"
+    assert changes.count_all_sources(102.5) == (C,), "in the time of this generation"
     assert changes.touched({B: "b2", PAGE: "p2"}, 103.0) == (B,)
     changes.generation_started(104.0)
-    assert changes.touched({B: "b3"}, 105.0) == (B,)
+    assert changes.touched({B: "b3"}, 105.0) == (B,), "what it was started for"
+    assert changes.touched({"/root/d.py": "d"}, 106.0) == ()
 
 
 # --- broken ---------------------------------------------------------------------------------------

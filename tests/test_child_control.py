@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from support.child import Child
+from support.child import MAIN, Child
 from support.interpreters import interpreters
 from support.wait import wait_until
 
@@ -155,6 +156,98 @@ def test_forks_and_their_programs_do_not_hold_the_channel(tmp_path: Path, python
     assert child.stdout.split() == ["0", "1"]
     assert child.stderr.count("ValueError: in the fork") == 1
     assert not child.all("failed")
+
+
+FORKING = """\
+import os, subprocess, threading, time
+
+for each in threading.enumerate():
+    if each is not threading.main_thread():
+        each.join()
+print(len(threading._active), flush=True)
+
+def run(fork):
+    pid = fork()
+    if pid == 0:
+        os._exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+for fork in [os.fork] * 20:
+    run(fork)
+subprocess.run(["true"], preexec_fn=lambda: None)
+print(run(lambda: os.forkpty()[0]), run(lambda: os.fork() or os._exit(run(os.fork))), flush=True)
+import late
+time.sleep(60)
+"""
+
+
+@PYTHONS
+def test_a_program_has_no_thread_that_it_does_not_start(tmp_path: Path, python: str) -> None:
+    """Who joins all others comes to an end, and CPython 3.12 does not warn of a fork."""
+    (tmp_path / "late.py").write_text("")
+    (tmp_path / "job.py").write_text(FORKING)
+    run = {"directory": tmp_path, "python": python, "options": ("-W", "always")}
+    with Child(script="job.py", **run) as child:
+        wait_until(lambda: str(tmp_path / "late.py") in child.files, what="late.py is reported")
+        child.send("stop", grace=2.0)
+        assert child.wait() == -signal.SIGTERM
+    assert child.stdout.split() == ["1", "7", "7"]
+    assert child.stderr == ""
+
+
+CLOSING = """\
+import os, time
+os.closerange(3, 1024)
+files = [open(f"out{n}", "x") for n in range(6)]
+print(os.getpid(), flush=True)
+import late
+while True:
+    time.sleep(0.01)
+    for file in files:
+        file.write("mine\\n")
+        file.flush()
+"""
+
+
+@PYTHONS
+def test_a_program_that_closes_what_it_has_inherited_lives_on(tmp_path: Path, python: str) -> None:
+    """And what it opens has our numbers: nobody else writes to it, or closes it."""
+    (tmp_path / "job.py").write_text(CLOSING)
+    (tmp_path / "late.py").write_text("")
+    last = tmp_path / "out5"
+    with Child(script="job.py", directory=tmp_path, python=python) as child:
+        wait_until(lambda: last.exists() and last.read_text(), what=lambda: child.stderr)
+        lines = last.read_text().count("\n")
+        wait_until(lambda: last.read_text().count("\n") > lines + 60, what="0.6 s, thus two looks")
+        child.process.terminate()
+        assert child.wait() == -signal.SIGTERM
+    assert {path.read_text().replace("mine\n", "") for path in tmp_path.glob("out?")} == {""}
+    assert child.stderr == ""
+
+
+ORPHANING = f"""\
+import json, os, socket, subprocess, sys, time
+ours, theirs = socket.socketpair()
+child = [sys.executable, {str(MAIN)!r}, str(theirs.fileno())]
+subprocess.Popen(child, pass_fds=[theirs.fileno()])
+target = {{"kind": "script", "name": "job.py", "args": []}}
+start = {{"type": "start", "target": target, "changed": [], "debug": None}}
+ours.sendall(json.dumps(start).encode() + b"\\n")
+while not os.path.exists("out5"):
+    time.sleep(0.01)
+os._exit(0)
+"""
+
+
+@PYTHONS
+def test_it_ends_when_its_launcher_is_gone(tmp_path: Path, python: str) -> None:
+    (tmp_path / "job.py").write_text(CLOSING)
+    (tmp_path / "late.py").write_text("")
+    # Read to the end of its output, which is its end.
+    launcher = [python, "-c", ORPHANING]
+    done = subprocess.run(launcher, cwd=tmp_path, capture_output=True, timeout=20, check=True)
+    assert done.stdout
+    assert not done.stderr
 
 
 @PYTHONS

@@ -205,6 +205,40 @@ def test_a_debugger_that_comes_later(tmp_path: Path, python: str, kind: str) -> 
             assert answers == ["/x"]
 
 
+@PYTHONS
+@pytest.mark.parametrize("brought", ["at the start", "later", "by the program"])
+def test_no_thread_of_ours_is_seen(tmp_path: Path, python: str, brought: str) -> None:
+    path = tmp_path / "job.py"
+    start = dict(options(python))
+    with Pydevd() as pydevd:
+        own = ""
+        if brought == "by the program":
+            address, token = (pydevd.debug["host"], pydevd.debug["port"]), pydevd.debug["token"]
+            own = (
+                f"sys.path.append({os.path.dirname(DEBUGPY)!r}); import debugpy\n"
+                f"debugpy.connect({address}, access_token={token!r}); debugpy.wait_for_client()\n"
+            )
+        elif brought == "at the start":
+            start["debug"] = request(pydevd, python)
+        path.write_text(f"import sys, threading\n{own}{LOOP}")
+        with Child(script=str(path), directory=tmp_path, **start) as child:
+            if brought == "later":
+                child.wait_for("serving")
+                child.send("debug", **request(pydevd, python))
+            pydevd.accept({str(path): [path.read_text().count("\n")]}, justMyCode=False)
+            _, frames = pydevd.stopped()
+            assert [each["name"] for each in pydevd.request("threads")["threads"]] == ["MainThread"]
+            child.send("imports")
+            assert child.wait_for("imports"), "it goes on"
+            for expression in (
+                "threading.active_count()",
+                "len([t for t in threading._active.values()"
+                " if not getattr(t, 'is_pydev_daemon_thread', False)])",
+            ):
+                where = {"expression": expression, "frameId": frames[0]["id"]}
+                assert pydevd.request("evaluate", **where)["result"] == "1"
+
+
 @pytest.mark.parametrize("later", [True, False])
 def test_an_asyncio_loop(tmp_path: Path, later: bool) -> None:
     path = tmp_path / "app.py"

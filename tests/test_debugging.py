@@ -190,13 +190,27 @@ def test_wait_for_client_can_be_interrupted(project: Project, sig: int) -> None:
     assert "Traceback" not in launch.text
 
 
+CONNECTED = """
+inner = app
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] != "/connected":
+        return inner(environ, start_response)
+    import debugpy
+    start_response("200 OK", [])
+    return [str(debugpy.is_client_connected()).encode()]
+"""
+
+
 def test_detach_and_attach_again(project: Project) -> None:
+    project.write("v0", WSGI + CONNECTED)
     with debugged(project, HANDLER_LINE) as (launch, ide):
         visit_breakpoint(launch, ide, "v0")
         ide.request("disconnect")
         ide.wait_event("terminated")
         ide.wait_closed()
         assert launch.get() == "v0"
+        wait_until(lambda: launch.get("/connected") == "False", what="as with debugpy alone")
         with client(launch) as again:
             again.attach(breakpoints={str(project.app): [HANDLER_LINE]})
             visit_breakpoint(launch, again, "v0")
@@ -832,9 +846,10 @@ def test_the_session_on_other_pythons(project: Project, python: str) -> None:
             launch.wait_for("broken +app.py:1")
             (pending,) = ide.set_breakpoints(str(project.app), [HANDLER_LINE])
             assert not pending["verified"]
-            project.write("v2")
+            project.write("v2", WSGI + CONNECTED)
             visit_breakpoint(launch, ide, "v2")
             ide.request("disconnect")
+        wait_until(lambda: launch.get("/connected") == "False", what="no IDE is there")
         assert launch.get() == "v2"
         with client(launch) as ide:
             ide.attach(breakpoints={str(project.app): [HANDLER_LINE]})

@@ -447,6 +447,38 @@ def test_saves_right_after_served_and_faster_than_reloads(project: Project) -> N
         launch.wait_served("119")
 
 
+@pytest.mark.parametrize("python", launchers())
+def test_a_program_that_closes_what_it_has_inherited(tmp_path: Path, python: str) -> None:
+    """It lives, and each source file restarts it: it cannot say what it imports."""
+    (tmp_path / "job.py").write_text(
+        "import helper, os, time\n"
+        "os.closerange(3, 1024)\n"
+        "files = [open(f'out{n}', 'a') for n in range(6)]\n"
+        "print('runs', helper.VALUE, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    (tmp_path / "helper.py").write_text("VALUE = 0\n")
+    with launched("-v", "job.py", cwd=tmp_path, python=python) as launch:
+        launch.wait_for("watching 1 dir")
+        for value in range(3):
+            launch.wait_for(f"runs {value}")
+            launch.save(f"VALUE = {value + 1}\n", "helper.py")
+        launch.wait_for("runs 3")
+        assert launch.text.count("the app has closed the descriptor by which") == 1
+        launch.close()
+    assert {path.read_text() for path in tmp_path.glob("out?")} == {""}
+
+
+def test_an_app_that_closes_the_socket_it_is_served_on(project: Project) -> None:
+    project.write("os.closerange(3, 1024)", "0")
+    with launched(*WSGIREF, cwd=project.root) as launch:
+        launch.wait_for("app:app has closed the socket on which it is to be served")
+        launch.wait_for("waiting for a change")
+        project.write("import sys", "1")
+        launch.wait_served("1")
+        assert "Traceback" not in launch.text
+
+
 def test_a_module_that_is_imported_by_a_request(project: Project) -> None:
     lazy = project.root / "lazy.py"
     project.write("", "__import__('lazy').VALUE", lazy="VALUE = 0\n")

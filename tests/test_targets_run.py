@@ -486,3 +486,24 @@ def test_an_interpreter_that_is_away_for_a_moment_is_waited_for(tmp_path: Path, 
         (tmp_path / "away").rename(python)
         launch.save("print('three', flush=True)\n", "job.py")
         launch.wait_for("three")
+
+
+def test_run_leaves_the_caller_its_signals(tmp_path: Path) -> None:
+    """Only those end the run that devlaunch catches: not the caller's timer and SIGUSR1."""
+    (tmp_path / "job.py").write_text("print('runs', flush=True)\nimport time; time.sleep(60)\n")
+    (tmp_path / "main.py").write_text(
+        "import devlaunch, signal, sys\n"
+        "for name in ('SIGALRM', 'SIGUSR1'):\n"
+        "    signal.signal(getattr(signal, name), lambda n, _: print('got', n, flush=True))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)\n"
+        "sys.exit(devlaunch.run('job.py'))\n"
+    )
+    with launched(cwd=tmp_path, command=("main.py",)) as launch:
+        launch.wait_for("^runs")
+        after = len(launch.text)
+        launch.process.send_signal(signal.SIGUSR1)
+        for signum in (signal.SIGUSR1, signal.SIGALRM):
+            launch.wait_for(f"got {signum:d}$", after=after)
+        launch.wait_for(f"got {signal.SIGALRM:d}$", after=len(launch.text))
+        assert "stopping" not in launch.text
+        launch.close()

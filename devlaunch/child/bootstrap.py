@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from . import debugger, hide, nested, targets
-from .contexts import Conditions, cwd
-from .control import Control, Message, start_hidden_thread
+from .contexts import Conditions, cwd, patchers
+from .control import Control, Message
 from .imports import Imports
 from .modules import Reports
 from .pauses import Pauses
+from .threads import start_hidden_thread
 from .tracebacks import Usage, describe, report_early, report_uncaught, trimmed
 
 hide(__name__)
@@ -185,6 +186,8 @@ class Session:
             else:
                 self._run_program()
         except Usage as usage:  # here: PyCharm's debugger stops at all that leaves us but an exit
+            if self._control.is_closed():  # by the app
+                sys.stderr.write("devlaunch: {summary}\n  {hint}\n".format(**usage.fields))
             self.fail(usage.fields)
             sys.exit(2)
 
@@ -237,14 +240,30 @@ class Session:
                 self._refuse(reason)
 
     def _connect(self, request: Message) -> None:
-        self._imports.begin_debugger()
-        if request.get("kind") == "pycharm":
-            from . import pycharm
+        self._tell_connected(*self._try_to_connect(request))
 
-            error, hint = pycharm.connect(request, self._pauses)
+    def _connect_late(self, request: Message) -> None:
+        """Connect while user code runs, in a hidden thread."""
+        error, hint = ("", "") if patchers() else self._try_to_connect(request)
+        if error is not None and (libraries := patchers()):
+            # pydevd would be made of what they have put in place, and hang or fail.
+            which = " and ".join(libraries)
+            self._control.send("restart", reason=f"{which} has to be imported after the debugger")
         else:
-            error, hint = debugger.connect(request, self._pauses), ""
-        self._imports.end_debugger()
+            self._tell_connected(error, hint)
+
+    def _try_to_connect(self, request: Message) -> tuple[str | None, str]:
+        self._imports.begin_debugger()
+        try:
+            if request.get("kind") == "pycharm":
+                from . import pycharm
+
+                return pycharm.connect(request, self._pauses)
+            return debugger.connect(request, self._pauses), ""
+        finally:
+            self._imports.end_debugger()
+
+    def _tell_connected(self, error: str | None, hint: str) -> None:
         more = {"hint": hint} if hint else {}
         self._control.send("debugger", connected=error is None, error=error, **more)
 
@@ -272,7 +291,7 @@ class Session:
         elif message["type"] == "ending":
             self._held_at = monotonic() + CUT * float(message["grace"])
         elif message["type"] == "debug":
-            start_hidden_thread("devlaunch-debugger", lambda: self._connect(message))
+            start_hidden_thread(lambda: self._connect_late(message))
         elif message["type"] == "release":
             self._pauses.release()
         elif message["type"] == "imports":

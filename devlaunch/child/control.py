@@ -8,16 +8,17 @@ that they may hold. What it needs is bound at import, before anything can be mon
 from __future__ import annotations
 
 import os
-import select
-import socket
-import threading
 from _thread import allocate_lock
 from collections.abc import Callable
 from json import dumps, loads
+from math import ceil
+from os import getppid
 from time import monotonic
 from typing import Any
 
 from . import hide
+from .descriptors import Descriptor, Waiting, inherited
+from .threads import HiddenThread
 
 hide(__name__)
 
@@ -26,24 +27,18 @@ Message = dict[str, Any]
 POLL_INTERVAL = 0.25
 """Seconds between two looks at what has been imported."""
 
-_select = select.select
-
-
-def start_hidden_thread(name: str, target: Callable[[], object]) -> None:
-    """A daemon thread that pydevd neither traces nor suspends (FACTS: `pydev_do_not_trace`)."""
-    thread = threading.Thread(target=target, name=name, daemon=True)
-    thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
-    thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
-    thread.start()
-
 
 class Control:
-    """Owns the inherited socket `fd`. `send` may be called from any thread."""
+    """Owns the inherited socket `fd`. `send` may be called from any thread.
+
+    When the program has closed it, nothing is heard or told any more, and the process lives on.
+    """
 
     def __init__(self, fd: int) -> None:
-        self._socket: socket.socket | None = socket.socket(fileno=fd)
-        self._socket.set_inheritable(False)
-        self._socket.setblocking(True)
+        self._channel: Descriptor | None = inherited(fd)
+        self._waiting: Waiting | None = None
+        self._launcher = getppid()
+        self._is_launcher_gone = False
         self._received = b""
         self._lock = allocate_lock()
         if hasattr(os, "register_at_fork"):
@@ -53,7 +48,7 @@ class Control:
         """The next message; waits for it. None when the launcher is gone."""
         while b"\n" not in self._received:
             try:
-                data = self._socket.recv(65536) if self._socket else b""
+                data = self._channel.read() if self._channel else b""
             except OSError:
                 data = b""
             if not data:
@@ -65,15 +60,19 @@ class Control:
 
     def has_message(self) -> bool:
         """Whether `receive` would return at once."""
-        return self._is_readable(0.0)
+        return b"\n" in self._received or self._channel is None or self._channel.is_readable()
+
+    def is_closed(self) -> bool:
+        """Whether the program has closed the channel, or this is a fork of it."""
+        return self._channel is None or not self._channel.is_ours()
 
     def send(self, kind: str, **fields: object) -> None:
         """Tell the launcher; if it is gone, nobody is left to tell."""
         data = dumps({"type": kind, **fields}).encode() + b"\n"
         with self._lock:
-            if self._socket is not None:
+            if self._channel is not None and self._channel.is_ours():
                 try:
-                    self._socket.sendall(data)
+                    self._channel.write(data)
                 except OSError:
                     pass
 
@@ -87,34 +86,42 @@ class Control:
 
         `tick` is called every `POLL_INTERVAL`, and when `deadline()` (monotonic seconds) has come.
         """
-        start_hidden_thread("devlaunch-control", lambda: self._run(handle, tick, deadline))
+        assert self._channel is not None
+        channel, self._waiting = self._channel, Waiting(self._channel)
+        waiting = self._waiting
 
-    def _run(
-        self,
-        handle: Callable[[Message | None], None],
-        tick: Callable[[], None],
-        deadline: Callable[[], float | None],
-    ) -> None:
-        open_end = True
-        while True:
+        def step() -> int:
+            waiting.settle()
+            self._hear(channel, waiting, handle)
+            tick()
             due = deadline()
             timeout = POLL_INTERVAL if due is None else min(POLL_INTERVAL, due - monotonic())
-            if open_end and self._is_readable(max(0.0, timeout)):
-                message = self.receive()
-                open_end = message is not None
-                handle(message)
-            elif not open_end:
-                _select([], [], [], max(0.0, timeout))
-            tick()
+            return ceil(1000 * max(0.0, timeout))
 
-    def _is_readable(self, timeout: float) -> bool:
-        if b"\n" in self._received or self._socket is None:
-            return True
-        return bool(_select([self._socket], [], [], timeout)[0])
+        HiddenThread(step, waiting.wait, waiting.wake).start()
+
+    def _hear(
+        self, channel: Descriptor, waiting: Waiting, handle: Callable[[Message | None], None]
+    ) -> None:
+        if self._is_launcher_gone:
+            return
+        message: Message | None = {}
+        if channel.is_ours():
+            while message is not None and self.has_message():
+                message = self.receive()
+                handle(message)
+        elif getppid() != self._launcher:
+            message = None
+            handle(message)
+        if message is None:
+            self._is_launcher_gone = True
+            waiting.forget(channel)
 
     def _forget(self) -> None:
         """In a forked process: it is not the launcher's child, and must not keep the channel."""
         self._lock = allocate_lock()
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._waiting is not None:
+            self._waiting.close()

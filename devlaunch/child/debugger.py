@@ -15,8 +15,8 @@ from time import sleep
 from typing import Any
 
 from . import hide, mends, modules
-from .control import start_hidden_thread
 from .pauses import Pauses
+from .threads import known_to_pydevd, start_hidden_thread
 
 hide(__name__)
 
@@ -36,17 +36,18 @@ def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
     debugger = pydb()
     try:
         debugpy = _load(request.get("debugpy"))
-        patience = _Patience(request.get("patience"))
-        if debugger is not None:
-            debugpy.trace_this_thread(True)
-        else:
-            _connect(debugpy, request)
-            debugger = pydb()
-        if debugger is not None:
-            pauses.watch(debugger, reports=request.get("patience") is not None)
-        if debugger is not None and request.get("wait") and not patience.is_exhausted:
-            # As `debugpy.wait_for_client` does, which looks every 20 ms if it is unlucky.
-            debugger._on_configuration_done_event.wait()  # noqa: SLF001
+        with known_to_pydevd():
+            patience = _Patience(request.get("patience"))
+            if debugger is not None:
+                debugpy.trace_this_thread(True)
+            else:
+                _connect(debugpy, request)
+                debugger = pydb()
+            if debugger is not None:
+                pauses.watch(debugger, reports=request.get("patience") is not None)
+            if debugger is not None and request.get("wait") and not patience.is_exhausted:
+                # As `debugpy.wait_for_client` does, which looks every 20 ms if it is unlucky.
+                debugger._on_configuration_done_event.wait()  # noqa: SLF001
         patience.is_over.set()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
@@ -128,11 +129,14 @@ class _Patience:
         self.is_over = threading.Event()
         self._seconds = seconds
         if seconds is not None:
-            start_hidden_thread("devlaunch-patience", self._watch)
+            start_hidden_thread(self._watch)
 
     def _watch(self) -> None:
-        if self.is_over.wait(self._seconds):
-            return
+        with known_to_pydevd():
+            if not self.is_over.wait(self._seconds):
+                self._give_up()
+
+    def _give_up(self) -> None:
         self.is_exhausted = True
         debugger = pydb()
         if debugger is not None:

@@ -23,9 +23,9 @@ from types import TracebackType
 from typing import Any
 
 from . import hide, modules, rename
-from .control import start_hidden_thread
 from .debugger import end_at_once
 from .pauses import Pauses
+from .threads import known_to_pydevd, start_hidden_thread
 from .tracebacks import trimmed, was_printed
 
 hide(__name__)
@@ -134,7 +134,12 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
 
 def _start_threads(debugger: Any, sock: socket.socket, deadline: float) -> None:
     """Have pydevd read and write. It sleeps 0.1 s for the threads to start; they say when."""
-    start_hidden_thread("pydevd-start", lambda: debugger.initialize_network(sock))
+
+    def initialize() -> None:
+        with known_to_pydevd():
+            debugger.initialize_network(sock)
+
+    start_hidden_thread(initialize)
     for name in ("writer", "reader"):
         while (thread := getattr(debugger, name, None)) is None or not thread.is_alive():
             if monotonic() > deadline:

@@ -174,6 +174,14 @@ class Debuggee:
         self._run()
         self._threads.clear()
 
+    def say_goodbye(self) -> None:
+        """Have `debugpy.is_client_connected()` be False in a process that was let run.
+
+        pydevd takes `configurationDone` for the IDE being there; `disconnect` takes it back, from
+        when on who waits for that waits for ever.
+        """
+        self.call("disconnect", {"terminateDebuggee": False})
+
     def let_go(self) -> None:
         """Make sure that nothing holds the process any more: it is about to be stopped."""
         was_attached = self.phase is Phase.ATTACHED

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from functools import partial
 
 from devlaunch.dap.acceptance import refusal, takeable
+from devlaunch.dap.announcing import announce
 from devlaunch.dap.debuggee import Debuggee, Phase
 from devlaunch.dap.framing import MAX_CONTENT
 from devlaunch.dap.messages import Outbox, arguments_of, body_of, make_request
 from devlaunch.dap.processes import Child, Standby
 from devlaunch.dap.recording import is_recorded
 from devlaunch.dap.session import CHANGING, NOT_RUNNING, Session
-from devlaunch.events import ConnectDebuggee, ConsoleNote, JoinAdapter, Message
+from devlaunch.events import ConnectDebuggee, ConsoleNote, Message
 
 ADOPTION_TIMEOUT = 3.0
 """Seconds an IDE has to attach to a process that it was told of, and that waits for it."""
@@ -127,6 +127,7 @@ class Roster:
         """The running child's debugger traces all threads; or it could not."""
         if self.child is not None and self.child.generation == generation:
             self.child.is_ready = True
+            self._say_goodbye(self.child.debuggee)
 
     def child_unheard(self, generation: int) -> None:
         """Nothing can be told to the running child any more."""
@@ -408,6 +409,7 @@ class Roster:
         match debuggee.phase:
             case Phase.ATTACHED:
                 debuggee.detach()
+                self._say_goodbye(debuggee)
             case Phase.WAITING if not self._is_kept_waiting(debuggee):
                 debuggee.detach()
             case Phase.DETACHED:
@@ -417,32 +419,19 @@ class Roster:
         """Whether it is a child that has run before its debugger was wanted."""
         return debuggee.is_child and self.child is not None and not self.child.is_ready
 
+    def _say_goodbye(self, debuggee: Debuggee | None) -> None:
+        """Have the app know that no IDE is there, once the child waits for none any more."""
+        if self.child is None or debuggee is not self.child.debuggee or not self.child.is_ready:
+            return
+        if debuggee is not None and debuggee.phase is Phase.DETACHED:
+            debuggee.say_goodbye()
+
     def _is_kept_waiting(self, debuggee: Debuggee) -> bool:
         """Whether an IDE may still come for a process that waits for one."""
         return self.waits_for_client if debuggee.is_child else debuggee.deadline is not None
 
     def _announce(self, debuggee: Debuggee) -> None:
-        session = self.main
-        if session is None or session.attach_arguments.get("subProcess") is False:
-            debuggee.deadline = None
-        elif session.is_configured and session.identity:
-            # Its adapter lets no debuggee ask the IDE for anything, but it announces each itself.
-            if not debuggee.has_joined:
-                debuggee.has_joined = True
-                self._outbox.add(JoinAdapter(debuggee.pid))
-        elif session.is_configured and self.endpoint:
-            configuration = session.grandchild_configuration(debuggee.pid, self.endpoint)
-            if session.initialize_arguments.get("supportsStartDebuggingRequest"):
-                arguments = {"request": "attach", "configuration": configuration}
-                session.request("startDebugging", arguments, partial(self._announced, debuggee))
-            else:
-                session.event("debugpyAttach", {**configuration, "request": "attach"})
-
-    def _announced(self, debuggee: Debuggee, response: Message) -> None:
-        """The IDE has answered `startDebugging`."""
-        is_waiting = debuggee.phase is Phase.WAITING and debuggee.session is None
-        if is_waiting and not response.get("success"):
-            self._give_up(debuggee)
+        announce(debuggee, self.main, self.endpoint, self._outbox, refused=self._give_up)
 
     def _give_up(self, debuggee: Debuggee) -> None:
         """No IDE comes for a process that waits for one, or has not come far enough in time."""

@@ -67,7 +67,13 @@ def serve(
     kind = "wsgi" if interface == "wsgi" else "asgi"
     server = choose(start["server"], kind, name)
     module = importlib.import_module(f".{server}", __name__)
-    listener = socket.socket(fileno=start["socket_fd"])
+    try:
+        listener = socket.socket(fileno=start["socket_fd"])
+    except OSError as error:
+        raise Usage(
+            f"{name} has closed the socket on which it is to be served: {error.strerror}",
+            f"spare descriptor {start['socket_fd']} in os.closerange() and the like",
+        ) from None
     listener.set_inheritable(False)
 
     def begin(actual: Any) -> None:
