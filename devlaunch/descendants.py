@@ -37,9 +37,9 @@ class Descendants:
         imported: Callable[[list[str]], None],
         silent: Callable[[list[int]], None],
     ) -> None:
-        """`imported` is called with the files that run; without a socket nobody calls it.
+        """`imported` is called with the files that run, none at first; without a socket never.
 
-        `silent` is called with the Python processes of a generation that never say a word.
+        `silent` is called with the Python processes that have not said a word by `LOOK_AFTER`.
         """
         self.deadline: float | None = None
         """When to call `due`."""
@@ -58,16 +58,16 @@ class Descendants:
 
     def read(self) -> None:
         """Take in what has come. Before what else a child has said is, since it came first."""
-        files: list[str] = []
+        said: list[list[str]] = []
         for _ in range(MOST_READ if self._socket else 0):
             try:
                 assert self._socket
                 data = self._socket.recv(MOST_BYTES)
             except OSError:
                 break
-            files += self._take(data.split(b"\0"))
-        if files:
-            self._imported(files)
+            said += self._take(data.split(b"\0"))
+        if said:
+            self._imported([path for files in said for path in files])
 
     def served(self) -> None:
         """The app runs."""
@@ -95,7 +95,8 @@ class Descendants:
                 os.unlink(self._address)
                 os.rmdir(os.path.dirname(self._address))
 
-    def _take(self, words: list[bytes]) -> list[str]:
+    def _take(self, words: list[bytes]) -> list[list[str]]:
+        """The files that a process of this generation says it runs, or nothing."""
         generation = self._current()
         if generation is None or len(words) < 2 or not words[1].isdigit():
             return []
@@ -106,7 +107,7 @@ class Descendants:
             self._mark = generation.mark
             self._heard.clear()
         self._heard.add(int(words[1]))
-        return [path for path in map(os.fsdecode, words[2:]) if os.path.isabs(path)]
+        return [[path for path in map(os.fsdecode, words[2:]) if os.path.isabs(path)]]
 
 
 def _bound(address: str) -> socket.socket:

@@ -20,6 +20,10 @@ from devlaunch.events import DeadlineReached, LogLine, SignalReceived
 from devlaunch.loop import Loop
 
 
+def ignore() -> None:
+    """The channel's other end has been closed."""
+
+
 def run(loop: Loop, until: object, *, deadline: float | None = None) -> list[object]:
     """Run until an event equals `until`, and return all events."""
     seen: list[object] = []
@@ -199,7 +203,7 @@ def test_control_messages_of_any_size_go_both_ways(size: int) -> None:
             received.append(message)
             loop.post("received")
 
-        channel = ControlChannel(loop, ours, deliver)
+        channel = ControlChannel(loop, ours, deliver, ignore)
         message = {"type": "note", "text": "y" * size}
 
         def echo() -> None:
@@ -221,7 +225,7 @@ def test_what_the_child_sent_before_its_end_is_delivered_on_close() -> None:
     with Loop() as loop:
         ours, theirs = socket.socketpair()
         received: list[dict[str, object]] = []
-        channel = ControlChannel(loop, ours, received.append)
+        channel = ControlChannel(loop, ours, received.append, ignore)
         theirs.sendall(json.dumps({"type": "note", "text": "x"}).encode() + b"\n")
         theirs.close()
         channel.close()
@@ -260,7 +264,7 @@ def test_what_no_child_says_is_dropped_with_a_line(line: bytes, why: str) -> Non
     with Loop() as loop:
         ours, theirs = socket.socketpair()
         said = {"type": "note", "text": "x"}
-        channel = ControlChannel(loop, ours, loop.post)
+        channel = ControlChannel(loop, ours, loop.post, ignore)
         data = line + b"\n" + json.dumps(said).encode() + b"\n"
         thread = threading.Thread(target=theirs.sendall, args=(data,))
         thread.start()

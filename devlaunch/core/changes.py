@@ -132,7 +132,7 @@ class Changes:
             elif known.since > cutoff:
                 changed.append(path)
         self._reported = now
-        self._is_silent = self._is_silent and not self._imported
+        self._is_silent = False  # what runs is reported from now on, if none of it is the user's
         if not self._starting:
             self._has_said()
         return Imported(tuple(unknown), self._restarting(changed, now))
