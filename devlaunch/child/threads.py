@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import getpid
+from threading import local
 from time import monotonic, sleep
 from typing import Any
 
@@ -65,6 +66,9 @@ def known_to_pydevd() -> Iterator[None]:
     if not isinstance(thread, threading._DummyThread):  # noqa: SLF001
         yield
         return
+    # What takes it away again with the thread (3.13) fails aloud when the interpreter ends first.
+    vars(getattr(threading, "_thread_local_info", local())).pop("_track_dummy_thread_ref", None)
+    _known[get_ident()] = thread
     pydevd: Any = sys.modules.get("_pydevd_bundle.pydevd_daemon_thread")
     if hasattr(pydevd, "mark_as_pydevd_daemon_thread"):  # not in 2019
         pydevd.mark_as_pydevd_daemon_thread(threading.Thread())  # it hides such from now on
