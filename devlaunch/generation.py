@@ -145,6 +145,11 @@ class Generation:
         """Whether its control channel is open."""
         return self._channel.is_open
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its main process is known to have ended; others may live."""
+        return self._patient_until is not None or self._has_ended
+
     def was_replaced(self) -> bool:
         """Whether exec(3) has put another program in its place."""
         image = self._child.image()
@@ -244,6 +249,9 @@ class HungUp:
         """Look at it."""
         generation = self._generation
         if generation is None or self.deadline is None or now < self.deadline:
+            return
+        if generation.has_ended:
+            self.ended()
             return
         by_exec = generation.was_replaced()
         if by_exec or now - self._since >= ENDING:

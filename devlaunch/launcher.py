@@ -8,6 +8,7 @@ supervisor decided. What an action brings about is posted to the loop, never han
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import time
 from functools import partial
@@ -171,11 +172,17 @@ class Launcher:
 
     def _deadline(self) -> float | None:
         owners = (
-            *(self._supervisor, self._reloading, self._debugging, self._standby),
+            *(self._reloading, self._debugging, self._standby),
             *(self._generation, self._hung_up, self._descendants),
         )
-        due = [owner.deadline for owner in owners if owner and owner.deadline is not None]
-        return min(due, default=None)
+        deadlines = (self._ladder, *(owner.deadline for owner in owners if owner))
+        return min((due for due in deadlines if due is not None), default=None)
+
+    @property
+    def _ladder(self) -> float | None:
+        # Whom the app has left behind has time of its own, counted by the generation.
+        is_over = self._generation and self._generation.has_ended
+        return None if is_over else self._supervisor.deadline
 
     def _handle(self, event: object) -> None:
         now = time.monotonic()
@@ -204,15 +211,14 @@ class Launcher:
                 self._supervise(event, now)
 
     def _deadline_reached(self, now: float) -> None:
-        due = self._supervisor.deadline
-        if due is not None and due <= now:
+        if (self._ladder or math.inf) <= now:
             self._supervise(events.DeadlineReached(), now)
         if self._reloading:
             self._report_changes(self._reloading.due(now))
         if self._debugging:
             self._debugging.due(now)
         self._standby.due(now)
-        if self._generation and (self._generation.deadline or now) < now:
+        if self._generation and (self._generation.deadline or math.inf) <= now:
             self._poll(self._generation)
         self._hung_up.due(now)
         self._descendants.due(now)
@@ -389,13 +395,10 @@ class Launcher:
         if generation.pid in generation.kill():
             text = f"could not end the app (pid {generation.pid})"
             hint = "it belongs to another user, or hangs in the kernel"
-            self._fail(DevlaunchError(text, hint=hint))
-
-    def _fail(self, error: DevlaunchError) -> None:
-        self._failure = error
-        if self._link:
-            self._link.fail(error)
-        self._loop.stop()
+            self._failure = DevlaunchError(text, hint=hint)
+            if self._link:
+                self._link.fail(self._failure)
+            self._loop.stop()
 
     def _start_message(self, changed: tuple[str, ...]) -> Message:
         return {
@@ -431,8 +434,8 @@ class Launcher:
                 self._served()
             case "broken" | "exited":
                 self._standby.tell(events.AppBroke(), time.monotonic())
-                if report.status or report.failure:
-                    self._failed(report.failure)
+                if self._reloading and (report.status or report.failure):
+                    self._report_changes(self._reloading.generation_failed(report.failure))
                 elif self._reloading:
                     self._reloading.generation_ended()
 
@@ -442,7 +445,3 @@ class Launcher:
         for mark in self._ended:  # whom the reaping overlooked, in the midst of an exec
             process.sweep(mark, looks=1)
         self._ended.clear()
-
-    def _failed(self, failure: events.Failure | None) -> None:
-        if self._reloading:
-            self._report_changes(self._reloading.generation_failed(failure))

@@ -415,7 +415,8 @@ def test_a_helper_that_does_not_end_is_named(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text(HELPER)
     deaf = [("deaf-", 0, {})]
     (tmp_path / "work.py").write_text(HELPED.format(version="v0", helpers=deaf) + SCRIPT)
-    with launched("--grace", "0.3", "work.py", cwd=tmp_path) as launch:
+    # Longer than it takes to believe that an app lives on without its control channel.
+    with launched("--grace", "1.2", "work.py", cwd=tmp_path) as launch:
         wait_until((tmp_path / "deaf-v0-up").exists, what="the helper")
         (pid,) = members_of(tmp_path)
         launch.save(HELPED.format(version="v1", helpers=[]) + SCRIPT, "work.py")
@@ -424,6 +425,7 @@ def test_a_helper_that_does_not_end_is_named(tmp_path: Path) -> None:
             rf"killed \S+ \(pid {pid}\): started by the app, and did not end by SIGTERM"
         )
         assert not alive([pid])
+        assert launch.text.count(" note ") == 1, "the app itself did all that it was asked for"
 
 
 def test_a_kept_helper_does_not_survive_a_killed_launcher(tmp_path: Path) -> None:
