@@ -95,11 +95,14 @@ class Child:
         """The Python processes below; see `process.Child.pythons`."""
         if sys.platform != "linux" or not table.has_children(self.pid):
             return set()
-        members = self._family.look() - {self.pid}
-        marks = {table.mark_of(pid).rpartition("/")[2] for pid in members}
-        if marks - {"", self._mark}:
+        try:
+            members = self._family.look() - {self.pid}
+            marks = {table.mark_of(pid).rpartition("/")[2] for pid in members}
+            if marks - {"", self._mark}:
+                return set()
+            return {pid for pid in members if table.is_python(pid) and table.age(pid) >= 1.0}
+        except OSError:  # neither descriptors nor memory
             return set()
-        return {pid for pid in members if table.is_python(pid) and table.age(pid) >= 1.0}
 
     def signal(self, sig: int) -> None:
         """Signal the main process."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import resource
 import select
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
+from support.limits import no_descriptors
 
 from devlaunch.control import ControlChannel
 from devlaunch.events import DeadlineReached, LogLine, SignalReceived
@@ -109,19 +108,6 @@ def test_a_signal_is_forgotten_that_was_caught_before() -> None:
         assert run(loop, "last") == ["first", kept, "last"]
         os.kill(os.getpid(), forgotten.signal)
         assert run(loop, forgotten) == [forgotten]
-
-
-@contextlib.contextmanager
-def no_descriptors() -> Iterator[None]:
-    """No file can be opened in here."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.open(os.devnull, os.O_RDONLY)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_listener_rests_while_there_is_no_descriptor() -> None:

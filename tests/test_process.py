@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from support.limits import no_descriptors
 from support.marks import assert_nothing_left, describe, marked
 from support.wait import wait_until
 
@@ -512,6 +513,17 @@ def test_a_port_that_nobody_listens_on_has_no_holder() -> None:
         sock.bind(("127.0.0.1", 0))
         assert process.listening_process("127.0.0.1", sock.getsockname()[1]) is None
     assert process.listening_process("no such host", 1) is None
+
+
+def test_what_looks_at_processes_needs_no_descriptor(spawn: Spawn, tmp_path: Path) -> None:
+    child = spawn(python(PARENT, tmp_path, READY, {}, "stay"))
+    wait_ready(tmp_path, 2)
+    with no_descriptors():
+        child.look()
+        assert child.pythons() == set()
+        assert child.image() is None
+        child.signal_session(signal.SIGTERM)
+        assert child.dismiss() == []
 
 
 def test_a_zombie_is_not_alive(spawn: Spawn) -> None:
