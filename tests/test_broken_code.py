@@ -201,4 +201,4 @@ here = True
     with debugged(tmp_path, source, *target, python=python, breakpoints=breakpoints) as (launch, _):
         wait_until(lambda: "attached" in launch.text, 20, "the client")
         launch.save(WSGI.format(version="v1"))
-        launch.wait_served("v1")
+        launch.wait_for(r"reloaded in .* app\.py")  # a request would stop at the breakpoint
