@@ -33,6 +33,7 @@ SHAPES: dict[str, Shape] = {
         "missing_module": _MAYBE,
         "search_path": (type(None), [str]),
         "is_usage": bool | None,
+        "is_held": bool | None,
     },
     "modules": {"files": [str]},
     "paused": {"paused": bool},

@@ -294,7 +294,8 @@ class Launcher:
         return status == -signal.SIGINT or ended_well
 
     def _child_unheard(self, event: events.ChildUnheard) -> None:
-        self._reports.child_unheard(by_exec=event.by_exec)
+        if self._reloading:
+            self._reports.child_unheard(by_exec=event.by_exec)
         self._count_all_sources()
         if self._debugging:
             self._debugging.tell(event)

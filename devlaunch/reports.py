@@ -23,7 +23,7 @@ class Reports:
         self._began = time.monotonic()
         self._asked_to_stop = 0.0
         self._interface = ""
-        self._notes: set[object] = set()
+        self._notes: set[str] = set()
 
     def asked_to_stop(self) -> None:
         """The child has been asked to stop now."""
@@ -42,9 +42,8 @@ class Reports:
                 what = "thread" if len(names) == 1 else "threads"
                 listed = ", ".join(map(str, names))
                 self._console.note(f"the end of the app waits for its {what} {listed} (no daemon)")
-            case {"type": "note", "text": text} if text not in self._notes:
-                self._notes.add(text)  # each generation says the same
-                self._console.note(str(text))
+            case {"type": "note", "text": text}:
+                self._note_once(text, text)  # each generation says the same
             case {"type": "debugger", "error": error} if error:
                 hint = str(message.get("hint") or "")
                 self._console.warning(f"the debugger could not connect: {error}", hint)
@@ -59,18 +58,21 @@ class Reports:
             if by_exec
             else "the app has closed the descriptor by which devlaunch hears of it"
         )
-        self.child_said({"type": "note", "text": f"{cut}; now every source file counts"})
+        self._note_once(cut, f"{cut}; now every source file counts")
 
     def cannot_know(self, pids: list[int]) -> None:
         """Python processes of the app have started without our part of it; said once."""
-        if "cannot know" in self._notes:
-            return
-        self._notes.add("cannot know")
         several = len(pids) > 1
-        self._console.note(
+        self._note_once(
+            "cannot know",
             f"process{'es' if several else ''} {', '.join(map(str, pids))} of the app cannot say"
-            f" what {'they run' if several else 'it runs'}: each source file counts from now on"
+            f" what {'they run' if several else 'it runs'}: each source file counts from now on",
         )
+
+    def _note_once(self, key: str, text: str) -> None:
+        if key not in self._notes:
+            self._notes.add(key)
+            self._console.note(text)
 
     def show(self, report: events.Report) -> None:
         """Show what the supervisor reports."""

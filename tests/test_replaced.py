@@ -49,6 +49,16 @@ def test_a_program_is_restarted_said_once_and_ended(tmp_path: Path) -> None:
         assert launch.text.count("has replaced its process") == 1
 
 
+def test_without_reload_there_is_nothing_to_say_of_it(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(
+        "import os, sys\n"
+        "os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(1)'])\n"
+    )
+    with launched("--no-reload", "job.py", cwd=tmp_path) as launch:
+        assert launch.wait_ended() == 0
+        assert " note " not in launch.text
+
+
 @pytest.mark.parametrize("by", ["save", "stop"])
 def test_an_app_is_asked_by_a_signal(tmp_path: Path, by: str) -> None:
     (tmp_path / "app.py").write_text(APP.format(version="v0"))
