@@ -282,13 +282,9 @@ class ChildGone:
 
 @dataclass(frozen=True, slots=True)
 class ChildUnheard:
-    """The generation's control channel has ended, and its process runs on.
-
-    `by_exec`: another program has taken its place, as reloaders do that start their process anew.
-    """
+    """The generation's control channel has ended: with its process, in most cases."""
 
     generation: int
-    by_exec: bool = False
 
 
 @dataclass(frozen=True, slots=True)

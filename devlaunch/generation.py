@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from devlaunch import process
 from devlaunch.config import Config, Isolation
@@ -17,7 +17,6 @@ from devlaunch.control import ControlChannel, Message
 from devlaunch.events import (
     ChildFailed,
     ChildServing,
-    ChildUnheard,
     DebuggeePaused,
     DebuggeeResumed,
     Failure,
@@ -224,13 +223,21 @@ class Generation:
         return self._child.survivors
 
 
+class Unheard(Protocol):
+    """What `HungUp` calls."""
+
+    def __call__(self, *, by_exec: bool) -> None:
+        """The app lives on."""
+
+
 class HungUp:
     """Finds out about a child whose control channel has ended, unless that was its end.
 
-    `report` is called with `ChildUnheard` then, from `due`.
+    `report` is called then, from `due`; `by_exec`: another program has taken its place, as
+    reloaders do that start their process anew.
     """
 
-    def __init__(self, report: Callable[[ChildUnheard], None]) -> None:
+    def __init__(self, report: Unheard) -> None:
         self.deadline: float | None = None
         """When to call `due`, in monotonic seconds."""
         self._report = report
@@ -256,7 +263,7 @@ class HungUp:
         by_exec = generation.was_replaced()
         if by_exec or now - self._since >= ENDING:
             self.ended()
-            self._report(ChildUnheard(generation.number, by_exec))
+            self._report(by_exec=by_exec)
         else:
             self.deadline = now + LOOK
 

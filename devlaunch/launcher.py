@@ -87,7 +87,7 @@ class Launcher:
             socket_fd=socket_fd,
             first=(beginning.child, beginning.channel),
         )
-        self._hung_up = HungUp(self._child_unheard)
+        self._hung_up = HungUp(self._lives_unheard)
         self._standby = self._make_standby(stack)
         self._reloading = self._start_watching(stack, beginning.since)
         self._descendants = Descendants(
@@ -293,12 +293,10 @@ class Launcher:
         ended_well = is_server and status == 0 and not generation.was_told_to_stop
         return status == -signal.SIGINT or ended_well
 
-    def _child_unheard(self, event: events.ChildUnheard) -> None:
+    def _lives_unheard(self, *, by_exec: bool) -> None:
         if self._reloading:
-            self._reports.child_unheard(by_exec=event.by_exec)
+            self._reports.child_unheard(by_exec=by_exec)
         self._count_all_sources()
-        if self._debugging:
-            self._debugging.tell(event)
 
     def _report_changes(self, changed: Changed) -> None:
         if changed and self._env_file.accepts(changed):
@@ -325,6 +323,8 @@ class Launcher:
                 self._imported(files)
             case {"type": "hung-up"}:
                 self._hung_up.began(self._generation, time.monotonic())
+                if self._debugging:
+                    self._debugging.tell(events.ChildUnheard(number))
             case {"type": "debugger", "error": error} if self._debugging:
                 self._debugging.tell(events.DebuggerReady(number, connected=not error))
             case {"type": "restart"}:

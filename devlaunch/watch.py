@@ -30,7 +30,7 @@ from devlaunch.watching.backends import (
     Observer,
     Signal,
 )
-from devlaunch.watching.entries import identity_of, read_gitignore, size_of
+from devlaunch.watching.entries import has_identity, read_gitignore, size_of
 from devlaunch.watching.mounts import MOUNTINFO, silent_mount
 from devlaunch.watching.tree import Tree
 
@@ -220,11 +220,7 @@ class Watcher:
             directory = self._tree.directories.get(path)
             if directory is None or os.path.dirname(path) in self._tree.directories:
                 continue
-            try:
-                is_same = identity_of(path) == directory.identity
-            except OSError:
-                is_same = False
-            if not is_same:
+            if not has_identity(path, directory.identity):
                 self._tree.recheck(path)
 
     def _scan(self) -> None:

@@ -27,6 +27,7 @@ from devlaunch.events import (
     BackConnected,
     ChildGone,
     ChildSpawned,
+    ChildUnheard,
     ClosePeer,
     ConnectDebuggee,
     ConsoleNote,
@@ -966,6 +967,17 @@ def test_a_connection_lost_while_the_app_runs_on():
     world.wait(LOST_AFTER)
     assert logs(world) == ["the app has closed its connection to the debugger, and runs on"]
     assert world.keeper.deadline is None
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["control channel", "debugger"])
+def test_a_connection_lost_with_the_control_channel_is_not_worth_a_line(first):
+    """Whether the app lives on is found out by others."""
+    world = running()
+    both = [ChildUnheard(1), PeerClosed(50)]
+    for event in both if first else reversed(both):
+        world.do(event)
+    world.wait(LOST_AFTER)
+    assert logs(world) == []
 
 
 @pytest.mark.parametrize("end", [ChildGone(1), None])

@@ -267,7 +267,7 @@ class Roster:
             self._outbox.log(f"dropped a debuggee's connection: {reason}")
         if self.child is not None and debuggee is self.child.debuggee:
             self.child.debuggee = None
-            if not debuggee.has_terminated:
+            if not debuggee.has_terminated and self.child.is_heard:
                 self._lost_deadline = now + LOST_AFTER
         if self._standby is not None and debuggee is self._standby.debuggee:
             self._standby.debuggee = None

@@ -42,7 +42,6 @@ MAX_UNREAD = 64 * 1024 * 1024
 _SPARE = {FrontConnected: 12, BackConnected: 6}
 """Descriptors that no connection may take: a reload needs some, and our debuggee one of them."""
 
-
 STRANGER_TIMEOUT = 15.0
 """Seconds for a peer to show what it is: a handshake of two messages, on a busy machine."""
 
