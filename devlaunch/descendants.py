@@ -1,7 +1,8 @@
 """What all processes of the app say that they run, and which of them cannot say it.
 
 They send datagrams to a socket in a directory that only the user may enter: the mark of their
-generation, their process id and absolute file names, each ended by a zero byte but for the last.
+generation, their process id and absolute file names, or `note:` and a line for the terminal, each
+ended by a zero byte but for the last.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MOST_BYTES = 1 << 18
 """Of a datagram: more than a process below sends."""
 MOST_READ = 256
 """Datagrams in one go: what floods the socket must not keep Ctrl-C out."""
+NOTE = "note:"
+MOST_NOTED = 200
+"""Characters of a line for the terminal."""
 LOOK_AFTER = 2.0
 """Seconds after the app serves, by which its processes are there."""
 
@@ -35,17 +39,20 @@ class Descendants:
         current: Callable[[], Generation | None],
         *,
         imported: Callable[[list[str]], None],
+        noted: Callable[[str], None],
         silent: Callable[[list[int]], None],
     ) -> None:
         """`imported` is called with the files that run, none at first; without a socket never.
 
-        `silent` is called with the Python processes that have not said a word by `LOOK_AFTER`.
+        `noted` gets their lines for the terminal, `silent` the Python processes that have not said
+        a word by `LOOK_AFTER`.
         """
         self.deadline: float | None = None
         """When to call `due`."""
         self._loop = loop
         self._current = current
         self._imported = imported
+        self._noted = noted
         self._silent = silent
         self._heard: set[int] = set()
         self._mark = ""
@@ -107,7 +114,11 @@ class Descendants:
             self._mark = generation.mark
             self._heard.clear()
         self._heard.add(int(words[1]))
-        return [[path for path in map(os.fsdecode, words[2:]) if os.path.isabs(path)]]
+        said = [os.fsdecode(word) for word in words[2:]]
+        for text in (word.removeprefix(NOTE) for word in said if word.startswith(NOTE)):
+            if text.isprintable():
+                self._noted(text[:MOST_NOTED])
+        return [[path for path in said if os.path.isabs(path)]]
 
 
 def _bound(address: str) -> socket.socket:

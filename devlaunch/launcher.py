@@ -95,6 +95,7 @@ class Launcher:
             beginning.run_id,
             lambda: self._generation,
             imported=self._imported,
+            noted=self._reports.note,
             silent=self._cannot_know,
         )
         stack.callback(self._descendants.close)

@@ -43,12 +43,16 @@ class Reports:
                 listed = ", ".join(map(str, names))
                 self._console.note(f"the end of the app waits for its {what} {listed} (no daemon)")
             case {"type": "note", "text": text}:
-                self._note_once(text, text)  # each generation says the same
+                self.note(text)
             case {"type": "debugger", "error": error} if error:
                 hint = str(message.get("hint") or "")
                 self._console.warning(f"the debugger could not connect: {error}", hint)
             case {"type": "restart", "reason": reason}:
                 self._console.note(f"the app is started again: {reason}")
+
+    def note(self, text: str) -> None:
+        """What a process of the app has to say; once, as each generation says the same."""
+        self._note_once(text, text)
 
     def child_unheard(self, *, by_exec: bool) -> None:
         """Say what an app has done that has cut its connection and runs on."""

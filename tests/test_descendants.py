@@ -139,11 +139,17 @@ class Current:
 def test_only_the_present_generation_is_heard() -> None:
     files: list[str] = []
     silent: list[int] = []
+    notes: list[str] = []
     current = Current()
     run_id = uuid.uuid4().hex
     with Loop() as loop, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         descendants = Descendants(
-            loop, run_id, lambda: current, imported=files.extend, silent=silent.extend
+            loop,
+            run_id,
+            lambda: current,
+            imported=files.extend,
+            noted=notes.append,
+            silent=silent.extend,
         )  # type: ignore[arg-type]
         sender.connect(process.reports_address(run_id))
 
@@ -161,6 +167,10 @@ def test_only_the_present_generation_is_heard() -> None:
         assert say(*others) == []
         garbage = (b"", b"\0", b"run.1", b"run.1\0x\0/x", b"run.1\x009\0x.py", b"[" * 50000)
         assert say(*garbage) == []
+        assert (
+            say(b"run.1\x007\0note:off", b"run.1\x007\0note:\x1b[2J", b"run.0\x007\0note:x") == []
+        )
+        assert notes == ["off"]
         for mark, who in (("run.1", [8]), ("run.2", [7, 8])):
             current.mark = mark
             silent.clear()

@@ -194,27 +194,36 @@ class Reports:
 
     def _report(self) -> None:
         """Say that this process reports, and what has been found."""
-        if sys.platform == "win32" or not self._address:
-            return
         files = self.files.take(MOST_FILES)
-        words = map(os.fsencode, (self._mark, str(os.getpid()), *files))
+        is_sent = False
+        try:
+            is_sent = self._send(files)
+        finally:
+            if not is_sent:
+                self.files.put_back(files)
+
+    def note(self, text: str) -> None:
+        """One line for the terminal."""
+        self._send([f"note:{text}"])
+
+    def _send(self, words: list[str]) -> bool:
+        """Whether it could be sent; else the control channel takes it, or the next report."""
+        if sys.platform == "win32" or not self._address:
+            return False
+        data = b"\0".join(map(os.fsencode, (self._mark, str(os.getpid()), *words)))
         try:
             sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
             try:
                 sock.settimeout(self._patience)
                 sock.connect(self._address)
-                sock.send(b"\0".join(words))
+                sock.send(data)
             finally:
                 sock.close()
-        except BaseException as error:
-            # The control channel takes them, or the next report. A launcher that is stopped must
-            # not hold up each import.
-            self.files.put_back(files)
-            self._patience = 0.0
-            if not isinstance(error, Exception):
-                raise
-        else:
-            self._patience = PATIENCE
+        except Exception:
+            self._patience = 0.0  # a launcher that is stopped must not hold up each import
+            return False
+        self._patience = PATIENCE
+        return True
 
     def _lead(self, env: Any) -> None:
         """Have the Python that gets this environment, or (None) ours, load our sitecustomize.

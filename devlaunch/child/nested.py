@@ -1,24 +1,27 @@
 """Switches reloaders inside the target off, since devlaunch restarts the whole program.
 
 A meta path finder waits for the modules that hold them and changes them right after their import.
+Python processes below the child load this file too, by its location (`below/sitecustomize`). So it
+imports late what takes time, and needs nothing that is newer than CPython 3.8.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import signal
 import sys
-from collections.abc import Callable
-from importlib.machinery import ModuleSpec
-from typing import Any
 
-from . import hide
+if __package__:
+    from . import hide
 
-hide(__name__)
+    hide(__name__)
 
-Note = Callable[[str], None]
-_Patch = Callable[[Any, Note], None]
+TYPE_CHECKING = False  # as type checkers know it
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.machinery import ModuleSpec
+    from typing import Any
+
+    Note = Callable[[str], None]
+    _Patch = Callable[[Any, Note], None]
 
 
 def install(note: Note) -> None:
@@ -36,6 +39,8 @@ class _Finder:
         patch = self._waiting.pop(name, None)
         if patch is None:
             return None
+        import importlib.util
+
         spec = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
             return spec
@@ -54,6 +59,12 @@ class _Finder:
         return spec
 
 
+def _wraps(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    import functools
+
+    return functools.wraps(original)
+
+
 def _switched_off(note: Note, name: str) -> None:
     note(f"the reloader of {name} is switched off: devlaunch restarts the program")
 
@@ -61,7 +72,7 @@ def _switched_off(note: Note, name: str) -> None:
 def _patch_uvicorn(module: Any, note: Note) -> None:
     original = module.Config.__init__
 
-    @functools.wraps(original)
+    @_wraps(original)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         if kwargs.get("reload"):
             _switched_off(note, "uvicorn")
@@ -80,9 +91,11 @@ def _patch_main_func_runner(name: str) -> _Patch:
     def patch(module: Any, note: Note) -> None:
         original = module.run_with_reloader
 
-        @functools.wraps(original)
+        @_wraps(original)
         def run_with_reloader(main_func: Callable[..., object], *args: Any, **kwargs: Any) -> None:
             _switched_off(note, name)
+            import signal
+
             # As both do: SIGTERM runs the exit handlers.
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             if name == "Django":
@@ -98,7 +111,7 @@ def _patch_main_func_runner(name: str) -> _Patch:
 def _patch_hypercorn(module: Any, note: Note) -> None:
     original = module.run
 
-    @functools.wraps(original)
+    @_wraps(original)
     def run(config: Any) -> object:
         if config.use_reloader:
             _switched_off(note, "hypercorn")
@@ -120,7 +133,7 @@ def _patch_argument(owner: str, function: str, argument: str, name: str) -> _Pat
         original = getattr(holder, function)
         signature = inspect.signature(original)
 
-        @functools.wraps(original)
+        @_wraps(original)
         def call(*args: Any, **kwargs: Any) -> object:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
@@ -140,7 +153,7 @@ def _patch_start(owner: str | None, name: str) -> _Patch:
     def patch(module: Any, note: Note) -> None:
         holder = getattr(module, owner) if owner else module
 
-        @functools.wraps(holder.start)
+        @_wraps(holder.start)
         def start(*_: object, **__: object) -> None:
             _switched_off(note, name)
 
@@ -152,7 +165,7 @@ def _patch_start(owner: str | None, name: str) -> _Patch:
 def _patch_sanic(module: Any, note: Note) -> None:
     original = module.StartupMixin.prepare
 
-    @functools.wraps(original)
+    @_wraps(original)
     def prepare(self: Any, *args: Any, **kwargs: Any) -> None:
         is_dev = kwargs.pop("dev", False)
         if is_dev or kwargs.get("auto_reload"):
@@ -167,7 +180,7 @@ def _patch_sanic(module: Any, note: Note) -> None:
 def _patch_gunicorn(module: Any, note: Note) -> None:
     original = module.BaseApplication.do_load_config
 
-    @functools.wraps(original)
+    @_wraps(original)
     def do_load_config(self: Any) -> None:
         original(self)
         if self.cfg.reload:
@@ -193,7 +206,7 @@ class _Unmonitored:
 def _patch_hupper(module: Any, note: Note) -> None:
     original = module.start_reloader
 
-    @functools.wraps(original)
+    @_wraps(original)
     def start_reloader(worker_path: str, *_: object, **kwargs: Any) -> object:
         if not module.is_active():
             _switched_off(note, "hupper")

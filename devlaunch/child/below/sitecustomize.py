@@ -1,5 +1,7 @@
 """For each Python below the app, which finds this on its PYTHONPATH: has it report what it runs.
 
+And switches reloaders off, as in the app itself.
+
 Nobody may notice, whatever goes wrong here: the program's own path and sitecustomize are what it
 would have without us. Pythons as old as 2.7 read this, too.
 """
@@ -15,13 +17,19 @@ try:
     if sys.version_info >= (3, 8) and "DEVLAUNCH_REPORTS" in os.environ:
         import _imp
 
-        _file = os.path.join(os.path.dirname(_here), "modules.py")
-        # importlib.util takes longer to load than all of this.
-        _code = type(__spec__.loader)("_devlaunch_modules", _file).get_code("_devlaunch_modules")
-        _imp._fix_co_filename(_code, "<frozen _devlaunch_modules>")  # noqa: SLF001
-        _names = {"__name__": "_devlaunch_modules", "__file__": _file, "__package__": ""}
-        exec(_code, _names)
-        _names["Reports"]().start()
+        def _load(module):  # noqa: ANN001, ANN202
+            name = "_devlaunch_" + module
+            file = os.path.join(os.path.dirname(_here), module + ".py")
+            # importlib.util takes longer to load than all of this.
+            code = type(__spec__.loader)(name, file).get_code(name)
+            _imp._fix_co_filename(code, "<frozen %s>" % name)  # noqa: SLF001
+            names = {"__name__": name, "__file__": file, "__package__": ""}
+            exec(code, names)
+            return names
+
+        _reports = _load("modules")["Reports"]()
+        _reports.start()
+        _load("nested")["install"](_reports.note)
 except Exception:
     pass
 del sys.modules["sitecustomize"]
