@@ -159,8 +159,9 @@ def test_forks_and_their_programs_do_not_hold_the_channel(tmp_path: Path, python
 
 
 FORKING = """\
-import os, subprocess, threading, time
+import os, subprocess, threading, time, warnings
 
+filters = len(warnings.filters)
 for each in threading.enumerate():
     if each is not threading.main_thread():
         each.join()
@@ -174,7 +175,10 @@ def run(fork):
 
 for fork in [os.fork] * 20:
     run(fork)
-subprocess.run(["true"], preexec_fn=lambda: None)
+for _ in range(3):
+    subprocess.run(["true"], preexec_fn=lambda: None)
+os.fork() or os._exit(0)
+assert len(warnings.filters) <= filters
 print(run(lambda: os.forkpty()[0]), run(lambda: os.fork() or os._exit(run(os.fork))), flush=True)
 import late
 time.sleep(60)
