@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import resource
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +16,8 @@ import pytest
 from support.child import MAIN, Child
 from support.interpreters import interpreters
 from support.wait import wait_until
+
+from devlaunch.child.descriptors import inherited
 
 PYTHONS = pytest.mark.parametrize("python", interpreters().values(), ids=interpreters())
 
@@ -241,6 +246,21 @@ while not os.path.exists("out5"):
     time.sleep(0.01)
 os._exit(0)
 """
+
+
+def test_the_channel_may_have_a_number_that_select_does_not_take() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[1], 2048), limits[1]))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fd = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 1024)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        channel = inherited(fd)
+        assert not channel.is_readable()
+        ours.send(b"{}\n")
+        assert channel.is_readable()
+        assert channel.read() == b"{}\n"
+        channel.close()
 
 
 @PYTHONS
