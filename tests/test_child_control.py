@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import resource
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +16,8 @@ import pytest
 from support.child import MAIN, Child
 from support.interpreters import interpreters
 from support.wait import wait_until
+
+from devlaunch.child.descriptors import inherited
 
 PYTHONS = pytest.mark.parametrize("python", interpreters().values(), ids=interpreters())
 
@@ -159,8 +164,9 @@ def test_forks_and_their_programs_do_not_hold_the_channel(tmp_path: Path, python
 
 
 FORKING = """\
-import os, subprocess, threading, time
+import os, subprocess, threading, time, warnings
 
+filters = len(warnings.filters)
 for each in threading.enumerate():
     if each is not threading.main_thread():
         each.join()
@@ -174,7 +180,10 @@ def run(fork):
 
 for fork in [os.fork] * 20:
     run(fork)
-subprocess.run(["true"], preexec_fn=lambda: None)
+for _ in range(3):
+    subprocess.run(["true"], preexec_fn=lambda: None)
+os.fork() or os._exit(0)
+assert len(warnings.filters) <= filters
 print(run(lambda: os.forkpty()[0]), run(lambda: os.fork() or os._exit(run(os.fork))), flush=True)
 import late
 time.sleep(60)
@@ -237,6 +246,21 @@ while not os.path.exists("out5"):
     time.sleep(0.01)
 os._exit(0)
 """
+
+
+def test_the_channel_may_have_a_number_that_select_does_not_take() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[1], 2048), limits[1]))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fd = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 1024)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        channel = inherited(fd)
+        assert not channel.is_readable()
+        ours.send(b"{}\n")
+        assert channel.is_readable()
+        assert channel.read() == b"{}\n"
+        channel.close()
 
 
 @PYTHONS

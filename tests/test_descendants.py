@@ -213,6 +213,7 @@ def test_nobody_sees_how_a_process_below_comes_to_report(
     (tmp_path / "show.py").write_text(SHOW)
     (tmp_path / "job.py").write_text(
         f"{SHOW}import subprocess; sys.stdout.flush()\nsubprocess.run([{python!r}, 'show.py'])\n"
+        f"subprocess.run(['sh', '-c', 'PYTHONPATH=/:$PYTHONPATH exec {python} show.py'])\n"
     )
     path = {} if users == "none" else {"PYTHONPATH": str(place)}
     with listener(tmp_path) as (env, sock):
@@ -223,9 +224,10 @@ def test_nobody_sees_how_a_process_below_comes_to_report(
             while True:
                 said.append(sock.recv(65536))
     once = [f"{path.get('PYTHONPATH')} []", "[]", str(users == "sitecustomize")]
+    more = [":".join(["/", *path.values()]) + " []", *once[1:]]
     theirs = ["theirs"] if users == "sitecustomize" else []
-    assert child.stdout.splitlines() == [*theirs, *once] * 2
-    assert child.stderr.count("Error in sitecustomize") == (2 if users == "broken" else 0)
+    assert child.stdout.splitlines() == [*theirs, *once] * 2 + [*theirs, *more]
+    assert child.stderr.count("Error in sitecustomize") == (3 if users == "broken" else 0)
     files = {os.path.basename(name) for each in said for name in each.decode().split("\0")[2:]}
     assert {"job.py", "show.py"} <= files
 

@@ -34,7 +34,7 @@ REFUSING_SECONDS = 5.0
 """A program that is older is not replaced any more because an import was made ahead of time."""
 
 HIDDEN = "pydev_do_not_trace"
-"""What threads have that are pydevd's, or ours."""
+"""What pydevd's own threads have."""
 
 LAST_SECOND = 1.0
 """How long a child may then take to end politely."""

@@ -36,8 +36,7 @@ def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
     debugger = pydb()
     try:
         debugpy = _load(request.get("debugpy"))
-        with known_to_pydevd():
-            patience = _Patience(request.get("patience"))
+        with known_to_pydevd(), _Patience(request.get("patience")) as patience:
             if debugger is not None:
                 debugpy.trace_this_thread(True)
             else:
@@ -48,7 +47,6 @@ def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
             if debugger is not None and request.get("wait") and not patience.is_exhausted:
                 # As `debugpy.wait_for_client` does, which looks every 20 ms if it is unlucky.
                 debugger._on_configuration_done_event.wait()  # noqa: SLF001
-        patience.is_over.set()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     if patience.is_exhausted:
@@ -126,14 +124,20 @@ class _Patience:
 
     def __init__(self, seconds: float | None) -> None:
         self.is_exhausted = False
-        self.is_over = threading.Event()
+        self._is_over = threading.Event()
         self._seconds = seconds
-        if seconds is not None:
+
+    def __enter__(self) -> _Patience:
+        if self._seconds is not None:
             start_hidden_thread(self._watch)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()  # also after a failure: the next attempt may have begun by its end
 
     def _watch(self) -> None:
         with known_to_pydevd():
-            if not self.is_over.wait(self._seconds):
+            if not self._is_over.wait(self._seconds):
                 self._give_up()
 
     def _give_up(self) -> None:

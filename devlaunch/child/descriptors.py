@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from os import fstat, read, write
+from typing import Any
 
 from . import hide
 
@@ -15,8 +16,10 @@ hide(__name__)
 
 # Bound at import, before anything can be monkey-patched.
 _close = os.close
+_poll: Any = getattr(select, "poll", None)
 _select = select.select
 _sleep = time.sleep
+_POLLIN = getattr(select, "POLLIN", 0)
 
 _CHUNK = 65536
 
@@ -46,7 +49,9 @@ class Descriptor:
 
     def is_readable(self) -> bool:
         """Whether `read` would return at once. Raises OSError."""
-        return bool(_select([self.fd], [], [], 0.0)[0])
+        poll = _poll()  # select(2) takes no descriptor above 1023
+        poll.register(self.fd, _POLLIN)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """Close it if it is ours."""
@@ -73,6 +78,9 @@ class _Handle(Descriptor):
 
     def write(self, data: bytes) -> None:
         self._socket.sendall(data)
+
+    def is_readable(self) -> bool:
+        return bool(_select([self.fd], [], [], 0.0)[0])
 
     def _look(self) -> None:
         return None
@@ -120,9 +128,9 @@ else:
             self._bell, self._button = map(Descriptor, os.pipe())
             os.set_blocking(self._bell.fd, False)
             self._watched = [descriptor, self._bell]
-            self._poll = select.poll()
+            self._poll = _poll()
             for each in self._watched:
-                self._poll.register(each.fd, select.POLLIN)
+                self._poll.register(each.fd, _POLLIN)
             self.wait = self._poll.poll
             """Return after so many milliseconds, or earlier. A function in C."""
 

@@ -176,12 +176,13 @@ class Reports:
         if sys.platform == "win32" or not self._address:
             self.files.watch()
             return
-        first, _, rest = os.environ.get(_VARIABLE, "").partition(os.pathsep)
-        if first == _BELOW:  # the program is to see its own
-            if rest:
-                os.environ[_VARIABLE] = rest
-            else:
+        path = os.environ.get(_VARIABLE)
+        if path:  # the program is to see its own
+            rest = _without_ours(path)
+            if not rest:
                 del os.environ[_VARIABLE]
+            elif rest != path:
+                os.environ[_VARIABLE] = rest
         self._lead(None)
         actions: dict[str, Callable[[Any], None]] = {
             "subprocess.Popen": lambda args: self._lead(args[-1]),
@@ -238,9 +239,13 @@ class Reports:
 
 
 def _below(path: str | None) -> str:
-    if not path:
-        return _BELOW
-    return path if path.startswith(_BELOW) else f"{_BELOW}{os.pathsep}{path}"
+    rest = _without_ours(path) if path else ""
+    return f"{_BELOW}{os.pathsep}{rest}" if rest else _BELOW
+
+
+def _without_ours(path: str) -> str:
+    """Ours is not the first where a shell script has put another before it."""
+    return os.pathsep.join([each for each in path.split(os.pathsep) if each != _BELOW])
 
 
 def _is_content(source: Any, path: str) -> bool:

@@ -96,6 +96,7 @@ class HiddenThread:
         self._wake = wake
         self._run: _Run | None = None
         self._forks: list[None] = []
+        self._late = _Late()
 
     def start(self) -> None:
         """Raises RuntimeError where the system allows no more threads."""
@@ -114,6 +115,7 @@ class HiddenThread:
 
     def _end(self) -> None:
         self._forks.append(None)
+        self._late.forget()
         run, self._run = self._run, None
         if run is not None and not run.end(self._wake):
             self._run = run
@@ -122,7 +124,7 @@ class HiddenThread:
         self._forks.pop()
         if not self._forks:
             if _COUNTS_LATE and _is_alone():
-                _Late().expect()
+                self._late.expect()
             self._begin()
 
     def _forget(self) -> None:
@@ -133,18 +135,24 @@ class _Late:
     """A filter for the warning that CPython gives of our thread after the fork being done now."""
 
     def __init__(self) -> None:
-        self._filters: list[object] = warnings.filters  # type: ignore[assignment]
+        self._filters: list[object] = []
         self._filter = ("ignore", self, DeprecationWarning, None, 0)
 
     def expect(self) -> None:
         """Put it in place."""
+        self._filters = warnings.filters  # type: ignore[assignment]
         self._filters.insert(0, self._filter)
+
+    def forget(self) -> None:
+        """Take it away: the warning has come, or it never does (`preexec_fn`)."""
+        if self._filter in self._filters:
+            self._filters.remove(self._filter)
 
     def match(self, text: str) -> bool:
         """Whether it is that one; the filter has done its work then."""
         is_it = text.startswith(f"This process (pid={getpid()}) is multi-threaded, ")
         if is_it:
-            self._filters.remove(self._filter)
+            self.forget()
         return is_it
 
 
