@@ -1,8 +1,8 @@
 """What all processes of the app say that they run, and which of them cannot say it.
 
 They send datagrams to a socket in a directory that only the user may enter: the mark of their
-generation, their process id and absolute file names, or `note:` and a line for the terminal, each
-ended by a zero byte but for the last.
+generation, their process id and absolute file names, with `wrote:` before those that it opens for
+writing, or `note:` and a line for the terminal, each ended by a zero byte but for the last.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import suppress
 from devlaunch import process
 from devlaunch.generation import Generation
 from devlaunch.loop import Loop
+from devlaunch.reloading import WROTE
 
 MOST_BYTES = 1 << 18
 """Of a datagram: more than a process below sends."""
@@ -118,7 +119,7 @@ class Descendants:
         for text in (word.removeprefix(NOTE) for word in said if word.startswith(NOTE)):
             if text.isprintable():
                 self._noted(text[:MOST_NOTED])
-        return [[path for path in said if os.path.isabs(path)]]
+        return [[path for path in said if os.path.isabs(path.removeprefix(WROTE))]]
 
 
 def _bound(address: str) -> socket.socket:

@@ -19,7 +19,7 @@ from devlaunch.beginning import Beginning
 from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
 from devlaunch.console import Console
 from devlaunch.control import Message
-from devlaunch.core.states import Paused, PostMortem
+from devlaunch.core.states import PostMortem
 from devlaunch.core.status import Status
 from devlaunch.core.supervisor import Supervisor
 from devlaunch.debuggers import Debugging, choose
@@ -90,14 +90,7 @@ class Launcher:
         self._hung_up = HungUp(self._lives_unheard)
         self._standby = self._make_standby(stack)
         self._reloading = self._start_watching(stack, beginning.since)
-        self._descendants = Descendants(
-            self._loop,
-            beginning.run_id,
-            lambda: self._generation,
-            imported=self._imported,
-            noted=self._reports.note,
-            silent=self._cannot_know,
-        )
+        self._descendants = self._hear_descendants(beginning.run_id)
         stack.callback(self._descendants.close)
         self._supervisor = Supervisor(
             grace=config.grace, while_paused=config.while_paused, reload=config.reload
@@ -150,6 +143,16 @@ class Launcher:
     def _asked_for_imports(self) -> Generation | None:
         # One that has failed did not come as far as the one before it.
         return None if isinstance(self._supervisor.state, PostMortem) else self._generation
+
+    def _hear_descendants(self, run_id: str) -> Descendants:
+        return Descendants(
+            self._loop,
+            run_id,
+            lambda: self._generation,
+            imported=self._imported,
+            noted=self._reports.note,
+            silent=self._cannot_know,
+        )
 
     def _start_watching(self, stack: contextlib.ExitStack, since: float) -> Reloading | None:
         if not self._config.reload:
@@ -215,6 +218,7 @@ class Launcher:
         if (self._ladder or math.inf) <= now:
             self._supervise(events.DeadlineReached(), now)
         if self._reloading:
+            self._descendants.read()  # first: what changed may be what they say that they write
             self._report_changes(self._reloading.due(now))
         if self._debugging:
             self._debugging.due(now)
@@ -341,8 +345,6 @@ class Launcher:
 
     def _supervise(self, event: object, now: float) -> None:
         actions = self._supervisor.handle(event, now)
-        if self._reloading:
-            self._reloading.paused(isinstance(self._supervisor.state, Paused | PostMortem))
         for action in actions:
             self._perform(action, now)
         if self._debugging and (status := self._status_shown.after(self._supervisor, actions)):
@@ -436,10 +438,8 @@ class Launcher:
                 self._served()
             case "broken" | "exited":
                 self._standby.tell(events.AppBroke(), time.monotonic())
-                if self._reloading and (report.status or report.failure):
-                    self._report_changes(self._reloading.generation_failed(report.failure))
-                elif self._reloading:
-                    self._reloading.generation_ended()
+                if self._reloading:
+                    self._report_changes(self._reloading.generation_ended(report))
 
     def _served(self) -> None:
         self._standby.tell(events.AppServed(), time.monotonic())

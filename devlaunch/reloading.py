@@ -17,13 +17,17 @@ from devlaunch.contents import (
 from devlaunch.core.changes import Changes
 from devlaunch.core.debounce import Debounce
 from devlaunch.core.filters import Filters
-from devlaunch.events import Failure, FilesTouched, LogLine, WatchReady
+from devlaunch.events import FilesTouched, LogLine, Report, WatchReady
 from devlaunch.watch import Watcher
 
 MOST_EXPLAINED = 100
 """Files of which it is said, between two starts, why their saves do nothing."""
 Changed = tuple[str, ...]
 """Paths whose change restarts the app; empty for none."""
+
+
+WROTE = "wrote:"
+"""As in `child/modules`."""
 
 
 class Reloading:
@@ -101,8 +105,13 @@ class Reloading:
         return changed
 
     def imported(self, files: Sequence[str], now: float) -> Changed:
-        """The child has imported these files; some may have been saved since it read them."""
-        paths = with_realpaths(files)
+        """The app runs these files; some may have been saved since it read them.
+
+        Those with `WROTE` before the name it opens for writing.
+        """
+        written = {path.removeprefix(WROTE) for path in files if path.startswith(WROTE)}
+        self._changes.app_writes(with_realpaths(written), now)
+        paths = with_realpaths([path for path in files if not path.startswith(WROTE)])
         self._filters.learn_executed(paths)
         self._watcher.add_directories({os.path.dirname(path) for path in paths})
         report = self._changes.imported(paths, now)
@@ -127,23 +136,18 @@ class Reloading:
         """What this generation runs is not reported: any source counts; returns what changed."""
         return self._restarting(self._changes.count_all_sources(time.monotonic()))
 
-    def generation_failed(self, failure: Failure | None) -> Changed:
-        """The app is broken; returns what changed while it started, which may be why."""
-        now = time.monotonic()
+    def generation_ended(self, report: Report) -> Changed:
+        """The child has ended; when that is a failure, what changed lately may be why."""
+        now, failure = time.monotonic(), report.failure
+        if not (report.status or failure):
+            self._changes.generation_ended(now)
+            return ()
         if failure is None or failure.missing_module is None:
             return self._restarting(self._changes.generation_failed(now))
         search_path = with_realpaths(failure.search_path)
         self._watcher.watch_for_module(search_path, failure.missing_module)
         name = failure.missing_module
         return self._restarting(self._changes.generation_failed(now, name, search_path))
-
-    def paused(self, is_paused: bool) -> None:
-        """Whether the debugger holds the app: then it does not write files itself."""
-        self._changes.paused(is_paused)
-
-    def generation_ended(self) -> None:
-        """The program has ended, and nothing is wrong with it."""
-        self._changes.generation_ended(time.monotonic())
 
     def _explain(self, paths: Iterable[str]) -> None:
         """Say why their saves do nothing, to those who asked for more; once in a generation."""
@@ -163,6 +167,6 @@ class Reloading:
         restarting = tuple(changed)
         for path, is_insisted in self._changes.written_by_app():
             again = "--ignore it" if is_insisted else "--watch to insist"
-            text = f"written by the app itself as it starts; ignored ({again})"
+            text = f"written by the app itself; ignored ({again})"
             self._post(LogLine(f"{self._named([path])}: {text}"))
         return restarting

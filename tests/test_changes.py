@@ -4,7 +4,7 @@ import pytest
 
 from devlaunch.core.changes import Changes, is_module_entry
 from devlaunch.core.filters import Filters
-from devlaunch.core.repeats import ALONE, PERSONS, SEVERAL
+from devlaunch.core.repeats import INSISTED, OWN, UNKNOWN
 
 A, B, C = "/root/a.py", "/root/b.py", "/root/c.py"
 PAGE = "/root/templates/page.html"
@@ -340,7 +340,7 @@ def test_what_each_start_generates_alike_restarts_once():
 # --- what the app writes itself -------------------------------------------------------------------
 
 
-def starts(changes, count, writes, *, kind="import", first=1000):
+def starts(changes, count, writes, *, kind="import", first=1000, by="the app"):
     """How often it restarts when each start writes these: path and seconds after its beginning.
 
     `kind` is what the start does with it: see below. It takes 0.3 s, and a write is seen 0.03 s
@@ -355,6 +355,8 @@ def starts(changes, count, writes, *, kind="import", first=1000):
         for path, offset in writes:
             if offset > 0.3 and not is_over:
                 changed, is_over = changed + end(changes, kind, start, writes), True
+            if by == "the app":
+                changes.app_writes([path], start + offset)
             digests, written = {path: f"at {start}"}, {path: start + offset}
             changed += changes.touched(digests, start + offset + 0.03, written)
         if not is_over:
@@ -375,23 +377,23 @@ def end(changes, kind, start, writes) -> tuple[str, ...]:
     return found
 
 
-OWN = [
-    pytest.param("import", [(B, 0.1)], ALONE, id="and imports"),
-    pytest.param("import", [(A, 0.1)], ALONE, id="that was imported always"),
-    pytest.param("fails", [(B, 0.1)], ALONE, id="and fails"),
-    pytest.param("fails", [(B, 0.29)], ALONE, id="as the last thing before it fails"),
-    pytest.param("import", [(A, 0.1), (B, 0.1)], SEVERAL, id="several files"),
-    pytest.param("program", [(A, 0.5)], SEVERAL, id="a program"),
-    pytest.param("import", [(A, 0.5)], PERSONS, id="in a thread, or the first request"),
-    pytest.param("import", [(A, 5.0)], PERSONS, id="a while later"),
-    pytest.param("goes on", [(A, 20.0)], PERSONS, id="in a start that takes long"),
-    pytest.param("import", [(PAGE, 0.1)], SEVERAL, id="that --watch names"),
-    pytest.param("import", [(PAGE, 5.0)], PERSONS, id="that --watch names, later"),
+WRITES = [
+    pytest.param("import", [(B, 0.1)], OWN, id="and imports"),
+    pytest.param("import", [(A, 0.1)], OWN, id="that was imported always"),
+    pytest.param("fails", [(B, 0.1)], OWN, id="and fails"),
+    pytest.param("fails", [(B, 0.29)], OWN, id="as the last thing before it fails"),
+    pytest.param("import", [(A, 0.1), (B, 0.1)], OWN, id="several files"),
+    pytest.param("program", [(A, 0.5)], OWN, id="a program"),
+    pytest.param("import", [(A, 0.5)], OWN, id="in a thread, or the first request"),
+    pytest.param("import", [(A, 5.0)], OWN, id="a while later"),
+    pytest.param("goes on", [(A, 20.0)], OWN, id="in a start that takes long"),
+    pytest.param("import", [(PAGE, 0.1)], INSISTED, id="that --watch names"),
+    pytest.param("import", [(PAGE, 5.0)], INSISTED, id="that --watch names, later"),
 ]
 
 
-@pytest.mark.parametrize(("kind", "writes", "restarts"), OWN)
-def test_what_each_start_writes_does_not_restart_for_ever(kind, writes, restarts):
+@pytest.mark.parametrize(("kind", "writes", "restarts"), WRITES)
+def test_what_the_app_writes_does_not_restart_it_for_ever(kind, writes, restarts):
     changes = make(serves_at_once=kind == "program", watch=["templates"])
     changes.imported([A], 103.0)
     assert starts(changes, restarts + 10, writes, kind=kind) == restarts
@@ -399,7 +401,7 @@ def test_what_each_start_writes_does_not_restart_for_ever(kind, writes, restarts
     assert (changes.written_by_app(), changes.written_by_app()) == (own, ())
     # A person's save, at any other time, is seen however often it comes …
     for save in range(20):
-        for path, _ in writes if kind != "program" else ():
+        for path, _ in writes:
             assert changes.touched({path: f"by hand {save}"}, 200_000.0 + save) == (path,)
     # … and what the starts write stays known, until one of them does not.
     assert starts(changes, 5, writes, kind=kind, first=300_000) == 0
@@ -409,45 +411,34 @@ def test_what_each_start_writes_does_not_restart_for_ever(kind, writes, restarts
 def test_what_starts_do_not_write_any_more_is_not_the_apps():
     changes = make()
     for first in (1000, 3000):
-        assert starts(changes, 5, [(B, 0.1)], first=first) == ALONE
+        assert starts(changes, 5, [(B, 0.1)], first=first) == OWN
         assert changes.written_by_app() == ((B, False),)
         assert starts(changes, 1, [], first=first + 1000) == 0
 
 
-@pytest.mark.parametrize(
-    ("offsets", "restarts"),
-    [([4.0, 9.0], 2), ([4.0, 9.0, 5.0], 3), ([4.0, 4.0], 1)],
-    ids=["two", "three", "two of the same moment"],
-)
-def test_saves_in_starts_that_take_long(offsets, restarts):
+@pytest.mark.parametrize("kind", ["import", "fails", "program", "goes on"])
+@pytest.mark.parametrize("offset", [0.1, 0.5, 5.0])
+def test_saves_in_each_of_many_starts_are_all_seen(kind, offset):
+    changes = make(serves_at_once=kind == "program")
+    changes.imported([A], 103.0)
+    assert starts(changes, UNKNOWN, [(A, offset)], kind=kind, by="a person") == UNKNOWN
+    assert changes.written_by_app() == ()
+
+
+@pytest.mark.parametrize("kind", ["import", "fails", "program"])
+def test_what_others_write_in_each_start_ends_some_time(kind):
+    changes = make(serves_at_once=kind == "program")
+    changes.imported([A], 103.0)
+    assert starts(changes, UNKNOWN + 9, [(A, 0.1)], kind=kind, by="a compiler") == UNKNOWN
+    assert changes.written_by_app() == ((A, False),)
+
+
+def test_a_save_while_the_app_starts_of_what_it_writes_later():
     changes = make()
-    found = 0
-    for start, offset in enumerate(offsets, 10):
-        changes.generation_started(100.0 * start)
-        found += bool(changes.touched({A: f"{offset} {start}"}, 100.0 * start + offset))
-    assert found == restarts
-
-
-@pytest.mark.parametrize("offset", [0.2, 5.0, 20.0])
-def test_saves_while_the_debugger_holds_each_start(offset):
-    changes = make()
-    for start in range(1000, 1000 + 100 * 50, 100):
-        changes.generation_started(float(start))
-        changes.paused(True)
-        assert changes.touched({A: f"{start}"}, start + offset) == (A,)
-        changes.paused(False)
-
-
-@pytest.mark.parametrize("saved", [700.0, 0.0], ids=["while it ran", "never"])
-def test_saves_in_many_starts_of_a_file_that_was_saved_while_the_app_ran(saved):
-    changes = make()
-    if saved:
-        assert changes.touched({A: "by hand"}, saved) == (A,)
-    found = 0
-    for start in range(1000, 1000 + 10 * (PERSONS + 9), 10):
-        changes.generation_started(float(start))
-        found += bool(changes.touched({A: f"{start}"}, start + 0.1))
-    assert found == (PERSONS if saved else ALONE)
+    changes.imported([A], 103.0)
+    assert starts(changes, 5, [(A, 5.0)]) == OWN
+    changes.generation_started(2000.0)
+    assert changes.touched({A: "by hand"}, 2000.2) == (A,)
 
 
 def test_what_the_app_writes_as_it_stops_does_not_restart_for_ever():
@@ -457,6 +448,7 @@ def test_what_the_app_writes_as_it_stops_does_not_restart_for_ever():
     changed = changes.touched({B: "by hand"}, now)
     while changed and restarts < 20:
         restarts += 1
+        changes.app_writes([A], now + 0.02)
         changes.touched({A: f"first at {now}"}, now + 0.02)  # which is seen as it stops …
         written = {A: now + 0.03}  # … and once it has stopped
         now += 0.05
@@ -464,7 +456,7 @@ def test_what_the_app_writes_as_it_stops_does_not_restart_for_ever():
         changed = changes.touched({A: f"then at {now}"}, now + 0.02, written)
         changes.generation_served(now + 0.3)
         now += 0.4
-    assert restarts == 1 + ALONE
+    assert restarts == 1
 
 
 def test_saves_during_one_long_start_all_count():

@@ -22,7 +22,7 @@ from support.interpreters import launchers
 from support.launch import Launch, launched, save
 from support.wait import wait_until
 
-from devlaunch.core.repeats import ALONE, SEVERAL
+from devlaunch.core.repeats import INSISTED, OWN
 
 WSGIREF = ("--port", "0", "--server", "wsgiref", "app:app")
 
@@ -464,6 +464,7 @@ def test_a_program_that_closes_what_it_has_inherited(tmp_path: Path, python: str
             launch.wait_for(f"runs {value}")
             launch.save(f"VALUE = {value + 1}\n", "helper.py")
         launch.wait_for("runs 3")
+        launch.wait_for("the app has closed the descriptor by which")
         assert launch.text.count("the app has closed the descriptor by which") == 1
         launch.close()
     assert {path.read_text() for path in tmp_path.glob("out?")} == {""}
@@ -824,8 +825,8 @@ STARTED = "import os\nopen({log!r}, 'a').write('start\\n')\n"
 @pytest.mark.parametrize(
     ("target", "source", "again"),
     [
-        pytest.param(WSGIREF, GENERATING, ALONE, id="a module-app"),
-        pytest.param(("app.py",), GENERATING, SEVERAL, id="a module-script"),
+        pytest.param(WSGIREF, GENERATING, OWN, id="a module-app"),
+        pytest.param(("app.py",), GENERATING, OWN, id="a module-script"),
         pytest.param(WSGIREF, LOGGING, 0, id="a log-app"),
         pytest.param(("app.py",), LOGGING, 0, id="a log-script"),
     ],
@@ -848,6 +849,19 @@ def test_what_a_broken_app_writes_does_not_restart_it_for_ever(
     assert project.starts == 1 + again + 2 + 1, launch.text
 
 
+@pytest.mark.parametrize("pause", [0.3, 1.2])
+def test_each_save_of_a_program_soon_after_its_start_counts(tmp_path: Path, pause: float) -> None:
+    source = "import time\nprint('gen {}', flush=True)\ntime.sleep(600)\n"
+    save(tmp_path / "worker.py", source.format(0))
+    with launched("worker.py", cwd=tmp_path) as launch:
+        for generation in range(7):
+            launch.wait_for(f"gen {generation}")
+            time.sleep(pause)  # a rhythm, not a wait
+            save(tmp_path / "worker.py", source.format(generation + 1))
+        launch.wait_for("gen 7")
+        assert "written by the app" not in launch.text
+
+
 WRITER = """\
 import time
 with open({log!r}, "a") as log:
@@ -866,17 +880,17 @@ async def app(scope, receive, send):
         await send({"type": message["type"] + ".complete"})
 """
 OWN_WRITES = {
-    "at import": ("writer.write()\nimport made\nstartup = int", ("app:app",), ALONE),
-    "at start-up": ("import made\nstartup = writer.write", ("app:app",), ALONE),
+    "at import": ("writer.write()\nimport made\nstartup = int", ("app:app",), OWN),
+    "at start-up": ("import made\nstartup = writer.write", ("app:app",), OWN),
     "--watch": (
         "import made\nstartup = writer.write",
         ("--watch", "made.py", "app:app"),
-        SEVERAL,
+        INSISTED,
     ),
     "a program": (
         "import made, time\nwriter.write()\nwhile True: time.sleep(60)",
         ("app.py",),
-        SEVERAL,
+        OWN,
     ),
 }
 
@@ -890,9 +904,7 @@ def test_what_a_working_app_writes_as_it_starts(project: Project, name: str) -> 
     save(root / "app.py", f"import writer\n{source}\n{SERVES}")
     options = ("--port", "0") if "app:app" in words else ()
     with launched(*options, *words, cwd=root) as launch:
-        said = launch.wait_for(
-            r"made\.py: written by the app itself as it starts; ignored \((.*)\)"
-        )
+        said = launch.wait_for(r"made\.py: written by the app itself; ignored \((.*)\)")
         assert said[1] == ("--ignore it" if name == "--watch" else "--watch to insist")
         launch.wait_for("re(loaded|ady) in", after=said.start() if name == "at import" else 0)
         for edit in (1, 2):

@@ -44,6 +44,8 @@ PATIENCE = 0.2
 MOST_FILES = 32
 """In a report: paths of the greatest length (PATH_MAX) still fit."""
 
+_WRITING = os.O_WRONLY | os.O_RDWR
+
 libraries: list[str] = []
 """Further directories that are not the user's: where the debugger was loaded from."""
 
@@ -95,7 +97,8 @@ class Files:
     def watch(self, **actions: Callable[[Any], None]) -> None:
         """Begin with what has been imported already. `actions` are for further events."""
         own = {"exec": self._executed, "compile": self._compiled, "import": self._loaded}
-        _install({**own, **actions})
+        writing = {"open": self._opened, "os.rename": self._renamed}
+        _install({**own, **writing, **actions})
         for name, module in list(sys.modules.items()):
             path = None if name in sys.builtin_module_names else _file_of(module)
             if path:
@@ -109,6 +112,22 @@ class Files:
                 self._found.append(path)
                 self._report()
             self._seen.add(name)
+
+    def _opened(self, args: Any) -> None:
+        if args[2] & _WRITING:
+            self._writes(args[0])
+
+    def _renamed(self, args: Any) -> None:
+        self._writes(args[1])
+
+    def _writes(self, name: Any) -> None:
+        """It opens a file for writing, or renames another over it: told before it is done."""
+        name = name.decode() if type(name) is bytes else name
+        if type(name) is str and (name.endswith(_PYTHON) or name in self._seen):
+            path = abspath(name)
+            if is_users(path):
+                self._found.append(f"wrote:{path}")
+                self._report()
 
     def take(self, most: int = sys.maxsize) -> list[str]:
         """Absolute paths of what was found and not taken yet."""

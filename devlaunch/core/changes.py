@@ -32,6 +32,8 @@ REPORT_DELAY = 0.5
 REPORT_LAG = 2.0
 """The longest that an import of a serving app may go unreported (it looks every 0.25 s)."""
 
+WRITING = 2.0
+"""Seconds between the app's word that it opens a file for writing and what that comes to."""
 CLOCK_TICK = 0.01
 """The kernel stamps files with a clock that lags so far behind at most."""
 
@@ -83,6 +85,7 @@ class Changes:
         self._is_blind = False
         self._missing: tuple[frozenset[str], frozenset[str]] | None = None
         self._repeats = Repeats(serves_at_once=serves_at_once)
+        self._app_writes: dict[str, float] = {}
 
     def interesting(self, path: str) -> bool:
         """Whether it is worth digesting a touched file."""
@@ -112,10 +115,13 @@ class Changes:
             when = written.get(path, now)
             is_read = known is None and self._since <= when < self._started
             self._known[path] = _Known(digest, when if is_read else now, when)
-            self._repeats.saw(path, when)
             if counts and (self._broken or not is_read):
                 changed.append(path)
         return self._restarting(changed, now)
+
+    def app_writes(self, paths: Iterable[str], now: float) -> None:
+        """The app itself opens these files for writing."""
+        self._app_writes.update(dict.fromkeys(paths, now))
 
     def imported(self, paths: Iterable[str], now: float) -> Imported:
         """Take in which files the app has newly imported."""
@@ -198,10 +204,6 @@ class Changes:
         self._repeats.ended(now)
         self._starting = False
 
-    def paused(self, is_paused: bool) -> None:
-        """Whether the debugger holds the app."""
-        self._repeats.is_paused = is_paused
-
     def written_by_app(self) -> tuple[tuple[str, bool], ...]:
         """What has turned out to be written by the app itself, and whether --watch names it.
 
@@ -215,7 +217,7 @@ class Changes:
         if self._starting or is_dropping(path):
             return ""
         if self._counts(path):
-            own = "written by the app itself as it starts"
+            own = "written by the app itself"
             return own if self._repeats.is_own(path) else "content unchanged"
         ignored = self._filters.why_ignored(path)
         return f"ignored {ignored}" if ignored else "not imported by the app; --watch it"
@@ -255,12 +257,14 @@ class Changes:
         """What of that restarts the app: not for ever what it writes itself."""
         is_decided, restarting = bool(self._causes), []
         for path in changed:
-            if self._repeats.allow(
+            written = self._known[path].written
+            is_allowed = self._repeats.allow(
                 path,
-                self._known[path].written,
+                written,
+                is_apps=abs(written - self._app_writes.get(path, -math.inf)) <= WRITING,
                 is_insisted=self._filters.is_watched(path),
-                is_decided=is_decided,
-            ):
+            )
+            if is_allowed or is_decided:
                 restarting.append(path)
                 self._causes.setdefault(path, now)
         return tuple(restarting)
