@@ -156,8 +156,8 @@ def test_wait_for_client(project: Project) -> None:
 
 
 def test_wait_for_client_and_a_save_and_an_ide_that_changes_its_mind(project: Project) -> None:
-    with launched(*DEBUG, "--wait-for-client", *WSGIREF, cwd=project.root) as launch:
-        launch.wait_for("watching")
+    with launched("-v", *DEBUG, "--wait-for-client", *WSGIREF, cwd=project.root) as launch:
+        launch.wait_for(r"watching \d+ dir")
         project.write("v1", before="open('has run', 'w').close()\n")
         with client(launch) as ide:
             # It goes away before it has said what it wants.

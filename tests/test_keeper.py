@@ -209,6 +209,7 @@ def running(**attach) -> World:
     world.spawn()
     world.connect_debuggee()
     world.answer_replay()
+    world.do(DebuggerReady(1))
     world.read(1)
     world.actions.clear()
     return world
@@ -596,6 +597,18 @@ def test_what_stops_before_a_disconnect_is_worked_off_gets_no_late_continue():
     assert world.request(1, "disconnect")["success"]
     assert world.commands(50) == DETACH
     world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+    assert world.commands(50) == DETACH
+
+
+def test_a_child_that_still_waits_is_not_told_that_nobody_is_there():
+    world = World()
+    world.attach()
+    world.spawn()
+    world.connect_debuggee()
+    world.answer_replay()
+    assert world.request(1, "disconnect")["success"]
+    assert world.commands(50) == DETACH[:-1]
+    world.do(DebuggerReady(1))
     assert world.commands(50) == DETACH
 
 
@@ -1809,6 +1822,7 @@ def test_the_end_of_the_connection(begun):
     if begun:
         begin(world, **ATTACHED)
         world.answer_replay()
+        world.do(DebuggerReady(1))
     world.do(PeerClosed(1))
     assert AdapterLost(was_refused=not begun) in world.actions
     assert world.commands(50) == (DETACH if begun else LET_RUN)

@@ -138,7 +138,8 @@ class Changes:
             elif known.since > cutoff:
                 changed.append(path)
         self._reported = now
-        self._is_silent = False  # what runs is reported from now on, if none of it is the user's
+        if self._imported or self._is_program:  # which may run nothing of the user's itself
+            self._is_silent = False
         if not self._starting:
             self._has_said()
         return Imported(tuple(unknown), self._restarting(changed, now))

@@ -35,6 +35,8 @@ class Child(Process):
     """It has been told to connect."""
     is_ready: bool = True
     """Its threads are traced, or it runs nothing before its debugger is configured."""
+    waits_no_more: bool = False
+    """It has said so: its debugger is configured, or it runs without."""
     is_heard: bool = True
     """It can be told to connect."""
 

@@ -126,7 +126,7 @@ class Roster:
     def child_ready(self, generation: int) -> None:
         """The running child's debugger traces all threads; or it could not."""
         if self.child is not None and self.child.generation == generation:
-            self.child.is_ready = True
+            self.child.is_ready = self.child.waits_no_more = True
             self._say_goodbye(self.child.debuggee)
 
     def child_unheard(self, generation: int) -> None:
@@ -421,9 +421,9 @@ class Roster:
 
     def _say_goodbye(self, debuggee: Debuggee | None) -> None:
         """Have the app know that no IDE is there, once the child waits for none any more."""
-        if self.child is None or debuggee is not self.child.debuggee or not self.child.is_ready:
+        if self.child is None or debuggee is not self.child.debuggee or debuggee is None:
             return
-        if debuggee is not None and debuggee.phase is Phase.DETACHED:
+        if self.child.waits_no_more and debuggee.phase is Phase.DETACHED:
             debuggee.say_goodbye()
 
     def _is_kept_waiting(self, debuggee: Debuggee) -> bool:
