@@ -1,8 +1,9 @@
 """What all processes of the app say that they run, and which of them cannot say it.
 
 They send datagrams to a socket in a directory that only the user may enter: the mark of their
-generation, their process id and absolute file names, with `wrote:` before those that it opens for
-writing, or `note:` and a line for the terminal, each ended by a zero byte but for the last.
+generation, their process id, and absolute file names, each ended by a zero byte but for the last. A
+name may have `wrote:` before it (they open that for writing); `note:` comes with a line for the
+terminal, `silent:` when a Python is about to be started that will say nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ MOST_BYTES = 1 << 18
 """Of a datagram: more than a process below sends."""
 MOST_READ = 256
 """Datagrams in one go: what floods the socket must not keep Ctrl-C out."""
+SILENT = "silent:"
 NOTE = "note:"
 MOST_NOTED = 200
 """Characters of a line for the terminal."""
@@ -46,7 +48,7 @@ class Descendants:
         """`imported` is called with the files that run, none at first; without a socket never.
 
         `noted` gets their lines for the terminal, `silent` the Python processes that have not said
-        a word by `LOOK_AFTER`.
+        a word by `LOOK_AFTER`, or none when one is about to be started.
         """
         self.deadline: float | None = None
         """When to call `due`."""
@@ -116,6 +118,8 @@ class Descendants:
             self._heard.clear()
         self._heard.add(int(words[1]))
         said = [os.fsdecode(word) for word in words[2:]]
+        if SILENT in said:
+            self._silent([])
         for text in (word.removeprefix(NOTE) for word in said if word.startswith(NOTE)):
             if text.isprintable():
                 self._noted(text[:MOST_NOTED])

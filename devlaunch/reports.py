@@ -66,12 +66,9 @@ class Reports:
 
     def cannot_know(self, pids: list[int]) -> None:
         """Python processes of the app have started without our part of it; said once."""
-        several = len(pids) > 1
-        self._note_once(
-            "cannot know",
-            f"process{'es' if several else ''} {', '.join(map(str, pids))} of the app cannot say"
-            f" what {'they run' if several else 'it runs'}: each source file counts from now on",
-        )
+        named = f"process {', '.join(map(str, pids))}" if pids else "a Python process"
+        text = f"{named} of the app cannot say what it runs: each source file counts from now on"
+        self._note_once("cannot know", text)
 
     def _note_once(self, key: str, text: str) -> None:
         if key not in self._notes:

@@ -22,6 +22,7 @@ from devlaunch.core.debounce import LONGEST
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
 from devlaunch.hiding import hide_thread
+from devlaunch.machine import shortage
 from devlaunch.values import DEFAULT_POLL
 from devlaunch.watching.backends import (
     Backend,
@@ -303,7 +304,19 @@ class Watcher:
         return tuple(contents)
 
 
+def _can_open() -> bool:
+    """Whether descriptors are left, so that those of inotify are what is not."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
+
+
 def _limit_reason(error: OSError) -> str:
+    if error.errno in (errno.EMFILE, errno.ENFILE) and not _can_open():
+        found = shortage(error)
+        return f"{found.message}; {found.hint}" if found else str(error)
     what = "open files" if error.errno == errno.ENFILE else "watches"
     setting = _LIMITS.get(error.errno or 0)
     if setting is None:

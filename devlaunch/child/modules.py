@@ -94,9 +94,13 @@ class Files:
         self._seen: set[str] = set()
         self._found: list[str] = []
 
-    def watch(self, **actions: Callable[[Any], None]) -> None:
+    def watch(self, **actions: Callable[[Any], object]) -> None:
         """Begin with what has been imported already. `actions` are for further events."""
-        own = {"exec": self._executed, "compile": self._compiled, "import": self._loaded}
+        own: dict[str, Callable[[Any], object]] = {
+            "exec": self._executed,
+            "compile": self._compiled,
+            "import": self._loaded,
+        }
         writing = {"open": self._opened, "os.rename": self._renamed}
         _install({**own, **writing, **actions})
         for name, module in list(sys.modules.items()):
@@ -106,12 +110,15 @@ class Files:
 
     def add(self, name: str) -> None:
         """A file runs; `name` may be relative to the present directory."""
-        if name not in self._seen:
-            path = abspath(name)
-            if is_users(path) and os.path.isfile(path):
-                self._found.append(path)
-                self._report()
-            self._seen.add(name)
+        if name in self._seen:
+            return
+        path = abspath(name)
+        if is_users(path):
+            if not os.path.isfile(path):
+                return  # it may be away for a moment, as while it is saved
+            self._found.append(path)
+            self._report()
+        self._seen.add(name)
 
     def _opened(self, args: Any) -> None:
         if args[2] & _WRITING:
@@ -161,7 +168,7 @@ class Files:
             self.add(args[1])
 
 
-def _install(actions: dict[str, Callable[[Any], None]]) -> None:
+def _install(actions: dict[str, Callable[[Any], object]]) -> None:
     find = actions.get
 
     # Some events are frequent (`id` is one) and each costs this call.
@@ -203,8 +210,8 @@ class Reports:
             elif rest != path:
                 os.environ[_VARIABLE] = rest
         self._lead(None)
-        actions: dict[str, Callable[[Any], None]] = {
-            "subprocess.Popen": lambda args: self._lead(args[-1]),
+        actions: dict[str, Callable[[Any], object]] = {
+            "subprocess.Popen": self._starts,
             "os.system": lambda _: self._lead(None),
             "os.exec": lambda _: self._lead(None),
         }
@@ -245,16 +252,38 @@ class Reports:
         self._patience = PATIENCE
         return True
 
-    def _lead(self, env: Any) -> None:
+    def _starts(self, args: Any) -> None:
+        """A process is started; say so if it is a Python that will report nothing."""
+        program, words, _, env = args
+        is_led = self._lead(env)
+        words = [words] if isinstance(words, (str, bytes)) else [*words]
+        name = basename(os.fsdecode(program or words[0]))
+        if name.startswith("python") and not (is_led and _loads_site(words[1:])):
+            self._send(["silent:"])
+
+    def _lead(self, env: Any) -> bool:
         """Have the Python that gets this environment, or (None) ours, load our sitecustomize.
 
         Ours is changed behind os.environ, where the program does not see it. Not one without the
-        mark: it was made to be clean, or is that of a devlaunch below.
+        mark: it was made to be clean, or is that of a devlaunch below. Returns whether it will.
         """
         if env is None:
             os.putenv(_VARIABLE, _below(os.environ.get(_VARIABLE)))
         elif type(env) is dict and env.get("DEVLAUNCH_RUN") == self._mark:
             env[_VARIABLE] = _below(env.get(_VARIABLE))
+        else:
+            return False
+        return True
+
+
+def _loads_site(options: list[Any]) -> bool:
+    """Whether an interpreter with these options regards PYTHONPATH and sitecustomize."""
+    for word in map(os.fsdecode, options):
+        if word[:1] != "-" or word[:2] in ("-c", "-m", "--"):
+            break
+        if word[:2] not in ("-X", "-W") and {*word} & {*"EIS"}:
+            return False
+    return True
 
 
 def _below(path: str | None) -> str:
