@@ -220,6 +220,30 @@ def _patch_hupper(module: Any, note: Note) -> None:
     module.start_reloader = start_reloader
 
 
+def _patch_watchfiles(module: Any, note: Note) -> None:
+    @_wraps(module.run_process)
+    def run_process(
+        *_: object,
+        target: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        target_type: str = "auto",
+        **__: object,
+    ) -> int:
+        _switched_off(note, "watchfiles")
+        if target_type == "auto":
+            target_type = module.detect_target_type(target)
+        module.catch_sigterm()
+        process = module.start_process(target, target_type, args, kwargs)
+        try:
+            (getattr(process._p, "join", None) or process._p.wait)()  # noqa: SLF001
+        except KeyboardInterrupt:  # of SIGTERM, too
+            process.stop()
+        return 0
+
+    module.run_process = run_process
+
+
 _PATCHES: dict[str, _Patch] = {
     "cherrypy.process.plugins": _patch_start("Autoreloader", "CherryPy"),
     "django.utils.autoreload": _patch_main_func_runner("Django"),
@@ -231,5 +255,6 @@ _PATCHES: dict[str, _Patch] = {
     "sanic.mixins.startup": _patch_sanic,
     "tornado.autoreload": _patch_start(None, "Tornado"),
     "uvicorn.config": _patch_uvicorn,
+    "watchfiles.run": _patch_watchfiles,
     "werkzeug._reloader": _patch_main_func_runner("werkzeug"),
 }
