@@ -4,7 +4,7 @@ import pytest
 
 from devlaunch.core.changes import Changes, is_module_entry
 from devlaunch.core.filters import Filters
-from devlaunch.core.repeats import INSISTED, OWN, UNKNOWN
+from devlaunch.core.repeats import INSISTED, OWN, SHARED, UNKNOWN
 
 A, B, C = "/root/a.py", "/root/b.py", "/root/c.py"
 PAGE = "/root/templates/page.html"
@@ -431,6 +431,17 @@ def test_what_others_write_in_each_start_ends_some_time(kind):
     changes.imported([A], 103.0)
     assert starts(changes, UNKNOWN + 9, [(A, 0.1)], kind=kind, by="a compiler") == UNKNOWN
     assert changes.written_by_app() == ((A, False),)
+
+
+def test_two_that_write_the_same_do_not_restart_each_other_for_ever():
+    changes = make()
+    changes.imported([A], 103.0)
+    assert starts(changes, 200, [(A, 0.1)]) == OWN
+    restarts = 0
+    for start in range(50_000, 50_000 + 100 * (SHARED + 9), 100):
+        restarts += starts(changes, 1, [(A, 0.1)], first=start)
+        restarts += bool(changes.touched({A: f"the other's {start}"}, start + 5.0))
+    assert restarts == SHARED
 
 
 def test_a_save_while_the_app_starts_of_what_it_writes_later():

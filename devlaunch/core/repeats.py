@@ -17,6 +17,9 @@ OWN = 1
 """So many restarts in a row come of a file that the app itself writes."""
 INSISTED = 3
 """The same for one that --watch names."""
+SHARED = 10
+"""The same for one that others write as well: the same app under another devlaunch, which ours
+restarts in turn. For a person that is a generated file, saved whenever the app runs again."""
 UNKNOWN = 100
 """The same for one that somebody writes in each start: nobody saves so often, and so regularly."""
 PROGRAM_START = 2.0
@@ -44,7 +47,8 @@ class Repeats:
         """Files that have turned out to be the app's; for their reader to clear."""
         self._is_program = serves_at_once
         self._started = self._begin = self._end = math.inf
-        self._repeats: dict[str, _Repeat] = {}
+        self._repeats: dict[tuple[str, bool], _Repeat] = {}
+        """By path, and whether the app or somebody else writes it."""
 
     def started(self, now: float, since: float) -> None:
         """A child is about to be spawned, because of what changed at `since`.
@@ -52,8 +56,8 @@ class Repeats:
         What is written between the two may come of the end of the last child.
         """
         if self._end <= now:  # what the last one has not written, though it came so far
-            kept = {p: known for p, known in self._repeats.items() if known.start == self._started}
-            self._repeats = kept
+            last = self._started
+            self._repeats = {k: known for k, known in self._repeats.items() if known.start == last}
         self._started = now
         self._begin, self._end = since, math.inf
 
@@ -72,18 +76,21 @@ class Repeats:
         """
         if is_apps:
             limit = INSISTED if is_insisted else OWN
+        elif self.is_own(path):
+            limit = SHARED
         elif self._begin <= written <= self._end:
             limit = UNKNOWN
         else:
             return True
-        known = self._repeats.get(path, _Repeat(0, math.inf, is_own=False))
+        known = self._repeats.get((path, is_apps), _Repeat(0, math.inf, is_own=False))
         count = known.count + (known.start != self._started)
         is_over = count > limit
         if is_over and not known.is_own:
             self.found.append(path)
-        self._repeats[path] = _Repeat(count, self._started, known.is_own or is_over)
+        self._repeats[path, is_apps] = _Repeat(count, self._started, known.is_own or is_over)
         return not is_over
 
     def is_own(self, path: str) -> bool:
         """Whether the file is written in each start, as far as is known."""
-        return path in self._repeats and self._repeats[path].is_own
+        both = (self._repeats.get((path, is_apps)) for is_apps in (True, False))
+        return any(known.is_own for known in both if known)
