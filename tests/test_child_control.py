@@ -308,7 +308,7 @@ def test_nothing_of_ours_is_left_in_the_way(tmp_path: Path, python: str) -> None
         "import sys\n"
         "names = [n for n in sys.modules if 'devlaunch' in n]\n"
         "print([n for n in names if not n.startswith('_devlaunch_child')])\n"
-        "print([p for p in sys.path if 'devlaunch' in p and p != sys.path[0]])\n"
+        f"print([p for p in sys.path if p.startswith({os.path.dirname(MAIN)!r})])\n"
         "for name in ('control', 'modules', 'targets', 'requests', 'servers', 'devlaunch'):\n"
         "    try: print(name, __import__(name).__file__)\n"
         "    except ImportError: pass\n"

@@ -254,6 +254,8 @@ class Reports:
 
     def _starts(self, args: Any) -> None:
         """A process is started; say so if it is a Python that will report nothing."""
+        if "devlaunch" in sys.modules:
+            return  # one of a devlaunch below, whose processes are its own
         program, words, _, env = args
         is_led = self._lead(env)
         words = [words] if isinstance(words, (str, bytes)) else [*words]
