@@ -104,10 +104,10 @@ class HiddenThread:
             os.register_at_fork(
                 before=self._end, after_in_parent=self._begin_again, after_in_child=self._forget
             )
-        self._begin()
+        self._begin(as_pydevds="pydevd" in sys.modules)
 
-    def _begin(self) -> None:
-        run = _Run(self._step)
+    def _begin(self, *, as_pydevds: bool = False) -> None:
+        run = _Run(self._step, as_pydevds=as_pydevds)
         # Several threads may fork at a time; there is no switch from here to the second line.
         if not self._forks and (self._run is None or self._run.has_ended):
             self._run = run
@@ -165,11 +165,16 @@ def _is_alone() -> bool:
 
 
 class _Run:
-    """One thread of the operating system: an iterator over how long to wait."""
+    """One thread of the operating system: an iterator over how long to wait.
 
-    def __init__(self, step: Callable[[], int]) -> None:
+    `as_pydevds`: pydevd is there, and is to take it for one of its own, which it hides, too. A raw
+    one may be in a step just as pydevd sets the tracing of all threads.
+    """
+
+    def __init__(self, step: Callable[[], int], *, as_pydevds: bool) -> None:
         self.has_ended = False
         self._step = step
+        self._as_pydevds = as_pydevds
         self._is_ending = False
         self._alive = allocate_lock()
         self._alive.acquire()
@@ -177,7 +182,12 @@ class _Run:
 
     def start(self, wait: Callable[[int], object]) -> None:
         """Raises RuntimeError."""
-        _start_new_thread(_consume, (map(wait, self),))
+        if self._as_pydevds:
+            thread = threading.Thread(target=_consume, args=(map(wait, self),), daemon=True)
+            vars(thread).update(pydev_do_not_trace=True, is_pydev_daemon_thread=True)
+            thread.start()
+        else:
+            _start_new_thread(_consume, (map(wait, self),))
 
     def end(self, wake: Callable[[], None]) -> bool:
         """Returns when it is gone; False if it does not come to its end in time."""
@@ -201,7 +211,8 @@ class _Run:
         is_over = True
         try:
             if not self._is_ending:
-                _known.pop(get_ident(), None)  # what pydevd made of us if it came during a step
+                if not self._as_pydevds:
+                    _known.pop(get_ident(), None)  # what pydevd made of us if it came during a step
                 timeout = self._step()
                 is_over = self._is_ending
                 if not is_over:
