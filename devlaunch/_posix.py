@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -48,6 +48,8 @@ def spawn(
 class Child:
     """A child process and all that it starts; see `process.Child` for the contract."""
 
+    takes_signals = True
+
     def __init__(self, popen: subprocess.Popen[bytes], isolate: Isolation, mark: str) -> None:
         self._popen = popen
         self._isolate = isolate
@@ -71,6 +73,9 @@ class Child:
             return None
         status = int(ended.si_status)
         return status if ended.si_code == os.CLD_EXITED else -status
+
+    def when_ended(self, call: Callable[[], object]) -> None:
+        """Do nothing: SIGCHLD says so."""
 
     def stopped(self) -> bool:
         """Whether the terminal's Ctrl-Z has stopped it since this was asked last."""

@@ -8,13 +8,18 @@ The kernel closes the launcher's handles however it ends, so no guardian is need
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from devlaunch.config import Isolation
+from devlaunch.hiding import hide_thread
 
 CREATE_SUSPENDED = 0x00000004
 CREATE_NEW_PROCESS_GROUP = 0x00000200
@@ -22,10 +27,16 @@ JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
 JOB_OBJECT_LIMIT_BREAKAWAY_OK = 0x00000800
 JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x00002000
 PROCESS_ALL_ACCESS = 0x001FFFFF
-CTRL_BREAK_EVENT = 1
+ENABLE_VIRTUAL_TERMINAL_PROCESSING = 0x0004
 KILLED_STATUS = 1
 
-_HARD_SIGNALS = {9}  # SIGKILL has no name on Windows
+_SIGNALS = {
+    0xC000013A: -signal.SIGINT,  # STATUS_CONTROL_C_EXIT
+    0xC0000005: -signal.SIGSEGV,  # STATUS_ACCESS_VIOLATION
+    0xC00000FD: -signal.SIGSEGV,  # STATUS_STACK_OVERFLOW
+    0xC0000409: -signal.SIGABRT,  # STATUS_STACK_BUFFER_OVERRUN: what abort() ends with
+}
+SIGKILL = 9
 
 
 class BasicLimits(ctypes.Structure):
@@ -74,9 +85,6 @@ class Kernel(Protocol):
 
     def close(self, handle: int) -> None:
         """CloseHandle."""
-
-    def send_break(self, pid: int) -> None:
-        """GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT) to the process group that `pid` leads."""
 
 
 class Kernel32:
@@ -134,10 +142,6 @@ class Kernel32:
         """Close a handle; the last one of a job ends the job."""
         self._kernel32.CloseHandle(ctypes.c_void_p(handle))
 
-    def send_break(self, pid: int) -> None:
-        """Ask a process group to stop."""
-        self._check(self._kernel32.GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, pid))
-
     def _open(self, pid: int) -> int:
         return int(self._check(self._kernel32.OpenProcess(PROCESS_ALL_ACCESS, False, pid)))
 
@@ -166,7 +170,11 @@ class Process(Protocol):
 class Child:
     """A child process in a job of its own; see `process.Child` for the contract."""
 
-    def __init__(self, process: Process, kernel: Kernel) -> None:
+    takes_signals = False
+
+    def __init__(
+        self, process: Process, kernel: Kernel, before_start: Callable[[], None] = lambda: None
+    ) -> None:
         self._process = process
         self._kernel = kernel
         self.pid = process.pid
@@ -179,6 +187,7 @@ class Child:
         try:
             self._job = kernel.create_job(limits)
             kernel.assign(self._job, self.pid)
+            before_start()
             kernel.resume(self.pid)
         except OSError:
             # Suspended and in no job, it would stay for ever.
@@ -189,7 +198,19 @@ class Child:
 
     def poll(self) -> int | None:
         """The status; the open handle keeps the process id from being used again."""
-        return self._process.poll()
+        status = self._process.poll()
+        return status if status is None else _as_signal(status)
+
+    def when_ended(self, call: Callable[[], object]) -> None:
+        """Call from a thread of its own once the main process has ended: there is no SIGCHLD."""
+
+        def wait() -> None:
+            self._process.wait()
+            call()
+
+        thread = threading.Thread(target=wait, name="devlaunch-child", daemon=True)
+        hide_thread(thread)
+        thread.start()
 
     def stopped(self) -> bool:
         """Never: Windows has no Ctrl-Z."""
@@ -206,20 +227,15 @@ class Child:
         return set()
 
     def signal(self, sig: int) -> None:
-        """Ask with CTRL_BREAK, the one event that a process group can be sent; 9 ends the job."""
-        if self._process.poll() is not None:
-            return
-        if sig in _HARD_SIGNALS:
-            self.kill()
-            return
-        try:
-            self._kernel.send_break(self.pid)
-        except OSError:
-            pass  # no console: only the end of the grace is left
+        """SIGKILL ends the job.
 
-    def signal_session(self, sig: int) -> None:
-        """The process group is all that the event reaches."""
-        self.signal(sig)
+        CTRL_BREAK, all that a process group can be sent, needs a console, and ends programs that do
+        not know it at once.
+        """
+        if sig == SIGKILL:
+            self.kill()
+
+    signal_session = signal
 
     def dismiss(self) -> list[str]:
         """Nothing here asks a process to end that is in no group of ours: the job ends them."""
@@ -236,12 +252,17 @@ class Child:
         self.kill()
         status = self._process.wait()
         self._close_job()
-        return status
+        return _as_signal(status)
 
     def _close_job(self) -> None:
         job, self._job = self._job, 0
         if job:
             self._kernel.close(job)
+
+
+def _as_signal(status: int) -> int:
+    """What ended the process, as `process.Child.poll` says it; a status that fits an int."""
+    return _SIGNALS.get(status, status if status < 1 << 31 else status - (1 << 32))
 
 
 def spawn(
@@ -260,13 +281,57 @@ def spawn(
     if isolate is not Isolation.NONE:
         flags |= CREATE_NEW_PROCESS_GROUP
     options: dict[str, Any] = {"creationflags": flags}
-    if sys.platform == "win32" and pass_fds:
-        for handle in pass_fds:
-            os.set_handle_inheritable(handle, True)
-        options["startupinfo"] = subprocess.STARTUPINFO(
-            lpAttributeList={"handle_list": list(pass_fds)}
-        )
-    return Child(popen(argv, env=env, cwd=cwd, **options), kernel or Kernel32())
+    argv, env = _without_redirector(argv, env)
+    if sys.platform != "win32" or not pass_fds:
+        return Child(popen(argv, env=env, cwd=cwd, **options), kernel or Kernel32())
+    import msvcrt
+
+    # Winsock hands sockets to another process by WSADuplicateSocket, which has to know its id. So
+    # all that is inherited is a pipe; what to make of it is in `child/inherited`.
+    reader, writer = os.pipe()
+    try:
+        handle = msvcrt.get_osfhandle(reader)
+        os.set_handle_inheritable(handle, True)
+        options["startupinfo"] = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})
+        process = popen([*argv, str(handle)], env=env, cwd=cwd, **options)
+        return Child(process, kernel or Kernel32(), lambda: _share(pass_fds, process.pid, writer))
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def _share(handles: Collection[int], pid: int, writer: int) -> None:
+    """Tell a suspended process how to get at these sockets. It fits in the pipe's buffer."""
+    if sys.platform == "win32":
+        shared = {}
+        for handle in handles:
+            sock = socket.socket(fileno=handle)
+            try:
+                shared[handle] = sock.share(pid).hex()
+            finally:
+                sock.detach()
+        os.write(writer, json.dumps(shared).encode())
+
+
+def _without_redirector(
+    argv: Sequence[str], env: Mapping[str, str]
+) -> tuple[Sequence[str], Mapping[str, str]]:
+    """The command that a virtual environment's `python.exe` would run, as multiprocessing does it.
+
+    That is a program of its own, which starts the interpreter as a child: another process id than
+    the one that sockets are shared with, and that the debugger reports.
+    """
+    config = os.path.join(os.path.dirname(os.path.dirname(argv[0])), "pyvenv.cfg")
+    try:
+        with open(config, encoding="utf-8", errors="replace") as file:
+            pairs = (line.partition("=") for line in file)
+            keys = {key.strip().lower(): value.strip() for key, _, value in pairs}
+    except OSError:
+        return argv, env
+    base = os.path.join(keys.get("home", ""), os.path.basename(argv[0]))
+    if not os.path.isfile(base):
+        return argv, env
+    return [base, *argv[1:]], {**env, "__PYVENV_LAUNCHER__": argv[0]}
 
 
 def reports_address(run_id: str) -> str:  # noqa: ARG001
@@ -294,6 +359,24 @@ def listening_process(host: str, port: int, run: Any = subprocess.run) -> str | 
         return None
     name = row.strip().split(",")[0].strip('"') or "unknown"
     return f"{name} (pid {pid})"
+
+
+def enable_escapes(fd: int) -> bool:
+    """Have a console interpret escape sequences; whether it does (Windows 10 and later)."""
+    if sys.platform != "win32":
+        return False
+    import msvcrt
+
+    kernel32 = ctypes.WinDLL("kernel32")
+    try:
+        handle = ctypes.c_void_p(msvcrt.get_osfhandle(fd))
+    except OSError:
+        return False
+    mode = ctypes.c_uint32()
+    if not kernel32.GetConsoleMode(handle, ctypes.byref(mode)):
+        return False
+    wanted = mode.value | ENABLE_VIRTUAL_TERMINAL_PROCESSING
+    return bool(mode.value == wanted or kernel32.SetConsoleMode(handle, wanted))
 
 
 def _netstat_pid(text: str, port: int) -> int | None:

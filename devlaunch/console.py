@@ -210,6 +210,11 @@ class Console:
 
     def _write(self, data: bytes) -> None:
         self._stream.flush()
+        if sys.platform == "win32" and self._stream.isatty():
+            # A console takes bytes for its code page's; Python gives it UTF-16.
+            self._stream.write(data.decode(self._encoding))
+            self._stream.flush()
+            return
         try:
             fd = self._stream.fileno()
         except OSError:
@@ -231,9 +236,18 @@ def wants_color(stream: TextIO, environ: Mapping[str, str]) -> bool:
     if forced:
         return forced not in ("0", "false")
     try:
-        return stream.isatty() and environ.get("TERM") != "dumb"
+        return stream.isatty() and environ.get("TERM") != "dumb" and _takes_escapes(stream)
     except ValueError:
         return False
+
+
+def _takes_escapes(stream: TextIO) -> bool:
+    """Whether the terminal knows escape sequences; a console of Windows does once it is told."""
+    if sys.platform != "win32":
+        return True
+    from devlaunch._windows import enable_escapes
+
+    return enable_escapes(stream.fileno())
 
 
 def duration(seconds: float) -> str:

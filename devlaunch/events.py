@@ -125,6 +125,11 @@ class SignalReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildrenChanged:
+    """A child of the launcher may have ended: said where there is no SIGCHLD."""
+
+
+@dataclass(frozen=True, slots=True)
 class FilesTouched:
     """The OS reported these absolute paths; their content may be as before, or gone."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
@@ -16,6 +15,7 @@ from devlaunch.config import Config, Isolation
 from devlaunch.control import ControlChannel, Message
 from devlaunch.events import (
     ChildFailed,
+    ChildrenChanged,
     ChildServing,
     DebuggeePaused,
     DebuggeeResumed,
@@ -111,6 +111,7 @@ class Generation:
         self.was_told_to_stop = False
         self._child = child
         self._channel = ControlChannel(loop, sock, self._said, lambda: self._said(HUNG_UP))
+        child.when_ended(lambda: loop.post(ChildrenChanged()))
         self._deliver: Deliver | None = None
         self._image: object = None
         self._has_ended = False
@@ -168,15 +169,21 @@ class Generation:
 
     def signal(self, signum: int) -> None:
         """Signal the main process."""
-        self._child.signal(signum)
+        if self._child.takes_signals:
+            self._child.signal(signum)
+        else:
+            self._channel.send({"type": "signal", "signal": int(signum)})
 
     def signal_session(self, signum: int) -> None:
         """Signal all processes of the child's session."""
-        self._child.signal_session(signum)
+        if self._child.takes_signals:
+            self._child.signal_session(signum)
+        else:
+            self.signal(signum)
 
     def terminate(self) -> None:
         """SIGTERM to the session, a stopped one included."""
-        self._child.signal_session(signal.SIGTERM)
+        self.signal_session(signal.SIGTERM)
 
     def kill(self) -> set[int]:
         """SIGKILL to the session and to whatever carries its mark; returns who survived that."""
@@ -184,10 +191,7 @@ class Generation:
 
     def begin_to_kill(self) -> None:
         """As `kill`, but do not wait: `poll` gives the status soon, `finish` finds the rest."""
-        if sys.platform == "win32":
-            self.kill()
-        else:
-            self._child.signal_session(signal.SIGKILL)
+        self._child.signal_session(process.SIGKILL)
 
     def pythons(self) -> set[int]:
         """The Python processes below; see `process.Child.pythons`."""

@@ -102,8 +102,7 @@ class Launcher:
         self._loop.catch_signals(signals_to_catch())
         self._print_banner()
         self._loop.post(events.Launched())
-        if hasattr(signal, "SIGCHLD"):
-            self._loop.post(events.SignalReceived(signal.SIGCHLD))  # it may have ended already
+        self._loop.post(events.ChildrenChanged())  # it may have ended already
         self._loop.run(self._handle, self._deadline)
         if self._failure:
             raise self._failure
@@ -193,6 +192,8 @@ class Launcher:
         match event:
             case events.SignalReceived(signum):
                 self._signalled(signum)
+            case events.ChildrenChanged():
+                self._child_changed()
             case events.DeadlineReached():
                 self._deadline_reached(now)
             case events.FilesTouched() if self._reloading:
@@ -200,14 +201,12 @@ class Launcher:
             case events.WatchReady(directories) if self._reloading:
                 self._console.note(f"watching {directories} directories", verbose=True)
                 self._report_changes(self._reloading.ready(event))
-            case events.WatchDegraded(reason):
-                self._console.warning(reason)
             case events.TellChild(number, message):
                 # The child may have ended meanwhile.
                 if self._generation and self._generation.number == number:
                     self._generation.send(message)
-            case events.LogLine(text, verbose):
-                self._console.note(text, verbose=verbose)
+            case events.WatchDegraded() | events.LogLine():
+                self._reports.happened(event)
             case events.StopRequested():
                 self._supervise(event, now)
                 self._standby.tell(event, now)

@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from devlaunch.config import Isolation
@@ -31,6 +31,9 @@ REPORTS = "DEVLAUNCH_REPORTS"
 MARK = "DEVLAUNCH_RUN"
 """The environment variable that every process of a run inherits (`_posix_table.MARK`)."""
 
+SIGKILL = 9
+"""The signal, which the signal module of Windows does not name."""
+
 KEEP = "DEVLAUNCH_KEEP"
 """The one that spares a helper at a restart (`_posix_table.KEEP`)."""
 
@@ -39,11 +42,16 @@ class Child(Protocol):
     """A child process and all that it starts."""
 
     pid: int
+    takes_signals: bool
+    """Else `signal` knows SIGKILL only, and all others are asked for over the control channel."""
     survivors: set[int]
     """Who lived on after `kill` or `reap`: another user's process, or one stuck in the kernel."""
 
     def poll(self) -> int | None:
         """None while the main process runs, then its status: -n for signal n. Does not reap."""
+
+    def when_ended(self, call: Callable[[], object]) -> None:
+        """Call, from any thread, once `poll` gives a status, where no SIGCHLD says so."""
 
     def stopped(self) -> bool:
         """Whether Ctrl-Z has stopped it since this was asked last. Ask at SIGCHLD.

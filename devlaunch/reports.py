@@ -50,6 +50,14 @@ class Reports:
             case {"type": "restart", "reason": reason}:
                 self._console.note(f"the app is started again: {reason}")
 
+    def happened(self, event: events.WatchDegraded | events.LogLine) -> None:
+        """Show what a part of this process has to say."""
+        match event:
+            case events.WatchDegraded(reason):
+                self._console.warning(reason)
+            case events.LogLine(text, verbose):
+                self._console.note(text, verbose=verbose)
+
     def note(self, text: str) -> None:
         """What a process of the app has to say; once, as each generation says the same."""
         self._note_once(text, text)

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 # Under nohup(1), or in the background of a script, these are ignored, and in all children too.
-for _signal in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+for _signal in (getattr(signal, n) for n in ("SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, n)):
     if signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, signal.SIG_DFL)
 if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:

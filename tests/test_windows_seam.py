@@ -44,9 +44,6 @@ class FakeKernel:
     def close(self, handle: int) -> None:
         self._call("close", handle)
 
-    def send_break(self, pid: int) -> None:
-        self._call("send_break", pid)
-
 
 class FakePopen:
     """A process that ends when it is told to."""
@@ -134,22 +131,13 @@ def test_a_child_that_cannot_be_guarded_does_not_stay_suspended(failing: str) ->
     assert rest == [("kill",), ("wait",), *job_is_closed]
 
 
-def test_a_soft_stop_is_ctrl_break() -> None:
+def test_what_is_no_kill_is_asked_for_over_the_control_channel() -> None:
     calls: list[Any] = []
-    child, popen = start(calls)
+    child, _ = start(calls)
     child.signal(15)
     child.signal_session(2)
-    assert calls == [("send_break", 77), ("send_break", 77)]
-    popen.status = 0
-    child.signal(15)
-    assert len(calls) == 2, "it has ended: the id is not signalled"
-
-
-def test_no_console_is_no_error() -> None:
-    calls: list[Any] = []
-    child, _ = start(calls, failing="send_break")
-    child.signal(15)
-    assert calls == [("send_break", 77)]
+    assert calls == []
+    assert not child.takes_signals
 
 
 def test_a_kill_and_a_reap_end_the_job_once() -> None:
@@ -191,7 +179,8 @@ def test_both_halves_have_all_that_a_child_has(half: Any) -> None:
     methods = {name for name in vars(process.Child) if not name.startswith("_")}
     assert methods <= {name for name in vars(half.Child) if not name.startswith("_")}
     signals = {"signal", "signal_session", "kill"}
-    assert methods == {"poll", "stopped", "look", "image", "pythons", "dismiss", "reap", *signals}
+    looks = {"poll", "when_ended", "stopped", "look", "image", "pythons"}
+    assert methods == {*looks, "dismiss", "reap", *signals}
 
 
 NETSTAT = """

@@ -6,7 +6,6 @@ Imports nothing else of devlaunch and only relatively of itself: it is loaded by
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from types import CodeType
@@ -55,10 +54,15 @@ def is_outermost(code: CodeType) -> bool:
 hide(__name__)
 
 
-def main(fd: int) -> None:
-    """Run what the launcher's `start` message on the socket `fd` asks for."""
+def main(fd: int, pipe: int | None = None) -> None:
+    """Run what the launcher's `start` message on the socket `fd` asks for.
+
+    `pipe` is what sockets come from, where they cannot be inherited (`descriptors.receive`).
+    """
+    from . import descriptors
+
     try:
-        os.fstat(0 if os.name == "nt" else fd)  # there it is a handle
+        descriptors.receive(fd, pipe)
     except OSError:
         sys.exit(
             "devlaunch: a program has run the command line of its process again: sys.argv is it"

@@ -17,4 +17,4 @@ assert SPEC is not None
 assert SPEC.loader is not None
 modules[SPEC.name] = module_from_spec(SPEC)
 SPEC.loader.exec_module(modules[SPEC.name])
-modules[SPEC.name].main(int(argv[1]))
+modules[SPEC.name].main(*map(int, argv[1:]))

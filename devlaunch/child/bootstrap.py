@@ -288,6 +288,8 @@ class Session:
             self._exit_at = self._stop_at + LAST_SECOND
         elif message["type"] == "stop":
             self._stop(float(message["grace"]))
+        elif message["type"] == "signal":
+            signal_here(int(message["signal"]))
         elif message["type"] == "ending":
             self._held_at = monotonic() + CUT * float(message["grace"])
         elif message["type"] == "debug":
@@ -302,7 +304,7 @@ class Session:
 
     def _stop(self, grace: float) -> None:
         if self._server is None:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal_here(signal.SIGTERM)
         elif self._cut_at is None:
             self._cut_at = self._held_at = monotonic() + CUT * grace
             self._server.stop(grace)
@@ -342,6 +344,20 @@ def holding_threads() -> list[str]:
     # Not `enumerate`: it waits for a lock that they may hold.
     others = set(threading._active.values()) - {threading.main_thread()}  # type: ignore[attr-defined]  # noqa: SLF001
     return sorted(each.name for each in others if not each.daemon and not hasattr(each, HIDDEN))
+
+
+def signal_here(signum: int) -> None:
+    """Signal this process.
+
+    On Windows `os.kill` asks for nothing, it ends: a handler that takes a request to end is called
+    instead, where the program has one.
+    """
+    if sys.platform == "win32":
+        for number in (signum, signal.SIGTERM, signal.SIGBREAK):
+            if callable(signal.getsignal(number)):
+                signal.raise_signal(number)
+                return
+    os.kill(os.getpid(), signum)
 
 
 def discard_bytecode(changed: list[str]) -> None:

@@ -7,6 +7,7 @@ import select
 import socket
 import sys
 import time
+from json import loads
 from os import fstat, read, write
 from typing import Any
 
@@ -69,9 +70,9 @@ class Descriptor:
 class _Handle(Descriptor):
     """A socket on Windows: no file descriptor, and none that a program closes unknowingly."""
 
-    def __init__(self, fd: int) -> None:
-        self._socket = socket.socket(fileno=fd)
-        super().__init__(fd)
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        super().__init__(sock.fileno())
 
     def read(self) -> bytes:
         return self._socket.recv(_CHUNK)
@@ -86,10 +87,40 @@ class _Handle(Descriptor):
         return None
 
 
+_shared: dict[int, bytes] = {}
+
+
+def receive(fd: int, pipe: int | None) -> None:
+    """Make sure of the inherited sockets, of which `fd` is one. Raises OSError.
+
+    On Windows a socket is duplicated for a process (WSADuplicateSocket), and what that returned is
+    read from the handle `pipe`; it can be used once.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        with open(msvcrt.open_osfhandle(pipe or 0, os.O_RDONLY), "rb") as file:
+            shared = loads(file.read())
+        _shared.update({int(number): bytes.fromhex(data) for number, data in shared.items()})
+    else:
+        fstat(fd)
+
+
+def inherited_socket(fd: int) -> socket.socket:
+    """The socket that was handed to this process as `fd`, not inherited further. Raises OSError."""
+    if sys.platform == "win32":
+        return socket.fromshare(_shared.pop(fd))
+    sock = socket.socket(fileno=fd)
+    sock.set_inheritable(False)
+    return sock
+
+
 def inherited(fd: int) -> Descriptor:
     """The socket that was handed to this process: not inherited further, and it blocks."""
     if sys.platform == "win32":
-        return _Handle(fd)
+        sock = inherited_socket(fd)
+        sock.setblocking(True)
+        return _Handle(sock)
     os.set_inheritable(fd, False)
     os.set_blocking(fd, True)
     return Descriptor(fd)

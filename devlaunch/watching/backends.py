@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Deliver = Callable[[Any], None]
 
+_QUIET = 0.02
+
 
 class Signal(Enum):
     """What an event asks for."""
@@ -91,7 +93,8 @@ class Observer:
 
         self._handler = Handler()
         self._roots: list[str] = []
-        self._observer: BaseObserver = SystemObserver()
+        # On Windows it hands out nothing until there was no event for so many seconds.
+        self._observer: BaseObserver = SystemObserver(timeout=_QUIET)
         hide_thread(self._observer)
         self._observer.start()
 

@@ -48,7 +48,7 @@ class DapClient:
         self.reverse: Callable[[Body], bool | Body] = lambda request: True
         """Answers requests from the adapter (`startDebugging`): whether they succeed, or a body."""
         self.sock = sock or socket.create_connection((host, port), timeout)
-        self._is_tcp = self.sock.family != socket.AF_UNIX
+        self._is_tcp = self.sock.family != getattr(socket, "AF_UNIX", None)
         if self._is_tcp:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._seq = itertools.count(1)

@@ -100,7 +100,7 @@ class Launch:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=pass_fds,
+            **({"pass_fds": pass_fds} if pass_fds else {}),
         )
         self.text = ""
         self._reader = threading.Thread(target=self._read, daemon=True)

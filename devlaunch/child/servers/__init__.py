@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import hide
+from ..descriptors import inherited_socket
 from ..requests import OpenRequests
 from ..tracebacks import Usage
 from .ending import Running
@@ -68,13 +69,12 @@ def serve(
     server = choose(start["server"], kind, name)
     module = importlib.import_module(f".{server}", __name__)
     try:
-        listener = socket.socket(fileno=start["socket_fd"])
+        listener = inherited_socket(start["socket_fd"])
     except OSError as error:
         raise Usage(
             f"{name} has closed the socket on which it is to be served: {error.strerror}",
             f"spare descriptor {start['socket_fd']} in os.closerange() and the like",
         ) from None
-    listener.set_inheritable(False)
 
     def begin(actual: Any) -> None:
         running.begin(actual)

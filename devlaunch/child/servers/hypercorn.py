@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import sys
+from collections.abc import Coroutine
 from typing import Any
 
 import hypercorn.asyncio
@@ -25,7 +25,7 @@ def run(service: Service) -> None:
     """Serve until stopped, or until SIGINT or SIGTERM."""
     server = Server(service)
     try:
-        asyncio.run(server.serve())
+        _run(server.serve())
     except KeyboardInterrupt:
         return
     except Exception:
@@ -33,6 +33,15 @@ def run(service: Service) -> None:
             raise
         service.fail(startup_failure(server.tracked, service.name))
         sys.exit(1)
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    if sys.platform == "win32":  # see uvicorn's `workers`
+        loop = asyncio.SelectorEventLoop()
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(main)
+        return
+    asyncio.run(main)
 
 
 class Server:
@@ -43,7 +52,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked: asyncio.Event | None = None
         self._config = hypercorn.config.Config()
-        self._listener = os.dup(service.socket.fileno())
+        self._listener = service.socket.dup().detach()  # os.dup knows no sockets on Windows
         self._config.bind = [f"fd://{self._listener}"]
         self._config.graceful_timeout = REQUESTS_SHARE * service.grace
         self.started = False

@@ -35,6 +35,10 @@ def run(service: Service) -> None:
         log_config=None,
         ws="none" if service.interface == "wsgi" else "auto",
         lifespan="off" if service.interface == "wsgi" else "auto",
+        # A socket can belong to one completion port only, also after that and its process are
+        # gone: on Windows the next generation could not accept. As with --reload, uvicorn then
+        # takes the loop that selects.
+        workers=2 if sys.platform == "win32" else 1,
     )
     _configure_logging(verbose=service.verbose)
     config.timeout_graceful_shutdown = _limit(service.grace)  # type: ignore[assignment]
