@@ -100,7 +100,8 @@ class Reports:
             case "reloading":
                 console.reloading(paths)
             case "reloaded":
-                console.reloaded(paths, report.elapsed or 0.0)
+                is_served = bool(self._interface)
+                console.reloaded(paths, report.elapsed or 0.0, is_served=is_served)
             case "broken" if report.failure:
                 console.broken(report.failure, is_last=report.is_last)
             case "exited":
