@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from devlaunch.config import Isolation
+from devlaunch.core.invocation import Running
 
 CREATE_SUSPENDED = 0x00000004
 CREATE_NEW_PROCESS_GROUP = 0x00000200
@@ -201,9 +202,9 @@ class Child:
     def image(self) -> None:
         """Not known: there is no exec that keeps the process."""
 
-    def pythons(self) -> set[int]:
+    def pythons(self) -> dict[int, Running]:
         """Not known."""
-        return set()
+        return {}
 
     def signal(self, sig: int) -> None:
         """Ask with CTRL_BREAK, the one event that a process group can be sent; 9 ends the job."""

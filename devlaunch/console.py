@@ -80,9 +80,12 @@ class Console:
         """A reload begins; only shown to those who asked for more."""
         self._event("reloading", self.changed(paths), "dim", level=VERBOSE)
 
-    def reloaded(self, paths: Sequence[str], elapsed: float) -> None:
-        """The new generation serves, `elapsed` after the change; without paths: a restart."""
-        word = "reloaded" if paths else "restarted"
+    def reloaded(self, paths: Sequence[str], elapsed: float, *, is_served: bool = True) -> None:
+        """The new generation runs, `elapsed` after the change; no paths: it was asked for.
+
+        A program that nobody is known to serve by has only begun, and is said to be restarted.
+        """
+        word = "reloaded" if paths and is_served else "restarted"
         self._event(f"{word} in {duration(elapsed)}", self.changed(paths), "green")
 
     def broken(self, failure: Failure, *, is_last: bool = False) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from devlaunch import process
 from devlaunch.config import Config, Isolation
 from devlaunch.control import ControlChannel, Message
+from devlaunch.core.invocation import Running
 from devlaunch.events import (
     ChildFailed,
     ChildServing,
@@ -189,9 +190,9 @@ class Generation:
         else:
             self._child.signal_session(signal.SIGKILL)
 
-    def pythons(self) -> set[int]:
+    def pythons(self) -> dict[int, Running]:
         """The Python processes below; see `process.Child.pythons`."""
-        return set() if self._has_ended else self._child.pythons()
+        return {} if self._has_ended else self._child.pythons()
 
     def was_stopped(self) -> bool:
         """Whether the terminal's Ctrl-Z has stopped it since this was asked last."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import stat
@@ -18,6 +19,8 @@ from support.launch import WSGI, Launch, asgi_app, free_port, launched, save
 from support.wait import wait_until
 
 from devlaunch import process
+from devlaunch.config import Target, TargetKind
+from devlaunch.core.invocation import Running
 from devlaunch.descendants import Descendants
 from devlaunch.loop import Loop
 
@@ -69,6 +72,66 @@ def test_a_module_of_a_process_below_is_watched(tmp_path: Path, python: str, how
             save(tmp_path / "worker.py", f"VALUE = {value}\n")
             launch.wait_for(f"worker {value}")
         assert launch.text.count("cannot say") == (how in SILENT)
+
+
+RELOADER = """\
+import multiprocessing, os, subprocess, sys, time
+
+def look():
+    # By the time that this one is found to say nothing a look has been taken.
+    os.posix_spawn(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)"], {})
+    time.sleep(600)
+
+if __name__ == "__main__":
+    how, *dev = sys.argv[1:]
+    if "INNER" in os.environ:
+        print("inner", flush=True)
+        if how != "exec" or os.fork():
+            time.sleep(600)
+        look()
+    os.environ["INNER"] = "1"
+    command = [sys.executable, __file__, how]
+    match how:
+        case "argv":
+            subprocess.Popen([sys.executable, *sys.argv])
+        case "late":
+            time.sleep(2.5)
+            subprocess.Popen(command)
+        case "silent":
+            subprocess.Popen(command, env={"INNER": "1"})
+        case "exec":
+            os.execv(sys.executable, command)
+        case "fork":
+            os.fork()
+        case "spawn" | "forkserver":
+            multiprocessing.get_context(how).Process(target=time.sleep, args=(600,)).start()
+    if 0 or not dev:
+        look()
+    time.sleep(600)
+"""
+AGAIN = r"note +process \d+ runs the command line of the app again: a reloader of its own\?"
+LOOKED = r"note +process [\d, ]+ of the app cannot say"
+
+
+@pytest.mark.parametrize("how", ["argv", "late", "silent"])
+def test_a_reloader_that_nobody_knows_is_told_of_once(tmp_path: Path, how: str) -> None:
+    save(tmp_path / "job.py", RELOADER)
+    with launched("job.py", how, "--dev", cwd=tmp_path) as launch:
+        launch.wait_for(AGAIN)
+        offset = len(launch.text)
+        save(tmp_path / "job.py", RELOADER.replace("if 0", "if 1"))
+        launch.wait_for(r"restarted in", after=offset)
+        if how == "argv":
+            launch.wait_for(LOOKED)
+        assert len(re.findall(AGAIN, launch.text)) == 1
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver", "exec"])
+def test_a_process_that_is_no_reloader_is_not_taken_for_one(tmp_path: Path, how: str) -> None:
+    save(tmp_path / "job.py", RELOADER)
+    with launched("job.py", how, cwd=tmp_path) as launch:
+        launch.wait_for(LOOKED)
+        assert "of its own" not in launch.text.replace("by exec: a reloader of its own?", "")
 
 
 SERVERS = {
@@ -134,8 +197,11 @@ def test_what_a_devlaunch_below_runs_is_that_ones(tmp_path: Path) -> None:
 class Current:
     mark = "run.1"
 
-    def pythons(self) -> set[int]:
-        return {7, 8}
+    def pythons(self) -> dict[int, Running]:
+        return dict.fromkeys((7, 8), Running(("python", "other.py"), "/"))
+
+    def was_replaced(self) -> bool:
+        return False
 
 
 def test_only_the_present_generation_is_heard() -> None:
@@ -148,10 +214,12 @@ def test_only_the_present_generation_is_heard() -> None:
         descendants = Descendants(
             loop,
             run_id,
+            Target(TargetKind.SCRIPT, "job.py"),
             lambda: current,
             imported=files.extend,
             noted=notes.append,
             silent=silent.extend,
+            reloader=silent.append,
         )  # type: ignore[arg-type]
         sender.connect(process.reports_address(run_id))
 

@@ -66,12 +66,12 @@ def project(tmp_path: Path) -> Project:
 
 
 def reloads(launch: Launch) -> list[str]:
-    """What each `reloaded` line names as changed."""
-    return re.findall(r"reloaded in \S+ m?s +(.*)", launch.text)
+    """What each `reloaded` or `restarted` line names as changed."""
+    return re.findall(r"re(?:loaded|started) in \S+ m?s +(.*)", launch.text)
 
 
 def wait_reloads(launch: Launch, count: int) -> list[str]:
-    """What each `reloaded` line names, once there are `count` of them."""
+    """What each `reloaded` or `restarted` line names, once there are `count` of them."""
     return wait_until(
         lambda: found if len(found := reloads(launch)) >= count else None, 20, lambda: launch.text
     )
@@ -906,7 +906,8 @@ def test_what_a_working_app_writes_as_it_starts(project: Project, name: str) -> 
     with launched(*options, *words, cwd=root) as launch:
         said = launch.wait_for(r"made\.py: written by the app itself; ignored \((.*)\)")
         assert said[1] == ("--ignore it" if name == "--watch" else "--watch to insist")
-        launch.wait_for("re(loaded|ady) in", after=said.start() if name == "at import" else 0)
+        after = said.start() if name == "at import" else 0
+        launch.wait_for("re(loaded|started|ady) in", after=after)
         for edit in (1, 2):
             assert project.starts == again + edit, launch.text
             save(root / "app.py", f"import writer\n{source}\n{SERVES}# {edit}\n")

@@ -45,7 +45,7 @@ def test_a_program_is_restarted_said_once_and_ended(tmp_path: Path) -> None:
             launch.wait_served(f"{version!r} ['again']")
         launch.wait_for(REPLACED)
         (tmp_path / "other.py").write_text("any source file counts now\n")
-        launch.wait_for(r"reloaded in .* other\.py")
+        launch.wait_for(r"restarted in .* other\.py")
         assert launch.text.count("has replaced its process") == 1
 
 

@@ -436,7 +436,7 @@ def test_what_holds_up_the_end_is_said(tmp_path: Path) -> None:
         launch.wait_for("^  started in .*\n")
         launch.wait_for("^runs")
         launch.save(text + "# again\n", "job.py")
-        launch.wait_for(r"reloaded in \d\.\d+ s +job\.py")
+        launch.wait_for(r"restarted in \d\.\d+ s +job\.py")
         assert "the end of the app waits for its thread feeder (no daemon)" in launch.text
         assert "the app did not end within 1.00 s (--grace): it is made to" in launch.text
 

@@ -118,9 +118,10 @@ class Launch:
     def wait_for(self, pattern: str, *, timeout: float = 20.0, after: int = 0) -> re.Match[str]:
         """The first match of the pattern in what was printed after the offset `after`.
 
-        `ready in` stands for what is said of a program as well, which is "started in".
+        `ready in` and `reloaded in` stand for what is said of a program, too: "(re)started in".
         """
         pattern = pattern.replace("ready in", "(?:ready|started) in")
+        pattern = pattern.replace("reloaded in", "(?:reloaded|restarted) in")
         return wait_until(
             lambda: re.compile(pattern, re.MULTILINE).search(self.text, after),
             timeout,
