@@ -100,13 +100,14 @@ PROGRAMS = [
 
 @pytest.mark.parametrize(("words", "code"), PROGRAMS, ids=[row[0] for row in PROGRAMS])
 def test_what_only_the_workers_of_a_program_import(tmp_path: Path, words: str, code: str) -> None:
-    """Quick saves after the one that is alone: the last one is served."""
+    """Quick saves after the one that is alone: the last one is served. What none imports: no."""
     save(tmp_path / "app.py", code)
+    save(tmp_path / "other.py", "")
     save(tmp_path / "inner.py", "VERSION = 'first'\n")
     port = free_port()
     env = {"HOME": str(tmp_path)}  # where gunicorn has its control socket
     command = words.format(port).split()
-    with launched("--", *command, cwd=tmp_path, env=env, port=port) as launch:
+    with launched("--verbose", "--", *command, cwd=tmp_path, env=env, port=port) as launch:
 
         def wait_worked(version: str) -> None:
             if code == CELERY:
@@ -115,6 +116,8 @@ def test_what_only_the_workers_of_a_program_import(tmp_path: Path, words: str, c
                 launch.wait_served(version, timeout=40)
 
         wait_worked("first")
+        save(tmp_path / "other.py", "X = 1\n")
+        launch.wait_for("other.py.*not imported by the app")
         save(tmp_path / "inner.py", "VERSION = 'second'\n")
         wait_worked("second")
         for number in range(4):
