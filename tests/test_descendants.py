@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.child import Child
 from support.interpreters import interpreters, launchers
-from support.launch import WSGI, Launch, asgi_app, free_port, launched, save
+from support.launch import WSGI, asgi_app, free_port, launched, save
 from support.wait import wait_until
 
 from devlaunch import process
@@ -134,33 +135,58 @@ def test_a_process_that_is_no_reloader_is_not_taken_for_one(tmp_path: Path, how:
         assert "of its own" not in launch.text.replace("by exec: a reloader of its own?", "")
 
 
-SERVERS = {
-    "uvicorn": ("uvicorn", "--workers", "2", "--port", "{}", "app:app"),
-    "hypercorn": ("hypercorn", "--workers", "2", "--bind", "127.0.0.1:{}", "app:app"),
-}
+INNER = "from inner import VERSION"
+ASGI_APP = asgi_app("").replace("VERSION = ''", INNER, 1)
+WSGI_APP = WSGI.format(version="").replace("VERSION = ''", INNER, 1)
+CELERY = f"""\
+from celery import Celery, signals
+app = Celery(broker="memory://")
+
+@app.task
+def work():
+    {INNER}
+    print("worker " + VERSION)
+
+@signals.worker_ready.connect
+def ready(**_):
+    work.delay()
+"""
+
+PROGRAMS = [
+    ("uvicorn --workers 2 --port {} app:app", ASGI_APP),
+    ("hypercorn --workers 2 --bind 127.0.0.1:{} app:app", ASGI_APP),
+    ("granian --workers 2 --interface asgi --port {} app:app", ASGI_APP),
+    ("gunicorn --workers 2 --bind 127.0.0.1:{} app:app", WSGI_APP),
+    ("python -m celery -A app worker -c 2", CELERY),
+]
 
 
-class Served(Launch):
-    """A server of its own that `get` asks."""
-
-    port = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-
-@pytest.mark.parametrize("server", SERVERS)
-def test_what_only_the_workers_of_a_server_import(tmp_path: Path, server: str) -> None:
-    save(tmp_path / "app.py", asgi_app("").replace("VERSION = ''", "from inner import VERSION", 1))
-    save(tmp_path / "inner.py", "VERSION = 'one'\n")
+@pytest.mark.parametrize(("words", "code"), PROGRAMS, ids=[row[0] for row in PROGRAMS])
+def test_what_only_the_workers_of_a_program_import(tmp_path: Path, words: str, code: str) -> None:
+    """Quick saves after the one that is alone: the last one is served. What none imports: no."""
+    save(tmp_path / "app.py", code)
+    save(tmp_path / "other.py", "")
+    save(tmp_path / "inner.py", "VERSION = 'first'\n")
     port = free_port()
-    launch = Served("--", *(word.format(port) for word in SERVERS[server]), cwd=tmp_path)
-    launch.port = port
-    with contextlib.closing(launch):
-        launch.wait_served("one", timeout=40)
+    env = {"HOME": str(tmp_path)}  # where gunicorn has its control socket
+    command = words.format(port).split()
+    with launched("--verbose", "--", *command, cwd=tmp_path, env=env, port=port) as launch:
+
+        def wait_worked(version: str) -> None:
+            if code == CELERY:
+                launch.wait_for(f"worker {version}", timeout=40)
+            else:
+                launch.wait_served(version, timeout=40)
+
+        wait_worked("first")
+        save(tmp_path / "other.py", "X = 1\n")
+        launch.wait_for("other.py.*not imported by the app")
         save(tmp_path / "inner.py", "VERSION = 'second'\n")
-        launch.wait_served("second", timeout=40)
+        wait_worked("second")
+        for number in range(4):
+            save(tmp_path / "inner.py", f"VERSION = 'quick {number}'\n")
+            time.sleep(0.3)  # of the person
+        wait_worked("quick 3")
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])

@@ -90,9 +90,12 @@ class Launch:
         env: Mapping[str, str] = {},
         command: tuple[str, ...] = ("-m", "devlaunch"),
         pass_fds: tuple[int, ...] = (),
+        port: int | None = None,
     ) -> None:
         self.run_id = f"test-{uuid.uuid4().hex}"
         self.cwd = cwd
+        self.port = port
+        """Of a program that serves itself; else the URL is the one that is printed."""
         self.process = subprocess.Popen(
             [python, *command, *args],
             cwd=cwd,
@@ -130,6 +133,8 @@ class Launch:
 
     @property
     def url(self) -> str:
+        if self.port is not None:
+            return f"http://127.0.0.1:{self.port}"
         return self.wait_for(r"http://[^\s]+:\d+").group(0)
 
     @property
