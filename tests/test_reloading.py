@@ -909,6 +909,8 @@ def test_what_a_working_app_writes_as_it_starts(project: Project, name: str) -> 
         after = said.start() if name == "at import" else 0
         launch.wait_for("re(loaded|started|ady) in", after=after)
         for edit in (1, 2):
+            # A program is said to be started before it runs its first line.
+            wait_until(lambda n=edit: project.starts >= again + n, 20, lambda: launch.text)
             assert project.starts == again + edit, launch.text
             save(root / "app.py", f"import writer\n{source}\n{SERVES}# {edit}\n")
             wait_until(lambda n=edit: reloads(launch)[again:] == ["app.py"] * n, 20)
