@@ -112,6 +112,10 @@ class Console:
         text = f"{self.changed(paths)} changed — paused in the debugger, will reload on continue"
         self._event("waiting", text, "yellow")
 
+    def refused(self, text: str, *more: str) -> None:
+        """A file was saved that cannot be used; the app goes on without."""
+        self._event("not taken", _plain(text), "red", more=[_plain(each) for each in more])
+
     def cut_off(self, requests: Sequence[str], after: float) -> None:
         """A stop ended requests that were still open when the grace was over."""
         what = ", ".join(map(_plain, requests))

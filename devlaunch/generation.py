@@ -23,6 +23,7 @@ from devlaunch.events import (
     Failure,
 )
 from devlaunch.loop import Loop
+from devlaunch.machine import working_directory
 
 Deliver = Callable[[Message], None]
 
@@ -61,7 +62,7 @@ class Spawner:
         self._run_id = run_id
         self._isolate = isolate
         self._grace = grace
-        self._directory = os.getcwd()
+        self._directory = working_directory()
         self._inherited = [] if socket_fd is None else [socket_fd]
         self._serial = count(1)
 

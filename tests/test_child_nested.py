@@ -251,3 +251,31 @@ def test_the_hooks_leave_the_modules_as_they_are(tmp_path: Path) -> None:
         assert child.wait() == 0
     assert child.stdout == "SourceFileLoader True None True 2\n"
     assert not child.all("note")
+
+
+RAISING = {
+    "in a call": {
+        "hupper/__init__.py": "",
+        "hupper/worker.py": "",
+        "hupper/reloader.py": "def is_active(): pass\ndef start_reloader(path): pass\n"
+        "def resolve_spec(path):\n    return lambda: 1 / 0\n",
+        "job.py": "import hupper.worker\nimport hupper.reloader\n"
+        "hupper.reloader.start_reloader('x')\n",
+    },
+    "in an import": {
+        "quart/__init__.py": "",
+        "quart/app.py": "1 / 0\n",
+        "job.py": "import quart.app\n",
+    },
+}
+
+
+@pytest.mark.parametrize("files", RAISING.values(), ids=RAISING)
+def test_no_frame_of_ours_is_in_a_traceback(files: dict[str, str], tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with Child(script="job.py", directory=tmp_path) as child:
+        assert child.wait() == 1
+    assert "ZeroDivisionError" in child.stderr
+    assert "<frozen" not in child.stderr

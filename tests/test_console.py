@@ -90,6 +90,10 @@ GOLDEN: dict[str, tuple[Say, int, str]] = {
     "paused": (lambda c: c.paused(["/work/app.py"]), NORMAL,
                "12:00:09  waiting             app.py changed — paused in the debugger, "
                "will reload on continue\n"),
+    "refused": (lambda c: c.refused("x.env:1: is wrong", "do this", "the others stay"), QUIET,
+                "12:00:09  not taken           x.env:1: is wrong\n"
+                "                              do this\n"
+                "                              the others stay\n"),
     "cut off": (lambda c: c.cut_off(["GET /stream", "WebSocket /ws"], 2.0), NORMAL,
                 "12:00:09  closed              2 open requests after 2.00 s: "
                 "GET /stream, WebSocket /ws\n"),

@@ -11,6 +11,7 @@ import http.client
 import itertools
 import os
 import re
+import shutil
 import socket
 import threading
 import time
@@ -134,6 +135,28 @@ def test_settings_of_any_name_that_are_executed(project: Project, options: tuple
         launch.wait_for("broken")
         save(settings, "VALUE = 'mended'\n")
         launch.wait_served("mended")
+
+
+@BOTH
+def test_the_directory_is_made_again(project: Project, options: tuple[str, ...]) -> None:
+    """One restart, whether with equal content, which no save of a file tells, or with other."""
+    place, copy = project.root, project.root.with_name("copy")
+    project.write("", "'first ' + os.getcwd()")
+    with launched(*options, *WSGIREF, cwd=place) as launch:
+        launch.wait_served(f"first {place}")
+        for count, version in enumerate(("first", "first", "second"), 1):
+            shutil.copytree(place, copy)
+            save(copy / "app.py", project.source("", f"{version!r} + ' ' + os.getcwd()"))
+            place.rename(place.with_name(f"old{count}"))  # so quick that it is one change
+            copy.rename(place)
+            wait_reloads(launch, count)
+            launch.wait_served(f"{version} {place}")
+        project.write("", "'third'")
+        launch.wait_served("third")
+        assert project.starts == 5, launch.text
+        shutil.rmtree(place)
+        shutil.copytree(place.with_name("old1"), place)
+        launch.wait_served(f"first {place}")
 
 
 @BOTH
