@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from devlaunch.config import Isolation
+from devlaunch.core.invocation import Running
 from devlaunch.hiding import hide_thread
 
 CREATE_SUSPENDED = 0x00000004
@@ -222,9 +223,9 @@ class Child:
     def image(self) -> None:
         """Not known: there is no exec that keeps the process."""
 
-    def pythons(self) -> set[int]:
+    def pythons(self) -> dict[int, Running]:
         """Not known."""
-        return set()
+        return {}
 
     def signal(self, sig: int) -> None:
         """SIGKILL ends the job.

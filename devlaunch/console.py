@@ -80,9 +80,12 @@ class Console:
         """A reload begins; only shown to those who asked for more."""
         self._event("reloading", self.changed(paths), "dim", level=VERBOSE)
 
-    def reloaded(self, paths: Sequence[str], elapsed: float) -> None:
-        """The new generation serves, `elapsed` after the change; without paths: a restart."""
-        word = "reloaded" if paths else "restarted"
+    def reloaded(self, paths: Sequence[str], elapsed: float, *, is_served: bool = True) -> None:
+        """The new generation runs, `elapsed` after the change; no paths: it was asked for.
+
+        A program that nobody is known to serve by has only begun, and is said to be restarted.
+        """
+        word = "reloaded" if paths and is_served else "restarted"
         self._event(f"{word} in {duration(elapsed)}", self.changed(paths), "green")
 
     def broken(self, failure: Failure, *, is_last: bool = False) -> None:
@@ -108,6 +111,10 @@ class Console:
         """A change waits, since the debugger holds the app."""
         text = f"{self.changed(paths)} changed — paused in the debugger, will reload on continue"
         self._event("waiting", text, "yellow")
+
+    def refused(self, text: str, *more: str) -> None:
+        """A file was saved that cannot be used; the app goes on without."""
+        self._event("not taken", _plain(text), "red", more=[_plain(each) for each in more])
 
     def cut_off(self, requests: Sequence[str], after: float) -> None:
         """A stop ended requests that were still open when the grace was over."""

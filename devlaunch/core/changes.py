@@ -119,6 +119,14 @@ class Changes:
                 changed.append(path)
         return self._restarting(changed, now)
 
+    def replaced(self, directories: Mapping[str, float], now: float) -> tuple[str, ...]:
+        """Others lie where these were, in which the app works: it counts, whatever is in them.
+
+        The times are when something was written there last.
+        """
+        self._known |= {path: _Known(None, now, when) for path, when in directories.items()}
+        return self._restarting(directories, now)
+
     def app_writes(self, paths: Iterable[str], now: float) -> None:
         """The app itself opens these files for writing."""
         self._app_writes.update(dict.fromkeys(paths, now))

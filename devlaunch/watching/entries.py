@@ -77,12 +77,17 @@ def identity_of(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def found_identity(path: str) -> tuple[int, int] | None:
+    """The same; None when there is nothing."""
+    try:
+        return identity_of(path)
+    except OSError:
+        return None
+
+
 def has_identity(path: str, identity: tuple[int, int]) -> bool:
     """Whether the path leads to that file."""
-    try:
-        return identity_of(path) == identity
-    except OSError:
-        return False
+    return found_identity(path) == identity
 
 
 def spellings(path: str, links: Mapping[str, str]) -> list[str]:
