@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from devlaunch.core.filters import is_pattern
+from devlaunch.core.filters import is_glob, is_pattern
+from devlaunch.core.paths import plain, slashed
 
 Convert = Callable[[object], Any]
 
@@ -148,14 +149,15 @@ def to_choice(kind: type[StrEnum]) -> Choice:
     return Choice(kind)
 
 
-def to_pattern(value: object) -> str:
+def to_pattern(value: object, separator: str = os.sep) -> str:
     """A glob, with its brackets closed and its ranges in order."""
     text = to_text(value)
-    if re.search(r"(?<!\\)\[(?![!^]?\]?[^\]/]+\])", text):
+    pattern = slashed(text, separator)
+    if re.search(r"(?<!\\)\[(?![!^]?\]?[^\]/]+\])", pattern):
         raise BadValue(
             "a path or a glob", hint="the [ is never closed; write \\[ for the character"
         )
-    if not is_pattern(text):
+    if not is_pattern(pattern):
         raise BadValue(
             "a path or a glob",
             hint="a range goes upwards, as in [a-z], and a final \\ or a sole ! means nothing",
@@ -198,7 +200,7 @@ def to_words(value: object) -> tuple[str, ...]:
 
 def locate(path: str, base: str) -> str:
     """The absolute path, from `base` on; `~` is the home directory, links stay what they are."""
-    return os.path.normpath(os.path.join(base, os.path.expanduser(path)))
+    return os.path.normpath(os.path.join(base, os.path.expanduser(plain(path))))
 
 
 def locate_program(name: str, base: str) -> str:
@@ -208,6 +210,6 @@ def locate_program(name: str, base: str) -> str:
 
 def locate_pattern(pattern: str, base: str) -> str:
     """As `locate`; a glob without a slash matches at any depth below `base`."""
-    if "/" not in pattern and re.search(r"[*?\[]", pattern):
+    if is_glob(pattern) and not os.path.dirname(pattern):
         return os.path.join(base, "**", pattern)
     return locate(pattern, base)
