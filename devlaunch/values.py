@@ -186,11 +186,17 @@ def split_list(text: str) -> list[str]:
     return [item for item in text.split(os.pathsep) if item]
 
 
-def to_words(value: object) -> tuple[str, ...]:
-    """The words of a TARGET: an array of them, or one text in the shell's quoting."""
+def to_words(value: object, separator: str = os.sep) -> tuple[str, ...]:
+    """The words of a TARGET: an array of them, or one text in the shell's quoting.
+
+    A backslash that parts paths quotes nothing.
+    """
     if isinstance(value, str):
+        lexer = shlex.shlex(value, posix=True, punctuation_chars=False)
+        lexer.whitespace_split, lexer.commenters = True, ""
+        lexer.escape = lexer.escape.replace(separator, "")
         try:
-            return tuple(shlex.split(value))
+            return tuple(lexer)
         except ValueError as error:
             raise BadValue("a target in the shell's quoting", hint=str(error).lower()) from None
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
