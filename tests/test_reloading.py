@@ -454,7 +454,7 @@ def test_a_program_that_closes_what_it_has_inherited(tmp_path: Path, python: str
         "import helper, os, time\n"
         "os.closerange(3, 1024)\n"
         "files = [open(f'out{n}', 'a') for n in range(6)]\n"
-        "print('runs', helper.VALUE, flush=True)\n"
+        "print(f'runs {helper.VALUE}', flush=True)\n"
         "time.sleep(60)\n"
     )
     (tmp_path / "helper.py").write_text("VALUE = 0\n")
@@ -908,6 +908,8 @@ def test_what_a_working_app_writes_as_it_starts(project: Project, name: str) -> 
         assert said[1] == ("--ignore it" if name == "--watch" else "--watch to insist")
         launch.wait_for("re(loaded|ady) in", after=said.start() if name == "at import" else 0)
         for edit in (1, 2):
+            # A program is said to be reloaded when it is spawned.
+            wait_until(lambda n=edit: project.starts >= again + n, 20, lambda: launch.text)
             assert project.starts == again + edit, launch.text
             save(root / "app.py", f"import writer\n{source}\n{SERVES}# {edit}\n")
             wait_until(lambda n=edit: reloads(launch)[again:] == ["app.py"] * n, 20)
