@@ -477,7 +477,7 @@ def test_a_program_that_closes_what_it_has_inherited(tmp_path: Path, python: str
         "import helper, os, time\n"
         "os.closerange(3, 1024)\n"
         "files = [open(f'out{n}', 'a') for n in range(6)]\n"
-        "print('runs', helper.VALUE, flush=True)\n"
+        "print(f'runs {helper.VALUE}', flush=True)\n"
         "time.sleep(60)\n"
     )
     (tmp_path / "helper.py").write_text("VALUE = 0\n")
