@@ -6,9 +6,11 @@ import contextlib
 import ctypes
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from support.wait import wait_until
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
 
 APP = """\
-import os, subprocess, sys
+import os, subprocess, sys, time
 VERSION = {version!r}
 started = []
 def app(environ, start_response):
@@ -28,6 +30,9 @@ def app(environ, start_response):
         code = "import time; time.sleep(300)"
         started.append(subprocess.Popen([sys.executable, "-c", code], creationflags=0x208))
         return [str(started[-1].pid).encode()]
+    if environ["PATH_INFO"] == "/slow":
+        print("in slow", flush=True)
+        time.sleep(1)
     return [f"{{VERSION}} {{os.getpid()}}".encode()]
 """
 
@@ -87,6 +92,50 @@ def test_each_save_is_served(tmp_path: Path, server: str) -> None:
             assert after != before
             assert not is_alive(before)
             before = after
+
+
+@pytest.mark.parametrize("server", ["wsgiref", "werkzeug", "uvicorn", "hypercorn"])
+def test_no_request_is_refused(tmp_path: Path, server: str) -> None:
+    pytest.importorskip(server)
+    (tmp_path / "app.py").write_text(APP.format(version=0))
+    with running(tmp_path, "--server", server, "app:app") as launch, ThreadPoolExecutor() as pool:
+        answer(launch, "0")
+        slow = pool.submit(launch.get, "/slow")
+        launch.wait_for("in slow")
+        is_over = threading.Event()
+        rest = pool.submit(lambda: [launch.get() for _ in iter(is_over.is_set, True)])
+        try:
+            for version in range(1, 5):
+                save(tmp_path / "app.py", APP.format(version=version))
+                time.sleep(0.3)  # as a person does who presses it again and again
+            answer(launch, "4")
+        finally:
+            is_over.set()
+        assert slow.result().startswith("0 ")
+        versions = [each.split()[0] for each in rest.result()]
+        assert versions == sorted(versions)
+
+
+ASYNCIO = """\
+import asyncio, sys
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    command = [sys.executable, "-c", "print('below', {version})"]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe)
+    body, _ = await process.communicate()
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": body.strip()}})
+"""
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
+def test_asyncio_has_its_subprocesses(tmp_path: Path, server: str) -> None:
+    (tmp_path / "app.py").write_text(ASYNCIO.format(version=0))
+    with running(tmp_path, "--server", server, "app:app") as launch:
+        launch.wait_served("below 0")
+        save(tmp_path / "app.py", ASYNCIO.format(version=1))
+        launch.wait_served("below 1")
 
 
 def test_broken_code_is_mended(tmp_path: Path) -> None:
