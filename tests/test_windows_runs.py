@@ -51,12 +51,18 @@ def is_alive(pid: int) -> bool:
 def save(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}~")
     beside.write_text(text)
-    beside.replace(path)
+
+    def replace() -> bool:
+        with contextlib.suppress(PermissionError):  # the app's import reads it: editors try again
+            beside.replace(path)
+        return not beside.exists()
+
+    wait_until(replace, 5, "it is replaced")
 
 
 @contextlib.contextmanager
 def running(directory: Path, *args: str) -> Iterator[Launch]:
-    port = [] if args[-1].endswith(".py") else ["--port", "0"]
+    port = [] if args[-1].endswith(".py") or "--port" in args else ["--port", "0"]
     launch = Launch(*port, *args, cwd=directory)
     try:
         yield launch
@@ -172,6 +178,17 @@ def test_nothing_survives_a_reload(tmp_path: Path) -> None:
         save(tmp_path / "app.py", APP.format(version=1))
         answer(launch, "1")
         assert not is_alive(grandchild)
+
+
+def test_a_port_in_use_is_the_first_ones(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP.format(version=0))
+    with running(tmp_path, "--server", "wsgiref", "app:app") as first:
+        answer(first, "0")
+        port = first.url.rpartition(":")[2]
+        with running(tmp_path, "--port", port, "app:app") as second:
+            second.wait_for(rf"--port: 127.0.0.1:{port} is in use by python.exe \(pid \d+\)")
+            assert second.process.wait(20) == 1
+        answer(first, "0")
 
 
 def test_in_a_virtual_environment(tmp_path: Path) -> None:
