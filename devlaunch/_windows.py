@@ -349,17 +349,11 @@ def reap_orphans(keep: Collection[int]) -> None:
     """Windows has no zombies."""
 
 
-def listening_process(host: str, port: int, run: Any = subprocess.run) -> str | None:  # noqa: ARG001
+def listening_process(host: str, port: int) -> str | None:
     """`name (pid N)` of the process that listens there; see `process.listening_process`."""
-    try:
-        pid = _netstat_pid(_output(run, ["netstat", "-ano", "-p", "TCP"]), port)
-        if pid is None:
-            return None
-        row = _output(run, ["tasklist", "/FI", f"PID eq {pid}", "/FO", "CSV", "/NH"])
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    name = row.strip().split(",")[0].strip('"') or "unknown"
-    return f"{name} (pid {pid})"
+    from devlaunch import _windows_ports
+
+    return _windows_ports.listening_process(host, port)
 
 
 def enable_escapes(fd: int) -> bool:
@@ -378,18 +372,3 @@ def enable_escapes(fd: int) -> bool:
         return False
     wanted = mode.value | ENABLE_VIRTUAL_TERMINAL_PROCESSING
     return bool(mode.value == wanted or kernel32.SetConsoleMode(handle, wanted))
-
-
-def _netstat_pid(text: str, port: int) -> int | None:
-    """From lines like `  TCP    127.0.0.1:8000    0.0.0.0:0    LISTENING    1234`."""
-    for line in text.splitlines():
-        words = line.split()
-        # The word LISTENING is translated, the foreign port 0 is not.
-        if len(words) == 5 and words[1].endswith(f":{port}") and words[2].endswith(":0"):
-            return int(words[4])
-    return None
-
-
-def _output(run: Any, command: list[str]) -> str:
-    done = run(command, capture_output=True, text=True, errors="replace", check=False, timeout=5)
-    return str(done.stdout)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import inspect
-import subprocess
-from types import SimpleNamespace
+import socket
+import struct
+import sys
 from typing import Any
 
 import pytest
 
-from devlaunch import _posix, _windows, process
+from devlaunch import _posix, _windows, _windows_ports, process
 from devlaunch.config import Isolation
 
 JOB = 0x1_0000_0004  # wider than 32 bits, as a handle may be
@@ -183,29 +184,57 @@ def test_both_halves_have_all_that_a_child_has(half: Any) -> None:
     assert methods == {*looks, "dismiss", "reap", *signals}
 
 
-NETSTAT = """
-Active Connections
+class FakeSystem:
+    """A machine on which some processes listen."""
 
-  Proto  Local Address          Foreign Address        State           PID
-  TCP    0.0.0.0:135            0.0.0.0:0              LISTENING       900
-  TCP    127.0.0.1:8000         127.0.0.1:51000        ESTABLISHED     4321
-  TCP    127.0.0.1:8000         0.0.0.0:0              ABHÖREN         1234
-  TCP    127.0.0.1:18000        0.0.0.0:0              LISTENING       5555
-"""
-ANSWERS = {"netstat": NETSTAT, "tasklist": '"python.exe","1234","Console","1","9,000 K"\n'}
+    def __init__(self, *listeners: tuple[str, int, int]) -> None:
+        self._listeners = listeners
+
+    def listeners(self, family: int) -> bytes:
+        rows = [self._row(*each) for each in self._listeners if (":" in each[0]) == (family != 2)]
+        return struct.pack("<I", len(rows)) + b"".join(rows) + b"what the buffer had before"
+
+    @staticmethod
+    def _row(host: str, port: int, pid: int) -> bytes:
+        number = socket.htons(port)
+        if ":" in host:
+            address = socket.inet_pton(socket.AF_INET6, host)
+            return struct.pack("<16s2I16s4I", address, 0, number, b"", 0, 0, 2, pid)
+        return struct.pack("<I4s4I", 2, socket.inet_aton(host), number, 0, 0, pid)
+
+    def image(self, pid: int) -> str:
+        if pid == 4:
+            raise OSError("the system's own")
+        return "C:\\Python\\python.exe"
 
 
-def test_the_holder_of_a_port_is_read_from_netstat() -> None:
-    def run(command: list[str], **_: Any) -> SimpleNamespace:
-        return SimpleNamespace(stdout=ANSWERS[command[0]])
+SYSTEM = FakeSystem(
+    ("127.0.0.1", 18000, 7),
+    ("127.0.0.2", 8000, 8),
+    ("127.0.0.1", 8000, 1234),
+    ("0.0.0.0", 9000, 4),
+    ("::1", 8000, 5),
+    ("::", 9001, 6),
+)
 
-    assert _windows.listening_process("127.0.0.1", 8000, run) == "python.exe (pid 1234)"
-    assert _windows.listening_process("127.0.0.1", 8001, run) is None
+
+@pytest.mark.parametrize(
+    ("host", "port", "holder"),
+    [
+        ("127.0.0.1", 8000, "python.exe (pid 1234)"),
+        ("::1", 8000, "python.exe (pid 5)"),
+        ("127.0.0.1", 9000, "unknown (pid 4)"),
+        ("::1", 9001, "python.exe (pid 6)"),
+        ("0.0.0.0", 18000, "python.exe (pid 7)"),
+        ("127.0.0.1", 8001, None),
+        ("127.0.0.3", 8000, None),
+        ("no such host", 8000, None),
+    ],
+)
+def test_the_holder_of_a_port(host: str, port: int, holder: str | None) -> None:
+    assert _windows_ports.listening_process(host, port, SYSTEM) == holder
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError(), subprocess.TimeoutExpired("netstat", 5)])
-def test_a_holder_that_cannot_be_known(error: Exception) -> None:
-    def run(command: list[str], **_: Any) -> SimpleNamespace:
-        raise error
-
-    assert _windows.listening_process("127.0.0.1", 8000, run) is None
+@pytest.mark.skipif(sys.platform == "win32", reason="there it is known")
+def test_a_holder_that_cannot_be_known() -> None:
+    assert _windows.listening_process("127.0.0.1", 8000) is None
