@@ -261,8 +261,15 @@ def duration(seconds: float) -> str:
 def ending(status: int) -> str:
     """How a process ended, in words; `status` as in Popen.returncode."""
     if status >= 0:
-        return f"exited (status {status})" if status else "finished"
+        return f"exited (status {_number(status)})" if status else "finished"
     return f"killed by {signal_name(-status)}"
+
+
+def _number(status: int) -> str:
+    """Windows' own statuses as they are written; -1, which programs end with, has 32 bits there."""
+    if 0xC0000000 <= status < 0xF0000000:
+        return f"0x{status:X}"
+    return str(status - (1 << 32) if status >= 1 << 31 else status)
 
 
 def signal_name(number: int) -> str:

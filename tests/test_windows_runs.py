@@ -51,7 +51,7 @@ def save(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def running(directory: Path, *args: str) -> Iterator[Launch]:
-    port = [] if args[-1].endswith(".py") else ["--port", "0"]
+    port = ["--port", "0"] if args[-1].endswith("app") else []
     launch = Launch(*port, *args, cwd=directory)
     try:
         yield launch

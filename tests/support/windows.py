@@ -1,0 +1,117 @@
+"""Windows only: devlaunch in a console of its own, whose keys a test can press."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from support.launch import Launch, environment
+from support.wait import wait_until
+
+from devlaunch.process import SIGKILL
+
+CTRL_C, CTRL_BREAK = 0, 1
+
+# A process can send events to the console only that it is attached to, and hears them itself.
+_KEYBOARD = """\
+import ctypes, subprocess, sys, threading
+kernel32 = ctypes.WinDLL("kernel32")
+process = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.DEVNULL)
+ignore = ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint32)(lambda event: 1)
+kernel32.SetConsoleCtrlHandler(ignore, True)
+print(f"<devlaunch is {process.pid}>", flush=True)
+def press():
+    for line in sys.stdin:
+        kernel32.GenerateConsoleCtrlEvent(int(line), 0)
+threading.Thread(target=press, daemon=True).start()
+print(f"<status {process.wait()}>", flush=True)
+"""
+
+
+class _Entry(ctypes.Structure):
+    """PROCESSENTRY32W."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint32) for name in ("size", "usage", "pid")),
+        ("heap", ctypes.c_size_t),
+        *((name, ctypes.c_uint32) for name in ("module", "threads", "parent", "base", "flags")),
+        ("exe", ctypes.c_wchar * 260),
+    )
+
+
+def below(pid: int) -> set[int]:
+    """The processes that this one, which may have ended, has started, and so on."""
+    parents: dict[int, int] = {}
+    if sys.platform == "win32":
+        kernel32 = ctypes.WinDLL("kernel32")
+        kernel32.CreateToolhelp32Snapshot.restype = ctypes.c_void_p
+        snapshot = ctypes.c_void_p(kernel32.CreateToolhelp32Snapshot(2, 0))
+        entry = _Entry(size=ctypes.sizeof(_Entry))
+        is_found = kernel32.Process32FirstW(snapshot, ctypes.byref(entry))
+        while is_found:
+            parents[entry.pid] = entry.parent
+            is_found = kernel32.Process32NextW(snapshot, ctypes.byref(entry))
+        kernel32.CloseHandle(snapshot)
+    found, size = {pid}, 0
+    while len(found) > size:
+        size = len(found)
+        found |= {each for each, parent in parents.items() if parent in found}
+    return found - {pid}
+
+
+class ConsoleLaunch(Launch):
+    """A `Launch` in a new console. `process` is the one that presses the keys."""
+
+    def __init__(self, *args: str, cwd: Path, **env: str) -> None:
+        hidden = {}
+        if sys.platform == "win32":
+            shown = subprocess.STARTUPINFO(dwFlags=subprocess.STARTF_USESHOWWINDOW)
+            flags = subprocess.CREATE_NEW_CONSOLE
+            hidden = {"startupinfo": shown, "creationflags": flags}
+        self.cwd = cwd
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _KEYBOARD, "-m", "devlaunch", *args],
+            cwd=cwd,
+            env=environment(**env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **hidden,
+        )
+        self.text = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return int(self.wait_for(r"<devlaunch is (\d+)>").group(1))
+
+    def press(self, event: int = CTRL_C) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"%d\n" % event)
+        self.process.stdin.flush()
+
+    def status(self, timeout: float = 20.0) -> int:
+        """The exit status of devlaunch, once it has ended."""
+        found = lambda: re.search(r"<status (\d+)>", self.text)  # noqa: E731
+        match: re.Match[str] = wait_until(found, timeout, lambda: f"the end of:\n{self.text}")
+        return int(match[1])
+
+    def close(self, sig: int = 0) -> None:
+        """End what is left."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        if "<status" not in self.text:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, SIGKILL)
+        self.process.stdin.close()
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(5)
+        self.process.stdout.close()
