@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.launch import Launch, ending
 from support.wait import wait_until
-from support.windows import CTRL_BREAK, CTRL_C, ConsoleLaunch, below
+from support.windows import CTRL_BREAK, CTRL_C, IS_WINE, ConsoleLaunch, below
 from test_windows_runs import APP, answer, is_alive, running, save
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
@@ -106,12 +106,13 @@ def test_a_program_takes_a_request_to_end(tmp_path: Path) -> None:
         assert "finally has run" in launch.text
 
 
+@pytest.mark.skipif(IS_WINE, reason="wine ends the process, handlers or not")
 def test_ctrl_break_asks_as_well(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP.format(version=0) + HOOK)
     with on_console(tmp_path, "--port", "0", "--server", "uvicorn", "app:app") as launch:
         answer(launch, "0")
         launch.press(CTRL_BREAK)
-        print(launch.status())
+        launch.status()
         assert "hook has run" in launch.text
 
 
@@ -202,3 +203,33 @@ def test_statuses_are_passed_on(tmp_path: Path, code: str, status: int, words: s
     with running(tmp_path, "--no-reload", "job.py") as launch:
         assert launch.wait_ended(30) & 0xFFFFFFFF == status
         launch.wait_for(words)
+
+
+@pytest.mark.parametrize("starts", ["subprocess", "multiprocessing"])
+def test_a_file_of_a_worker_only_is_noticed(tmp_path: Path, starts: str) -> None:
+    (tmp_path / "job.py").write_text(WORKERS)
+    code = "def run(): print('worked {}', flush=True)\nif __name__ == '__main__': run()"
+    (tmp_path / "work.py").write_text(code.format("once"))
+    with running(tmp_path, "job.py", starts) as launch:
+        launch.wait_for("cannot say what it runs")
+        launch.wait_for("worked once")
+        launch.wait_for("waits")
+        save(tmp_path / "work.py", code.format("twice"))
+        launch.wait_for("worked twice")
+
+
+WORKERS = """\
+import multiprocessing, subprocess, sys, time
+def work():
+    import work
+    work.run()
+if __name__ == "__main__":
+    if sys.argv[1] == "subprocess":
+        subprocess.run([sys.executable, "work.py"])
+    else:
+        process = multiprocessing.Process(target=work)
+        process.start()
+        process.join()
+    print("waits", flush=True)
+    time.sleep(300)
+"""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from devlaunch import _posix, _windows, _windows_kernel, process
+from devlaunch.child import modules
 from devlaunch.config import Isolation
 
 JOB = 0x1_0000_0004  # wider than 32 bits, as a handle may be
@@ -235,6 +236,26 @@ def test_both_halves_have_all_that_a_child_has(half: Any) -> None:
     signals = {"signal", "signal_session", "kill"}
     looks = {"poll", "when_ended", "stopped", "look", "image", "pythons"}
     assert methods == {*looks, "dismiss", "reap", *signals}
+
+
+@pytest.mark.parametrize(
+    ("program", "command", "is_python"),
+    [
+        (None, r'"C:\\Program Files\\Python311\\python.exe" -m x', True),
+        (r"C:\env\Scripts\pythonw.exe", None, True),
+        (None, "Python3.11.exe x.py", True),
+        (None, "py -3 x.py", True),
+        (None, r"C:\env\Scripts\celery.exe worker", True),
+        (r"C:\Windows\system32\cmd.exe", r'cmd.exe /c "python x.py"', True),
+        ("cmd", "celery & python x.py", True),
+        (None, r"git -C C:\python status", False),
+        (None, "pyright --version", False),
+    ],
+)
+def test_a_python_that_reports_nothing_is_known(
+    program: str | None, command: str | None, is_python: bool
+) -> None:
+    assert modules.starts_python(program, command) is is_python
 
 
 NETSTAT = """

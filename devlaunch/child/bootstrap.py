@@ -276,6 +276,9 @@ class Session:
         files = self._files.take()
         if files:
             self._control.send("modules", files=files)
+        if self._reports.is_silent:
+            self._reports.is_silent = False
+            self._control.send("silent")
 
     def _refuse(self, reason: str, unsafe: dict[str, str] | None = None) -> None:
         """Make way for a cold start, unless the program has come too far for that."""

@@ -17,6 +17,7 @@ from support.wait import wait_until
 from devlaunch.process import SIGKILL
 
 CTRL_C, CTRL_BREAK = 0, 1
+IS_WINE = sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
 
 # A process can send events to the console only that it is attached to, and hears them itself.
 _KEYBOARD = """\
