@@ -10,6 +10,7 @@ Sources: Microsoft's documentation, "Job Objects", "Nested Jobs", "Process Creat
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import json
 import os
@@ -313,8 +314,14 @@ def enable_escapes(fd: int) -> bool:
     mode = ctypes.c_uint32()
     if not kernel32.GetConsoleMode(handle, ctypes.byref(mode)):
         return False
-    wanted = mode.value | ENABLE_VIRTUAL_TERMINAL_PROCESSING
-    return bool(mode.value == wanted or kernel32.SetConsoleMode(handle, wanted))
+    before, wanted = mode.value, mode.value | ENABLE_VIRTUAL_TERMINAL_PROCESSING
+    if before == wanted:
+        return True
+    if not kernel32.SetConsoleMode(handle, wanted):
+        return False
+    # It is the console's, for the app's colours too, and for whoever uses it after us.
+    atexit.register(kernel32.SetConsoleMode, handle, before)
+    return True
 
 
 def _netstat_pid(text: str, port: int) -> int | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.launch import Launch, ending
 from support.wait import wait_until
-from support.windows import CTRL_BREAK, CTRL_C, IS_WINE, ConsoleLaunch, below
+from support.windows import CTRL_BREAK, CTRL_C, IS_WINE, ConsoleLaunch, below, shown_on_console
 from test_windows_runs import APP, answer, is_alive, running, save
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
@@ -203,6 +203,25 @@ def test_statuses_are_passed_on(tmp_path: Path, code: str, status: int, words: s
     with running(tmp_path, "--no-reload", "job.py") as launch:
         assert launch.wait_ended(30) & 0xFFFFFFFF == status
         launch.wait_for(words)
+
+
+def test_a_console_shows_text_and_colours(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(
+        """\
+import ctypes, msvcrt, sys
+mode = ctypes.c_uint32()
+handle = ctypes.c_void_p(msvcrt.get_osfhandle(1))
+ctypes.WinDLL("kernel32").GetConsoleMode(handle, ctypes.byref(mode))
+print("takes escapes:", mode.value & 4, "\\x1b[32mgr\\u00fcn\\x1b[0m")
+""",
+    )
+    before, after, text = shown_on_console("--no-reload", "job.py", cwd=tmp_path)
+    if before is None:
+        pytest.skip("wine's consoles have no modes without a terminal")
+    assert before == after
+    assert "\u279c  app" in text
+    assert "takes escapes: 4" in text
+    assert "gr\u00fcn" in text
 
 
 @pytest.mark.parametrize("starts", ["subprocess", "multiprocessing"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import ctypes
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from support.launch import Launch, environment
 from support.wait import wait_until
@@ -33,6 +35,51 @@ def press():
 threading.Thread(target=press, daemon=True).start()
 print(f"<status {process.wait()}>", flush=True)
 """
+
+
+_SCREEN = """\
+import ctypes, msvcrt, subprocess, sys
+kernel32 = ctypes.WinDLL("kernel32")
+kernel32.CreateFileW.restype = ctypes.c_void_p
+handle = kernel32.CreateFileW("CONOUT$", ctypes.c_uint32(0xC0000000), 3, None, 3, 0, None)
+screen = msvcrt.open_osfhandle(handle, 2)
+def mode():
+    found = ctypes.c_uint32()
+    is_known = kernel32.GetConsoleMode(ctypes.c_void_p(handle), ctypes.byref(found))
+    return found.value if is_known else None
+before = mode()
+command = [sys.executable, *sys.argv[1:]]
+subprocess.run(command, stdin=subprocess.DEVNULL, stdout=screen, stderr=screen)
+text, read = ctypes.create_unicode_buffer(20001), ctypes.c_uint32()
+place = ctypes.c_uint32(0)
+kernel32.ReadConsoleOutputCharacterW(
+    ctypes.c_void_p(handle), text, 20000, place, ctypes.byref(read))
+print(ascii((before, mode(), text.value)))
+"""
+
+
+def shown_on_console(*args: str, cwd: Path) -> tuple[int | None, int | None, str]:
+    """A new console's modes before and after `devlaunch …`, and the text on it.
+
+    The modes are None under wine, whose consoles have none without a terminal.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _SCREEN, "-m", "devlaunch", *args],
+        cwd=cwd,
+        env=environment(),
+        check=True,
+        capture_output=True,
+        **_hidden_console(),
+    )
+    before, after, text = ast.literal_eval(done.stdout.decode())
+    return before, after, text
+
+
+def _hidden_console() -> dict[str, Any]:
+    if sys.platform != "win32":
+        return {}
+    shown = subprocess.STARTUPINFO(dwFlags=subprocess.STARTF_USESHOWWINDOW)
+    return {"startupinfo": shown, "creationflags": subprocess.CREATE_NEW_CONSOLE}
 
 
 class _Entry(ctypes.Structure):
@@ -70,11 +117,6 @@ class ConsoleLaunch(Launch):
     """A `Launch` in a new console. `process` is the one that presses the keys."""
 
     def __init__(self, *args: str, cwd: Path, **env: str) -> None:
-        hidden = {}
-        if sys.platform == "win32":
-            shown = subprocess.STARTUPINFO(dwFlags=subprocess.STARTF_USESHOWWINDOW)
-            flags = subprocess.CREATE_NEW_CONSOLE
-            hidden = {"startupinfo": shown, "creationflags": flags}
         self.cwd = cwd
         self.process = subprocess.Popen(
             [sys.executable, "-c", _KEYBOARD, "-m", "devlaunch", *args],
@@ -83,7 +125,7 @@ class ConsoleLaunch(Launch):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            **hidden,
+            **_hidden_console(),
         )
         self.text = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
