@@ -325,6 +325,8 @@ class Launcher:
         match message:
             case {"type": "modules", "files": [*files]}:
                 self._imported(files)
+            case {"type": "silent"}:
+                self._cannot_know([])
             case {"type": "hung-up"}:
                 self._hung_up.began(self._generation, time.monotonic())
                 if self._debugging:

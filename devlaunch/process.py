@@ -247,5 +247,10 @@ def listening_process(host: str, port: int) -> str | None:
 
 
 def exit_code(status: int) -> int:
-    """The exit status that reports a child's status as a shell does: 128+n for signal n."""
+    """The exit status that reports a child's status as a shell does: 128+n for signal n.
+
+    Windows has 32 bits, which `sys.exit` takes as a signed number.
+    """
+    if status >= 1 << 31:
+        return status - (1 << 32)
     return 128 - status if status < 0 else status

@@ -178,8 +178,9 @@ def test_duration(seconds: float, expected: str) -> None:
 
 
 def test_ending() -> None:
-    assert [ending(s) for s in (0, 3, -11, -63)] == [
+    assert [ending(s) for s in (0, 3, -11, -63, 0xC0000135, 0xFFFFFFFF)] == [
         "finished", "exited (status 3)", "killed by SIGSEGV", "killed by signal 63",
+        "exited (status 0xC0000135)", "exited (status -1)",
     ]  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def save(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def running(directory: Path, *args: str) -> Iterator[Launch]:
-    port = [] if args[-1].endswith(".py") or "--port" in args else ["--port", "0"]
+    port = ["--port", "0"] if args[-1].endswith("app") and "--port" not in args else []
     launch = Launch(*port, *args, cwd=directory)
     try:
         yield launch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import inspect
+import os
 import socket
 import struct
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from devlaunch import _posix, _windows, _windows_ports, process
+from devlaunch import _posix, _windows, _windows_kernel, _windows_ports, process
+from devlaunch.child import modules
 from devlaunch.config import Isolation
 
 JOB = 0x1_0000_0004  # wider than 32 bits, as a handle may be
@@ -23,21 +25,33 @@ class FakeKernel:
     def __init__(self, calls: list[Any], failing: str = "") -> None:
         self.calls = calls
         self.failing = failing
+        self.living: set[int] = set()
 
     def _call(self, name: str, *args: Any) -> None:
         self.calls.append((name, *args))
         if name == self.failing:
             raise OSError(f"{name} failed")
 
-    def create_job(self, limits: _windows.ExtendedLimits) -> int:
-        self._call("create_job", limits.BasicLimitInformation.LimitFlags)
+    def create_job(self, flags: int) -> int:
+        self._call("create_job", flags)
         return JOB
+
+    def limit(self, job: int, flags: int) -> None:
+        self._call("limit", job, flags)
+
+    def members(self, job: int) -> set[int]:
+        self._call("members", job)
+        return set(self.living)
 
     def assign(self, job: int, pid: int) -> None:
         self._call("assign", job, pid)
 
     def resume(self, pid: int) -> None:
         self._call("resume", pid)
+
+    def terminate(self, pid: int, status: int) -> None:
+        self._call("terminate", pid, status)
+        self.living.discard(pid)
 
     def terminate_job(self, job: int, status: int) -> None:
         self._call("terminate_job", job, status)
@@ -148,24 +162,65 @@ def test_a_kill_and_a_reap_end_the_job_once() -> None:
     assert child.kill() == set()
     assert child.reap() == 1
     assert child.reap() == 1
+    ends_all = [("terminate_job", JOB, 1), ("members", JOB)]
     assert calls == [
-        *[("terminate_job", JOB, 1)] * 3,
+        ("terminate_job", JOB, 1),
+        *[*ends_all, *ends_all],
         ("wait",),
         ("close", JOB),
         ("wait",),
     ]
 
 
+def test_who_has_left_the_job_of_its_child_ends_with_the_run() -> None:
+    calls: list[Any] = []
+    kernel = FakeKernel(calls)
+    _windows.contain(kernel)
+    kernel.living = {os.getpid(), 78}
+    assert _windows.sweep("run.1", 1.0, 1, 0.0, kernel) == set(), "its job has ended with it"
+    assert _windows.sweep("run", 1.0, 1, 0.0, kernel) == set()
+    assert _windows.sweep("run", 1.0, 1, 0.0, kernel) == set(), "it is over"
+    kill_on_job_close = 0x2000
+    assert calls == [
+        ("create_job", kill_on_job_close),
+        ("assign", JOB, os.getpid()),
+        ("members", JOB),
+        ("terminate", 78, 1),
+        ("members", JOB),
+        ("limit", JOB, 0),
+        ("close", JOB),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ended", "status", "exit_code"),
+    [
+        (0, 0, 0),
+        (3, 3, 3),
+        (0xC000013A, -2, 130),
+        (0xC0000005, -11, 139),
+        (0xC0000135, 0xC0000135, 0xC0000135 - (1 << 32)),  # a library is missing
+        (0xFFFFFFFF, 0xFFFFFFFF, -1),
+    ],
+)
+def test_what_ended_a_process(ended: int, status: int, exit_code: int) -> None:
+    child, popen = start([])
+    assert child.poll() is None
+    popen.status = ended
+    assert child.poll() == status
+    assert process.exit_code(status) == exit_code
+
+
 def test_the_structures_have_the_size_that_windows_expects() -> None:
     if ctypes.sizeof(ctypes.c_void_p) != 8:
         pytest.skip("figures of 64-bit Windows")
-    assert ctypes.sizeof(_windows.BasicLimits) == 64
-    assert ctypes.sizeof(_windows.ExtendedLimits) == 144
+    assert ctypes.sizeof(_windows_kernel.BasicLimits) == 64
+    assert ctypes.sizeof(_windows_kernel.ExtendedLimits) == 144
 
 
 def test_the_real_kernel_is_for_windows_only() -> None:
     with pytest.raises(OSError, match="part of Windows"):
-        _windows.Kernel32()
+        _windows_kernel.Kernel32()
 
 
 @pytest.mark.parametrize("name", ["spawn", "sweep", "reap_orphans", "listening_process"])
@@ -182,6 +237,26 @@ def test_both_halves_have_all_that_a_child_has(half: Any) -> None:
     signals = {"signal", "signal_session", "kill"}
     looks = {"poll", "when_ended", "stopped", "look", "image", "pythons"}
     assert methods == {*looks, "dismiss", "reap", *signals}
+
+
+@pytest.mark.parametrize(
+    ("program", "command", "is_python"),
+    [
+        (None, r'"C:\\Program Files\\Python311\\python.exe" -m x', True),
+        (r"C:\env\Scripts\pythonw.exe", None, True),
+        (None, "Python3.11.exe x.py", True),
+        (None, "py -3 x.py", True),
+        (None, r"C:\env\Scripts\celery.exe worker", True),
+        (r"C:\Windows\system32\cmd.exe", r'cmd.exe /c "python x.py"', True),
+        ("cmd", "celery & python x.py", True),
+        (None, r"git -C C:\python status", False),
+        (None, "pyright --version", False),
+    ],
+)
+def test_a_python_that_reports_nothing_is_known(
+    program: str | None, command: str | None, is_python: bool
+) -> None:
+    assert modules.starts_python(program, command) is is_python
 
 
 class FakeSystem:

@@ -210,11 +210,15 @@ class Reports:
         self._address = os.environ.get("DEVLAUNCH_REPORTS")
         self._mark = os.environ.get("DEVLAUNCH_RUN", "")
         self._patience = PATIENCE
+        self.is_silent = False
+        """Without an address: whether a process was started that may be a Python."""
 
     def start(self) -> None:
         """Report from now on. Without an address what was found waits to be taken."""
         if sys.platform == "win32" or not self._address:
-            self.files.watch()
+            # The first is multiprocessing's; for others its command is none (CPython 3.11).
+            names = ("_winapi.CreateProcess", "subprocess.Popen")
+            self.files.watch(**dict.fromkeys(names, self._creates), **{"os.system": self._runs})
             return
         path = os.environ.get(_VARIABLE)
         if path:  # the program is to see its own
@@ -277,6 +281,15 @@ class Reports:
         if name.startswith("python") and not (is_led and _loads_site(words[1:])):
             self._send(["silent:"])
 
+    def _creates(self, args: Any) -> None:
+        """A process of Windows is started."""
+        if "devlaunch" not in sys.modules and starts_python(args[0], args[1]):
+            self.is_silent = True
+
+    def _runs(self, args: Any) -> None:
+        """A shell is started."""
+        self._creates(("cmd", args[0]))
+
     def _lead(self, env: Any) -> bool:
         """Have the Python that gets this environment, or (None) ours, load our sitecustomize.
 
@@ -290,6 +303,17 @@ class Reports:
         else:
             return False
         return True
+
+
+def starts_python(program: str | None, command: str | None) -> bool:
+    """Whether this starts a Python: by itself, by a console script, or maybe by a shell."""
+    line = command or program or ""
+    first = program or (line[1:].partition('"')[0] if line[:1] == '"' else line.partition(" ")[0])
+    name = first.replace("\\", "/").rpartition("/")[2].lower()
+    place = first.replace("\\", "/").lower().rpartition("/")[0]
+    if name.startswith(("python", "py.exe")) or name == "py" or place.endswith("/scripts"):
+        return True
+    return name.startswith("cmd") and "py" in line.lower()
 
 
 def _loads_site(options: list[Any]) -> bool:
