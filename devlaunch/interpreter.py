@@ -182,9 +182,9 @@ def _lies_in(path: str, directory: str) -> bool:
 
 
 def _python_in(prefix: str) -> str:
-    parts = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
-    path = os.path.abspath(os.path.join(prefix, *parts))
-    return path if os.path.exists(path) else ""
+    names = ("Scripts/python.exe", "python.exe") if os.name == "nt" else ("bin/python",)
+    paths = (os.path.abspath(os.path.join(prefix, name)) for name in names)  # the last is conda's
+    return next(filter(os.path.exists, paths), "")
 
 
 def _same_directory(one: str, other: str) -> bool:

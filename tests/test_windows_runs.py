@@ -8,15 +8,17 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.dap import DapClient
 from support.launch import Launch, asgi_app
 from support.wait import wait_until
+
+import devlaunch
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
 
@@ -61,9 +63,9 @@ def save(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def running(directory: Path, *args: str) -> Iterator[Launch]:
+def running(directory: Path, *args: str, **options: Any) -> Iterator[Launch]:
     port = [] if args[-1].endswith(".py") or "--port" in args else ["--port", "0"]
-    launch = Launch(*port, *args, cwd=directory)
+    launch = Launch(*port, *args, cwd=directory, **options)
     try:
         yield launch
     except BaseException:
@@ -191,17 +193,41 @@ def test_a_port_in_use_is_the_first_ones(tmp_path: Path) -> None:
         answer(first, "0")
 
 
-def test_in_a_virtual_environment(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(APP.format(version=0))
-    venv = tmp_path / "env"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-    packages = Path(urllib.request.__file__).parents[1] / "site-packages"
-    (venv / "Lib/site-packages/base.pth").write_text(str(packages))
-    args = ("--python", str(venv / "Scripts/python.exe"), "--server", "wsgiref", "app:app")
-    with running(tmp_path, *args) as launch:
-        answer(launch, "0")
-        save(tmp_path / "app.py", APP.format(version=1))
-        answer(launch, "1")
+def make_environment(directory: Path) -> Path:
+    """A virtual environment that finds our packages; its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
+    packages = [str(Path(each.__file__).parents[1]) for each in (pytest, devlaunch)]
+    (directory / "Lib/site-packages/base.pth").write_text("\n".join(packages))
+    return directory / "Scripts/python.exe"
+
+
+PREFIX = """\
+import subprocess, sys
+def app(environ, start_response):
+    start_response("200 OK", [])
+    code = "import os, sys; print(sys.prefix, os.environ.get('__PYVENV_LAUNCHER__'))"
+    below = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    return [f"{version} {{sys.prefix}} {{below.strip()}}".encode()]
+"""
+
+
+@pytest.mark.parametrize("chosen", ["the launcher's", "by --python", "conda's"])
+def test_in_a_virtual_environment(tmp_path: Path, chosen: str) -> None:
+    (project := tmp_path / "project").mkdir()
+    (project / "app.py").write_text(PREFIX.format(version=0))
+    python = make_environment(tmp_path / "env")
+    args, options, prefix = ("--server", "wsgiref", "app:app"), {}, tmp_path / "env"
+    if chosen == "the launcher's":
+        options = {"python": str(python)}
+    elif chosen == "by --python":
+        args = ("--python", str(python), *args)
+    else:  # which has python.exe at its top; Python takes the prefix to be what is above
+        python.rename(prefix / "python.exe")
+        options, prefix = {"env": {"CONDA_PREFIX": str(prefix)}}, tmp_path
+    with running(project, *args, **options) as launch:
+        launch.wait_served(f"0 {prefix} {prefix} None")
+        save(project / "app.py", PREFIX.format(version=1))
+        launch.wait_served(f"1 {prefix} {prefix} None")
 
 
 def test_one_session_lasts_over_reloads(tmp_path: Path) -> None:
