@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,6 +147,30 @@ def test_asyncio_has_its_subprocesses(tmp_path: Path, server: str) -> None:
         launch.wait_served("below 1")
 
 
+STREAM = """\
+import asyncio
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": b"{version}", "more_body": True}})
+    while scope["path"] == "/stream":
+        await asyncio.sleep(0.02)
+        await send({{"type": "http.response.body", "body": b"tick", "more_body": True}})
+    await send({{"type": "http.response.body", "body": b""}})
+"""
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
+def test_an_open_stream_is_cut(tmp_path: Path, server: str) -> None:
+    (tmp_path / "app.py").write_text(STREAM.format(version=0))
+    args = ("--server", server, "--grace", "1", "app:app")
+    with running(tmp_path, *args) as launch, urllib.request.urlopen(launch.url + "/stream") as it:
+        assert it.read(5) == b"0tick"
+        save(tmp_path / "app.py", STREAM.format(version=1))
+        launch.wait_for("1 open request after .*GET /stream")
+        launch.wait_served("1")
+
+
 def test_broken_code_is_mended(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("x = (")
     with running(tmp_path, "--server", "wsgiref", "app:app") as launch:
@@ -209,6 +234,28 @@ def app(environ, start_response):
     below = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     return [f"{version} {{sys.prefix}} {{below.strip()}}".encode()]
 """
+
+
+def test_a_python_that_another_program_starts(tmp_path: Path) -> None:
+    """As Windows' `py` does: it ends with the process that it has started."""
+    scripts = pytest.importorskip("pip._vendor.distlib.scripts")
+    maker = scripts.ScriptMaker(None, str(tmp_path))
+    maker.variants, maker.executable = {""}, sys.executable
+    command = "[sys.executable, *sys.argv[1:]]"
+    maker.script_template = f"import subprocess, sys; sys.exit(subprocess.call({command}))"
+    maker.make("py = of:nothing")
+    (tmp_path / "app.py").write_text(APP.format(version=0))
+    args = ("--python", str(tmp_path / "py.exe"), "--server", "wsgiref", "app:app")
+    with running(tmp_path, *args) as launch:
+        answer(launch, "0")
+
+
+@pytest.mark.parametrize("option", ["--fd=3", "--uds=here"])
+def test_an_option_that_cannot_be(tmp_path: Path, option: str) -> None:
+    (tmp_path / "app.py").write_text(APP.format(version=0))
+    launch = Launch(option, "app:app", cwd=tmp_path)
+    launch.wait_for(rf"error: {option[:4]}.*: .*\n.*use --port")
+    assert launch.process.wait(20) == 2
 
 
 @pytest.mark.parametrize("chosen", ["the launcher's", "by --python", "conda's"])
