@@ -242,17 +242,24 @@ def _without_redirector(
     That is a program of its own, which starts the interpreter as a child: another process id than
     the one that sockets are shared with, and that the debugger reports.
     """
-    config = os.path.join(os.path.dirname(os.path.dirname(argv[0])), "pyvenv.cfg")
+    directory, name = os.path.split(argv[0])
+    for place in (directory, os.path.dirname(directory)):
+        home = _home(os.path.join(place, "pyvenv.cfg"))
+        for program in (name, "python.exe"):
+            base = os.path.join(home, program)
+            if home and os.path.isfile(base) and not os.path.samefile(base, argv[0]):
+                return [base, *argv[1:]], {**env, "__PYVENV_LAUNCHER__": argv[0]}
+    return argv, env
+
+
+def _home(config: str) -> str:
+    """The directory of the interpreter that a virtual environment is of; empty without one."""
     try:
         with open(config, encoding="utf-8", errors="replace") as file:
             pairs = (line.partition("=") for line in file)
-            keys = {key.strip().lower(): value.strip() for key, _, value in pairs}
+            return {key.strip().lower(): value.strip() for key, _, value in pairs}.get("home", "")
     except OSError:
-        return argv, env
-    base = os.path.join(keys.get("home", ""), os.path.basename(argv[0]))
-    if not os.path.isfile(base):
-        return argv, env
-    return [base, *argv[1:]], {**env, "__PYVENV_LAUNCHER__": argv[0]}
+        return ""
 
 
 def reports_address(run_id: str) -> str:  # noqa: ARG001

@@ -45,7 +45,7 @@ if sys.version_info >= (3, 10):
     except Exception:
         pass
 sys.stdout.write(chr(10) + "{_MARK}" + json.dumps([
-    list(sys.version_info[:3]), sys.prefix, debugpy, debugpy_version
+    list(sys.version_info[:3]), sys.executable, sys.prefix, debugpy, debugpy_version
 ]) + chr(10))
 """)'''
 
@@ -81,6 +81,7 @@ class Probe:
     """What an interpreter said about itself."""
 
     version: tuple[int, int, int]
+    executable: str
     prefix: str
     debugpy: str | None
     debugpy_version: str | None
@@ -112,8 +113,10 @@ def choose_interpreter(
         return Interpreter(sys.executable, own, options, chosen_by=chosen_by)
     probe = probe_interpreter(executable, chosen_by)
     is_foreign = not _same_directory(probe.prefix, sys.prefix)
+    # `py` starts it as another process, and sockets are handed to one by its id.
+    is_started = os.name == "nt" and probe.executable
     return Interpreter(
-        executable=executable,
+        executable=probe.executable if is_started else executable,
         version=probe.version,
         options=interpreter_options(
             orig_argv, probe.version, debugging=debugging, is_foreign=is_foreign
@@ -183,9 +186,9 @@ def _lies_in(path: str, directory: str) -> bool:
 
 
 def _python_in(prefix: str) -> str:
-    parts = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
-    path = os.path.abspath(os.path.join(prefix, *parts))
-    return path if os.path.exists(path) else ""
+    names = ("Scripts/python.exe", "python.exe") if os.name == "nt" else ("bin/python",)
+    paths = (os.path.abspath(os.path.join(prefix, name)) for name in names)  # the last is conda's
+    return next(filter(os.path.exists, paths), "")
 
 
 def _same_directory(one: str, other: str) -> bool:
@@ -226,12 +229,12 @@ def probe_interpreter(executable: str, chosen_by: str = "--python") -> Probe:
         raise UsageError(f"{origin}: is no Python{quoted}", hint=hint)
     import json
 
-    version, prefix, debugpy, debugpy_version = json.loads(answer.splitlines()[0])
+    version, real, prefix, debugpy, debugpy_version = json.loads(answer.splitlines()[0])
     if tuple(version) < OLDEST:
         seen, needed = (".".join(map(str, v[:2])) for v in (version, OLDEST))
         raise UsageError(f"{origin}: too old ({seen} seen, {needed} needed)", hint=hint)
     major, minor, micro = version
-    return Probe((major, minor, micro), prefix, debugpy, debugpy_version)
+    return Probe((major, minor, micro), real, prefix, debugpy, debugpy_version)
 
 
 def _has_debugpy(probe: Probe) -> bool:

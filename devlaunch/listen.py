@@ -290,6 +290,8 @@ def _answers(path: str) -> bool:
 
 def adopt(fd: int) -> socket.socket:
     """The listening socket that was inherited as `fd`, duplicated. Raises UsageError."""
+    if sys.platform == "win32":
+        raise UsageError("--fd: no descriptor is a socket here", hint="use --port")
     hint = "pass a socket that is bound and listening (systemd's first one is --fd 3)"
     try:
         copy = os.dup(fd)

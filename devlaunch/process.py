@@ -185,7 +185,7 @@ def control_channel() -> tuple[socket.socket, socket.socket]:
     """Connected sockets: the launcher's end, which does not block, and the child's.
 
     Give the child's `fileno()` to `spawn` in `pass_fds` and in the arguments, then close it here.
-    On Windows the number is an inheritable handle, which `socket.socket(fileno=…)` takes as well.
+    On Windows the number is a handle, by which the child knows what it is handed (`spawn`).
     """
     ours, theirs = socket.socketpair()
     ours.setblocking(False)

@@ -12,11 +12,14 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.dap import DapClient
 from support.launch import Launch, asgi_app
 from support.wait import wait_until
+
+import devlaunch
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
 
@@ -61,9 +64,9 @@ def save(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def running(directory: Path, *args: str) -> Iterator[Launch]:
+def running(directory: Path, *args: str, **options: Any) -> Iterator[Launch]:
     port = ["--port", "0"] if args[-1].endswith("app") and "--port" not in args else []
-    launch = Launch(*port, *args, cwd=directory)
+    launch = Launch(*port, *args, cwd=directory, **options)
     try:
         yield launch
     except BaseException:
@@ -144,6 +147,30 @@ def test_asyncio_has_its_subprocesses(tmp_path: Path, server: str) -> None:
         launch.wait_served("below 1")
 
 
+STREAM = """\
+import asyncio
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": b"{version}", "more_body": True}})
+    while scope["path"] == "/stream":
+        await asyncio.sleep(0.02)
+        await send({{"type": "http.response.body", "body": b"tick", "more_body": True}})
+    await send({{"type": "http.response.body", "body": b""}})
+"""
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
+def test_an_open_stream_is_cut(tmp_path: Path, server: str) -> None:
+    (tmp_path / "app.py").write_text(STREAM.format(version=0))
+    args = ("--server", server, "--grace", "1", "app:app")
+    with running(tmp_path, *args) as launch, urllib.request.urlopen(launch.url + "/stream") as it:
+        assert it.read(5) == b"0tick"
+        save(tmp_path / "app.py", STREAM.format(version=1))
+        launch.wait_for("1 open request after .*GET /stream")
+        launch.wait_served("1")
+
+
 def test_broken_code_is_mended(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("x = (")
     with running(tmp_path, "--server", "wsgiref", "app:app") as launch:
@@ -191,17 +218,63 @@ def test_a_port_in_use_is_the_first_ones(tmp_path: Path) -> None:
         answer(first, "0")
 
 
-def test_in_a_virtual_environment(tmp_path: Path) -> None:
+def make_environment(directory: Path) -> Path:
+    """A virtual environment that finds our packages; its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
+    packages = [str(Path(each.__file__).parents[1]) for each in (pytest, devlaunch)]
+    (directory / "Lib/site-packages/base.pth").write_text("\n".join(packages))
+    return directory / "Scripts/python.exe"
+
+
+PREFIX = """\
+import subprocess, sys
+def app(environ, start_response):
+    start_response("200 OK", [])
+    code = "import os, sys; print(sys.prefix, os.environ.get('__PYVENV_LAUNCHER__'))"
+    below = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    return [f"{version} {{sys.prefix}} {{below.strip()}}".encode()]
+"""
+
+
+def test_a_python_that_another_program_starts(tmp_path: Path) -> None:
+    """As Windows' `py` does: it ends with the process that it has started."""
+    scripts = pytest.importorskip("pip._vendor.distlib.scripts")
+    maker = scripts.ScriptMaker(None, str(tmp_path))
+    maker.variants, maker.executable = {""}, sys.executable
+    command = "[sys.executable, *sys.argv[1:]]"
+    maker.script_template = f"import subprocess, sys; sys.exit(subprocess.call({command}))"
+    maker.make("py = of:nothing")
     (tmp_path / "app.py").write_text(APP.format(version=0))
-    venv = tmp_path / "env"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-    packages = Path(urllib.request.__file__).parents[1] / "site-packages"
-    (venv / "Lib/site-packages/base.pth").write_text(str(packages))
-    args = ("--python", str(venv / "Scripts/python.exe"), "--server", "wsgiref", "app:app")
+    args = ("--python", str(tmp_path / "py.exe"), "--server", "wsgiref", "app:app")
     with running(tmp_path, *args) as launch:
         answer(launch, "0")
-        save(tmp_path / "app.py", APP.format(version=1))
-        answer(launch, "1")
+
+
+@pytest.mark.parametrize("option", ["--fd=3", "--uds=here"])
+def test_an_option_that_cannot_be(tmp_path: Path, option: str) -> None:
+    (tmp_path / "app.py").write_text(APP.format(version=0))
+    launch = Launch(option, "app:app", cwd=tmp_path)
+    launch.wait_for(rf"error: {option[:4]}.*: .*\n.*use --port")
+    assert launch.process.wait(20) == 2
+
+
+@pytest.mark.parametrize("chosen", ["the launcher's", "by --python", "conda's"])
+def test_in_a_virtual_environment(tmp_path: Path, chosen: str) -> None:
+    (project := tmp_path / "project").mkdir()
+    (project / "app.py").write_text(PREFIX.format(version=0))
+    python = make_environment(tmp_path / "env")
+    args, options, prefix = ("--server", "wsgiref", "app:app"), {}, tmp_path / "env"
+    if chosen == "the launcher's":
+        options = {"python": str(python)}
+    elif chosen == "by --python":
+        args = ("--python", str(python), *args)
+    else:  # which has python.exe at its top; Python takes the prefix to be what is above
+        python.rename(prefix / "python.exe")
+        options, prefix = {"env": {"CONDA_PREFIX": str(prefix)}}, tmp_path
+    with running(project, *args, **options) as launch:
+        launch.wait_served(f"0 {prefix} {prefix} None")
+        save(project / "app.py", PREFIX.format(version=1))
+        launch.wait_served(f"1 {prefix} {prefix} None")
 
 
 def test_one_session_lasts_over_reloads(tmp_path: Path) -> None:
