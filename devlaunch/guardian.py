@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 from devlaunch.hiding import plain_processes, pydb
 from devlaunch.process import MARK
@@ -110,7 +111,8 @@ class Guardian:
         if sys.platform == "win32":
             from devlaunch._windows import contain
 
-            contain()
+            with suppress(OSError):  # the jobs of the children are left
+                contain()
             return
         # PEP 446: neither end is inherited by children, except where pass_fds names it.
         reader, lifeline = os.pipe()

@@ -384,9 +384,12 @@ def signal_here(signum: int) -> None:
 def _wake_sleeper() -> None:
     """Have the main thread call a handler now: a `sleep` of it is ended by Ctrl-C's event only."""
     if sys.platform == "win32":
-        import ctypes
+        try:
+            import ctypes
 
-        event = ctypes.pythonapi._PyOS_SigintEvent  # noqa: SLF001
+            event = ctypes.pythonapi._PyOS_SigintEvent  # noqa: SLF001
+        except (ImportError, AttributeError):  # no part of what CPython promises
+            return
         event.restype = ctypes.c_void_p
         ctypes.WinDLL("kernel32").SetEvent(ctypes.c_void_p(event()))
 
