@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,13 @@ NEWEST_PIP = "pip>=25.3"
 """The first with --build-constraint, which this needs; --group is older."""
 BUILD = "hatchling>=1.26"
 GROUPS = ("dev", "bench")
+PROGRAMS = "Scripts" if os.name == "nt" else "bin"
+SUFFIX = ".exe" if os.name == "nt" else ""
+
+
+def python_of(directory: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return directory / PROGRAMS / f"python{SUFFIX}"
 
 
 def lock_of(version: str) -> Path:
@@ -33,7 +41,7 @@ def install(
     directory: Path, groups: Iterable[str], *, base: str = sys.executable, newest: bool = False
 ) -> None:
     """Make or complete an environment of the Python `base`, with devlaunch and these groups."""
-    python = directory / "bin" / "python"
+    python = python_of(directory)
     if not python.exists():
         subprocess.run([base, "-m", "venv", str(directory)], check=True)
     version = _output(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
@@ -54,7 +62,7 @@ def install(
 def lock(version: str, base: str) -> None:
     """Write the lock of a Python: the newest of everything that goes together, of this system."""
     with tempfile.TemporaryDirectory() as scratch:
-        python, report = Path(scratch, "venv", "bin", "python"), Path(scratch, "report.json")
+        python, report = python_of(Path(scratch, "venv")), Path(scratch, "report.json")
         subprocess.run([base, "-m", "venv", str(python.parents[1])], check=True)
         _pip(python, "--upgrade", NEWEST_PIP)
         options = [option for group in GROUPS for option in ("--group", group)]
