@@ -150,7 +150,7 @@ class Console:
         path = os.path.normpath(path)
         if path == self._directory:
             return "."
-        for base, prefix in ((self._directory, ""), (os.path.expanduser("~"), "~/")):
+        for base, prefix in ((self._directory, ""), (os.path.expanduser("~"), f"~{os.sep}")):
             if base not in ("", "/") and path.startswith(base + os.sep):
                 return _plain(prefix + path[len(base) + 1 :])
         return _plain(path)

@@ -16,6 +16,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
 
 POSIX_FILES = {
     "the POSIX half of the seam, and what its kernels have": "process guardian scale watch",
+    "files for editors, the same everywhere": "editor_templates vscode_extension",
     "terminals": "terminal terminal_sessions vscode_terminal",
     "real processes, which signals end; Windows has test_windows_runs": (
         "adapter broken_code child_control child_debugger child_failures child_nested"

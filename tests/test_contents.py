@@ -73,6 +73,7 @@ def test_when_a_file_was_written(ctime: float, changed: float) -> None:
     assert as_monotonic(int(ctime * 1e9), wall=1000.0, monotonic=100.0) == changed
 
 
+@pytest.mark.posix("a name is bytes")
 def test_the_digest_of_a_directory_tells_its_names(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     first = digest(str(tmp_path))

@@ -163,6 +163,7 @@ def test_the_structures_have_the_size_that_windows_expects() -> None:
     assert ctypes.sizeof(_windows.ExtendedLimits) == 144
 
 
+@pytest.mark.posix("the kernel is there")
 def test_the_real_kernel_is_for_windows_only() -> None:
     with pytest.raises(OSError, match="part of Windows"):
         _windows.Kernel32()
