@@ -14,6 +14,7 @@ from typing import Any
 
 from devlaunch import _posix_table as table
 from devlaunch.config import Isolation
+from devlaunch.core.invocation import Running
 
 assert sys.platform != "win32"  # tells mypy what this file is for
 
@@ -96,18 +97,19 @@ class Child:
         """What tells the program that its main process runs from another one."""
         return table.image(self.pid)
 
-    def pythons(self) -> set[int]:
+    def pythons(self) -> dict[int, Running]:
         """The Python processes below; see `process.Child.pythons`."""
         if sys.platform != "linux" or not table.has_children(self.pid):
-            return set()
+            return {}
         try:
             members = self._family.look() - {self.pid}
             marks = {table.mark_of(pid).rpartition("/")[2] for pid in members}
             if marks - {"", self._mark}:
-                return set()
-            return {pid for pid in members if table.is_python(pid) and table.age(pid) >= 1.0}
+                return {}
+            pythons = [pid for pid in members if table.is_python(pid) and table.age(pid) >= 1.0]
+            return {pid: Running(*table.command(pid)) for pid in pythons}
         except OSError:  # neither descriptors nor memory
-            return set()
+            return {}
 
     def signal(self, sig: int) -> None:
         """Signal the main process."""

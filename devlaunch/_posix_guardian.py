@@ -12,6 +12,7 @@ subprocess.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import time
@@ -36,18 +37,22 @@ def main() -> None:
     _rename(f"_posix_guardian {run_id}".encode())
     family = table.Family(run_id)
     children: set[int] = set()
-    will, heir = os.pipe()
-    if _fork_away():
-        os.close(heir)
-        if not _listen(will, family, children) and not _listen(lifeline, family, children):
-            _end(family, children)
-            _remove_socket(run_id)
-    else:
-        os.close(will)
-        os.set_blocking(heir, False)
-        if not _listen(lifeline, family, children, heir):
-            _end(family, children)
-            _remove_socket(run_id)
+    is_done: bool | None = None
+    while is_done is None:
+        will, heir = os.pipe()
+        is_heir = _fork_away()
+        os.close(heir if is_heir else will)
+        if is_heir:
+            is_done = _listen(will, family, children) or _listen(lifeline, family, children)
+        else:
+            os.set_blocking(heir, False)
+            is_done = _listen(lifeline, family, children, heir)
+            if is_done is None:
+                os.close(heir)
+    if not is_done:
+        _end(family, children)
+        _remove_socket(run_id)
+        if not is_heir:
             _tell(heir, b"bye\n")
 
 
@@ -93,10 +98,18 @@ def _rename(name: bytes) -> None:
 
 def _listen(
     lifeline: int, family: table.Family, children: set[int], heir: int | None = None
-) -> bool:
-    """Take the launcher's messages until the pipe ends; returns whether it said goodbye."""
+) -> bool | None:
+    """Take the launcher's messages until the pipe ends; returns whether it said goodbye.
+
+    None: before that, somebody has killed the heir.
+    """
     pending = b""
-    while data := os.read(lifeline, 4096):
+    while True:
+        if heir is not None and not pending and _has_lost(heir, lifeline):
+            return None
+        data = os.read(lifeline, 4096)
+        if not data:
+            return False
         if heir is not None:
             _tell(heir, data)
         *lines, pending = (pending + data).split(b"\n")
@@ -112,14 +125,21 @@ def _listen(
             else:
                 family.forget(int(pid))
                 children.discard(int(pid))
-    return False
+
+
+def _has_lost(heir: int, lifeline: int) -> bool:
+    """Wait for news; returns whether nobody reads what the heir is told."""
+    news = select.poll()
+    news.register(lifeline, select.POLLIN)
+    news.register(heir, 0)
+    return heir in dict(news.poll())
 
 
 def _tell(heir: int, data: bytes) -> None:
     try:
         os.write(heir, data)
     except OSError:
-        pass  # it was killed or stopped: the marks are left
+        pass  # it was killed just now, or is stopped: the marks are left
 
 
 def _pass_on_to(launcher: int) -> None:

@@ -201,6 +201,15 @@ def is_python(pid: int) -> bool:
     return name.startswith(("python", "pypy"))
 
 
+def command(pid: int) -> tuple[tuple[str, ...], str]:
+    """The command line of a process and its directory; empty when they cannot be had (Linux)."""
+    try:
+        words = read_file(f"/proc/{pid}/cmdline").removesuffix(b"\0").split(b"\0")
+        return tuple(map(os.fsdecode, words)), os.readlink(f"/proc/{pid}/cwd")
+    except OSError:  # ended, or another user's
+        return (), ""
+
+
 def reports_address(run_id: str) -> str:
     """See `process.reports_address`."""
     for place in (os.environ.get("TMPDIR"), "/tmp"):

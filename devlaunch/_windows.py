@@ -1,12 +1,16 @@
 """Children on Windows: a job object for each, which ends all of it when its handle is closed.
 
-Written from Microsoft's documentation ("Job Objects", "Process Creation Flags",
-"GenerateConsoleCtrlEvent"), tested against a fake kernel32 only: it has not been run on Windows.
-The kernel closes the launcher's handles however it ends, so no guardian is needed.
+The kernel closes the launcher's handles however it ends, so no guardian is needed. Another job
+holds the launcher and all that it starts: who was not in its own yet, and who has left that one by
+CREATE_BREAKAWAY_FROM_JOB, which takes the part of DEVLAUNCH_KEEP: kept over restarts, not beyond
+the end. Jobs nest since Windows 8, so all of this may run in another one, as of an IDE or of CI.
+
+Sources: Microsoft's documentation, "Job Objects", "Nested Jobs", "Process Creation Flags".
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import json
 import os
@@ -15,20 +19,27 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
+from devlaunch._windows_kernel import (
+    JOB_OBJECT_LIMIT_BREAKAWAY_OK,
+    JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
+    Kernel,
+    Kernel32,
+)
 from devlaunch.config import Isolation
+from devlaunch.core.invocation import Running
 from devlaunch.hiding import hide_thread
 
 CREATE_SUSPENDED = 0x00000004
 CREATE_NEW_PROCESS_GROUP = 0x00000200
-JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
-JOB_OBJECT_LIMIT_BREAKAWAY_OK = 0x00000800
-JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x00002000
-PROCESS_ALL_ACCESS = 0x001FFFFF
 ENABLE_VIRTUAL_TERMINAL_PROCESSING = 0x0004
 KILLED_STATUS = 1
+ENDING_SECONDS = 2.0
+"""That the processes of a job may take to be gone; most are at once."""
 
 _SIGNALS = {
     0xC000013A: -signal.SIGINT,  # STATUS_CONTROL_C_EXIT
@@ -37,119 +48,6 @@ _SIGNALS = {
     0xC0000409: -signal.SIGABRT,  # STATUS_STACK_BUFFER_OVERRUN: what abort() ends with
 }
 SIGKILL = 9
-
-
-class BasicLimits(ctypes.Structure):
-    """JOBOBJECT_BASIC_LIMIT_INFORMATION."""
-
-    _fields_ = (
-        ("PerProcessUserTimeLimit", ctypes.c_int64),
-        ("PerJobUserTimeLimit", ctypes.c_int64),
-        ("LimitFlags", ctypes.c_uint32),
-        ("MinimumWorkingSetSize", ctypes.c_size_t),
-        ("MaximumWorkingSetSize", ctypes.c_size_t),
-        ("ActiveProcessLimit", ctypes.c_uint32),
-        ("Affinity", ctypes.c_size_t),
-        ("PriorityClass", ctypes.c_uint32),
-        ("SchedulingClass", ctypes.c_uint32),
-    )
-
-
-class ExtendedLimits(ctypes.Structure):
-    """JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
-
-    _fields_ = (
-        ("BasicLimitInformation", BasicLimits),
-        ("IoInfo", ctypes.c_uint64 * 6),
-        ("ProcessMemoryLimit", ctypes.c_size_t),
-        ("JobMemoryLimit", ctypes.c_size_t),
-        ("PeakProcessMemoryUsed", ctypes.c_size_t),
-        ("PeakJobMemoryUsed", ctypes.c_size_t),
-    )
-
-
-class Kernel(Protocol):
-    """The calls that are needed of kernel32 and ntdll; each raises OSError when it fails."""
-
-    def create_job(self, limits: ExtendedLimits) -> int:
-        """CreateJobObjectW and SetInformationJobObject; the job's handle."""
-
-    def assign(self, job: int, pid: int) -> None:
-        """AssignProcessToJobObject."""
-
-    def resume(self, pid: int) -> None:
-        """NtResumeProcess."""
-
-    def terminate_job(self, job: int, status: int) -> None:
-        """TerminateJobObject."""
-
-    def close(self, handle: int) -> None:
-        """CloseHandle."""
-
-
-class Kernel32:
-    """The real one."""
-
-    def __init__(self) -> None:
-        if sys.platform != "win32":
-            raise OSError("kernel32 is a part of Windows")
-        self._kernel32: Any = ctypes.WinDLL("kernel32", use_last_error=True)
-        self._ntdll: Any = ctypes.WinDLL("ntdll")
-        # Handles are pointers: ctypes would cut them to 32 bits.
-        self._kernel32.CreateJobObjectW.restype = ctypes.c_void_p
-        self._kernel32.OpenProcess.restype = ctypes.c_void_p
-
-    def create_job(self, limits: ExtendedLimits) -> int:
-        """A new job with these limits."""
-        job = int(self._check(self._kernel32.CreateJobObjectW(None, None)))
-        size = ctypes.sizeof(limits)
-        self._check(
-            self._kernel32.SetInformationJobObject(
-                ctypes.c_void_p(job),
-                JOB_OBJECT_EXTENDED_LIMIT_INFORMATION,
-                ctypes.byref(limits),
-                size,
-            )
-        )
-        return job
-
-    def assign(self, job: int, pid: int) -> None:
-        """Put a process into the job."""
-        process = self._open(pid)
-        try:
-            self._check(
-                self._kernel32.AssignProcessToJobObject(
-                    ctypes.c_void_p(job), ctypes.c_void_p(process)
-                )
-            )
-        finally:
-            self.close(process)
-
-    def resume(self, pid: int) -> None:
-        """Let a process that was created suspended run."""
-        process = self._open(pid)
-        try:
-            if self._ntdll.NtResumeProcess(ctypes.c_void_p(process)) < 0:
-                raise OSError(f"NtResumeProcess failed for process {pid}")
-        finally:
-            self.close(process)
-
-    def terminate_job(self, job: int, status: int) -> None:
-        """End all processes of the job."""
-        self._check(self._kernel32.TerminateJobObject(ctypes.c_void_p(job), status))
-
-    def close(self, handle: int) -> None:
-        """Close a handle; the last one of a job ends the job."""
-        self._kernel32.CloseHandle(ctypes.c_void_p(handle))
-
-    def _open(self, pid: int) -> int:
-        return int(self._check(self._kernel32.OpenProcess(PROCESS_ALL_ACCESS, False, pid)))
-
-    @staticmethod
-    def _check(result: Any) -> Any:
-        if sys.platform == "win32" and not result:
-            raise ctypes.WinError(ctypes.get_last_error())
-        return result
 
 
 class Process(Protocol):
@@ -179,13 +77,11 @@ class Child:
         self._kernel = kernel
         self.pid = process.pid
         self.survivors: set[int] = set()
-        limits = ExtendedLimits()
-        limits.BasicLimitInformation.LimitFlags = (
-            JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_BREAKAWAY_OK
-        )
         self._job = 0
         try:
-            self._job = kernel.create_job(limits)
+            self._job = kernel.create_job(
+                JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_BREAKAWAY_OK
+            )
             kernel.assign(self._job, self.pid)
             before_start()
             kernel.resume(self.pid)
@@ -222,9 +118,9 @@ class Child:
     def image(self) -> None:
         """Not known: there is no exec that keeps the process."""
 
-    def pythons(self) -> set[int]:
+    def pythons(self) -> dict[int, Running]:
         """Not known."""
-        return set()
+        return {}
 
     def signal(self, sig: int) -> None:
         """SIGKILL ends the job.
@@ -232,8 +128,8 @@ class Child:
         CTRL_BREAK, all that a process group can be sent, needs a console, and ends programs that do
         not know it at once.
         """
-        if sig == SIGKILL:
-            self.kill()
+        if sig == SIGKILL and self._job:
+            self._kernel.terminate_job(self._job, KILLED_STATUS)
 
     signal_session = signal
 
@@ -242,9 +138,10 @@ class Child:
         return []
 
     def kill(self) -> set[int]:
-        """End the job."""
+        """End the job, and wait for the end of all: the next generation may need what they hold."""
         if self._job:
-            self._kernel.terminate_job(self._job, KILLED_STATUS)
+            self.signal(SIGKILL)
+            self.survivors = _wait_for_end(self._kernel, self._job)
         return self.survivors
 
     def reap(self) -> int:
@@ -260,9 +157,33 @@ class Child:
             self._kernel.close(job)
 
 
+def _wait_for_end(kernel: Kernel, job: int, spared: int = 0) -> set[int]:
+    """Wait until all of a job have ended; returns who did not."""
+    until = time.monotonic() + ENDING_SECONDS
+    while (left := kernel.members(job) - {spared}) and time.monotonic() < until:
+        time.sleep(0.002)
+    return left
+
+
+_run_job = 0
+
+
+def contain(kernel: Kernel | None = None) -> None:
+    """Have all that this process starts from now on end with it. Raises OSError."""
+    global _run_job
+    kernel = kernel or Kernel32()
+    job = kernel.create_job(JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE)
+    try:
+        kernel.assign(job, os.getpid())
+    except OSError:
+        kernel.close(job)
+        raise
+    _run_job = job
+
+
 def _as_signal(status: int) -> int:
-    """What ended the process, as `process.Child.poll` says it; a status that fits an int."""
-    return _SIGNALS.get(status, status if status < 1 << 31 else status - (1 << 32))
+    """What ended the process, as `process.Child.poll` says it."""
+    return _SIGNALS.get(status, status)
 
 
 def spawn(
@@ -339,26 +260,39 @@ def reports_address(run_id: str) -> str:  # noqa: ARG001
     return ""
 
 
-def sweep(run_id: str, within: float, looks: int, grace: float) -> set[int]:  # noqa: ARG001
-    """Nothing is left to do: each child's job ended with its handle."""
-    return set()
+def sweep(
+    run_id: str,
+    within: float,  # noqa: ARG001
+    looks: int,  # noqa: ARG001
+    grace: float,  # noqa: ARG001 - nobody here can be asked
+    kernel: Kernel | None = None,
+) -> set[int]:
+    """At the end of a run: end who has left its child's job; the job of each generation is gone."""
+    global _run_job
+    job = _run_job
+    if not job or "." in run_id:
+        return set()
+    kernel = kernel or Kernel32()
+    for pid in kernel.members(job) - {os.getpid()}:
+        with suppress(OSError):  # it has ended meanwhile
+            kernel.terminate(pid, KILLED_STATUS)
+    left = _wait_for_end(kernel, job, os.getpid())
+    # This process cannot leave it, and may start others when the run is over.
+    kernel.limit(job, 0)
+    kernel.close(job)
+    _run_job = 0
+    return left
 
 
 def reap_orphans(keep: Collection[int]) -> None:
     """Windows has no zombies."""
 
 
-def listening_process(host: str, port: int, run: Any = subprocess.run) -> str | None:  # noqa: ARG001
+def listening_process(host: str, port: int) -> str | None:
     """`name (pid N)` of the process that listens there; see `process.listening_process`."""
-    try:
-        pid = _netstat_pid(_output(run, ["netstat", "-ano", "-p", "TCP"]), port)
-        if pid is None:
-            return None
-        row = _output(run, ["tasklist", "/FI", f"PID eq {pid}", "/FO", "CSV", "/NH"])
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    name = row.strip().split(",")[0].strip('"') or "unknown"
-    return f"{name} (pid {pid})"
+    from devlaunch import _windows_ports
+
+    return _windows_ports.listening_process(host, port)
 
 
 def enable_escapes(fd: int) -> bool:
@@ -375,20 +309,11 @@ def enable_escapes(fd: int) -> bool:
     mode = ctypes.c_uint32()
     if not kernel32.GetConsoleMode(handle, ctypes.byref(mode)):
         return False
-    wanted = mode.value | ENABLE_VIRTUAL_TERMINAL_PROCESSING
-    return bool(mode.value == wanted or kernel32.SetConsoleMode(handle, wanted))
-
-
-def _netstat_pid(text: str, port: int) -> int | None:
-    """From lines like `  TCP    127.0.0.1:8000    0.0.0.0:0    LISTENING    1234`."""
-    for line in text.splitlines():
-        words = line.split()
-        # The word LISTENING is translated, the foreign port 0 is not.
-        if len(words) == 5 and words[1].endswith(f":{port}") and words[2].endswith(":0"):
-            return int(words[4])
-    return None
-
-
-def _output(run: Any, command: list[str]) -> str:
-    done = run(command, capture_output=True, text=True, errors="replace", check=False, timeout=5)
-    return str(done.stdout)
+    before, wanted = mode.value, mode.value | ENABLE_VIRTUAL_TERMINAL_PROCESSING
+    if before == wanted:
+        return True
+    if not kernel32.SetConsoleMode(handle, wanted):
+        return False
+    # It is the console's, for the app's colours too, and for whoever uses it after us.
+    atexit.register(kernel32.SetConsoleMode, handle, before)
+    return True

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from io import RawIOBase
+
     from devlaunch.events import Failure
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
@@ -80,9 +82,12 @@ class Console:
         """A reload begins; only shown to those who asked for more."""
         self._event("reloading", self.changed(paths), "dim", level=VERBOSE)
 
-    def reloaded(self, paths: Sequence[str], elapsed: float) -> None:
-        """The new generation serves, `elapsed` after the change; without paths: a restart."""
-        word = "reloaded" if paths else "restarted"
+    def reloaded(self, paths: Sequence[str], elapsed: float, *, is_served: bool = True) -> None:
+        """The new generation runs, `elapsed` after the change; no paths: it was asked for.
+
+        A program that nobody is known to serve by has only begun, and is said to be restarted.
+        """
+        word = "reloaded" if paths and is_served else "restarted"
         self._event(f"{word} in {duration(elapsed)}", self.changed(paths), "green")
 
     def broken(self, failure: Failure, *, is_last: bool = False) -> None:
@@ -108,6 +113,10 @@ class Console:
         """A change waits, since the debugger holds the app."""
         text = f"{self.changed(paths)} changed — paused in the debugger, will reload on continue"
         self._event("waiting", text, "yellow")
+
+    def refused(self, text: str, *more: str) -> None:
+        """A file was saved that cannot be used; the app goes on without."""
+        self._event("not taken", _plain(text), "red", more=[_plain(each) for each in more])
 
     def cut_off(self, requests: Sequence[str], after: float) -> None:
         """A stop ended requests that were still open when the grace was over."""
@@ -148,10 +157,11 @@ class Console:
     def relative(self, path: str) -> str:
         """As short as it stays clear: below the current directory, below ~, or absolute."""
         path = os.path.normpath(path)
-        if path == self._directory:
+        same = os.path.normcase
+        if same(path) == same(self._directory):
             return "."
         for base, prefix in ((self._directory, ""), (os.path.expanduser("~"), f"~{os.sep}")):
-            if base not in ("", "/") and path.startswith(base + os.sep):
+            if base not in ("", "/") and same(path).startswith(same(base) + os.sep):
                 return _plain(prefix + path[len(base) + 1 :])
         return _plain(path)
 
@@ -210,22 +220,18 @@ class Console:
 
     def _write(self, data: bytes) -> None:
         self._stream.flush()
-        if sys.platform == "win32" and self._stream.isatty():
-            # A console takes bytes for its code page's; Python gives it UTF-16.
-            self._stream.write(data.decode(self._encoding))
-            self._stream.flush()
-            return
-        try:
-            fd = self._stream.fileno()
-        except OSError:
+        # Not by the descriptor: a console of Windows takes bytes for its code page's.
+        buffer = getattr(self._stream, "buffer", None)
+        raw: RawIOBase | None = getattr(buffer, "raw", buffer)
+        if raw is None:
             self._stream.write(data.decode(self._encoding))
             return
         while data:
-            try:
-                data = data[os.write(fd, data) :]
-            except BlockingIOError:
-                if not select.select([], [fd], [], _WRITE_TIMEOUT)[1]:
-                    return
+            written = raw.write(data)
+            if written is not None:
+                data = data[written:]
+            elif not select.select([], [raw], [], _WRITE_TIMEOUT)[1]:
+                return
 
 
 def wants_color(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -236,18 +242,13 @@ def wants_color(stream: TextIO, environ: Mapping[str, str]) -> bool:
     if forced:
         return forced not in ("0", "false")
     try:
-        return stream.isatty() and environ.get("TERM") != "dumb" and _takes_escapes(stream)
+        if not stream.isatty() or environ.get("TERM") == "dumb":
+            return False
+        from devlaunch.terminal import takes_escapes
+
+        return takes_escapes(stream.fileno())
     except ValueError:
         return False
-
-
-def _takes_escapes(stream: TextIO) -> bool:
-    """Whether the terminal knows escape sequences; a console of Windows does once it is told."""
-    if sys.platform != "win32":
-        return True
-    from devlaunch._windows import enable_escapes
-
-    return enable_escapes(stream.fileno())
 
 
 def duration(seconds: float) -> str:
@@ -261,8 +262,15 @@ def duration(seconds: float) -> str:
 def ending(status: int) -> str:
     """How a process ended, in words; `status` as in Popen.returncode."""
     if status >= 0:
-        return f"exited (status {status})" if status else "finished"
+        return f"exited (status {_number(status)})" if status else "finished"
     return f"killed by {signal_name(-status)}"
+
+
+def _number(status: int) -> str:
+    """Windows' own statuses as they are written; -1, which programs end with, has 32 bits there."""
+    if 0xC0000000 <= status < 0xF0000000:
+        return f"0x{status:X}"
+    return str(status - (1 << 32) if status >= 1 << 31 else status)
 
 
 def signal_name(number: int) -> str:

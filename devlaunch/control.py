@@ -36,6 +36,7 @@ SHAPES: dict[str, Shape] = {
         "is_held": bool | None,
     },
     "modules": {"files": [str]},
+    "silent": {},
     "paused": {"paused": bool},
     "debugger": {"connected": bool, "error": _MAYBE, "hint": _MAYBE},
     "note": {"text": str},

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from devlaunch import process
+from devlaunch.config import Target
+from devlaunch.core.invocation import runs_again
 from devlaunch.generation import Generation
 from devlaunch.loop import Loop
 from devlaunch.reloading import WROTE
@@ -29,7 +31,7 @@ NOTE = "note:"
 MOST_NOTED = 200
 """Characters of a line for the terminal."""
 LOOK_AFTER = 2.0
-"""Seconds after the app serves, by which its processes are there."""
+"""Seconds after the app serves, or a process has said its first word, when the others are there."""
 
 
 class Descendants:
@@ -39,24 +41,31 @@ class Descendants:
         self,
         loop: Loop,
         run_id: str,
+        target: Target,
         current: Callable[[], Generation | None],
         *,
         imported: Callable[[list[str]], None],
         noted: Callable[[str], None],
         silent: Callable[[list[int]], None],
+        reloader: Callable[[int], None],
     ) -> None:
         """`imported` is called with the files that run, none at first; without a socket never.
 
         `noted` gets their lines for the terminal, `silent` the Python processes that have not said
-        a word by `LOOK_AFTER`, or none when one is about to be started.
+        a word by `LOOK_AFTER`, or none when one is about to be started, `reloader` the one that
+        runs the target again.
         """
         self.deadline: float | None = None
         """When to call `due`."""
         self._loop = loop
+        self._target = target
+        self._directory = os.getcwd()
         self._current = current
         self._imported = imported
         self._noted = noted
         self._silent = silent
+        self._reloader = reloader
+        self._spoken = 0.0
         self._heard: set[int] = set()
         self._mark = ""
         self._socket: socket.socket | None = None
@@ -84,14 +93,22 @@ class Descendants:
         self.deadline = time.monotonic() + LOOK_AFTER
 
     def due(self, now: float) -> None:
-        """See who has not said a word."""
+        """See who has not said a word, and who runs the target again."""
         if self.deadline is None or now < self.deadline:
             return
-        self.deadline = None
         self.read()
+        again = self._spoken + LOOK_AFTER  # who has begun a moment ago is too young to be judged
+        self.deadline = again if again > now else None
         generation = self._current()
-        heard = self._heard if generation and generation.mark == self._mark else set()
-        silent = generation.pythons() - heard if generation else set()
+        if generation is None:
+            return
+        pythons = generation.pythons()
+        # After an exec the processes that are forked have the target's command line, too.
+        for pid in sorted(pythons) if not generation.was_replaced() else ():
+            if runs_again(self._target, self._directory, pythons[pid]):
+                self._reloader(pid)
+                break
+        silent = pythons.keys() - (self._heard if generation.mark == self._mark else set())
         if silent:
             self._silent(sorted(silent))
 
@@ -116,7 +133,10 @@ class Descendants:
         if self._mark != generation.mark:
             self._mark = generation.mark
             self._heard.clear()
-        self._heard.add(int(words[1]))
+        if int(words[1]) not in self._heard:
+            self._heard.add(int(words[1]))
+            self._spoken = time.monotonic()
+            self.deadline = self.deadline or self._spoken + LOOK_AFTER
         said = [os.fsdecode(word) for word in words[2:]]
         if SILENT in said:
             self._silent([])

@@ -35,7 +35,7 @@ from devlaunch.reloading import Reloading
 
 PACKAGES = ("debugpy", "uvicorn", "watchdog")
 
-_PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?", re.IGNORECASE)
+_PYTHON = re.compile(r"((python|pypy)w?[\d.]*t?|pyw?)(\.exe)?", re.IGNORECASE)
 
 _WATCH_TIMEOUT = 5.0
 """Seconds for the first scan of the tree."""
@@ -176,10 +176,12 @@ def _check_command(config: Config, interpreter: Interpreter | None) -> list[Find
     if config.target.kind is not TargetKind.COMMAND or is_python or interpreter is None:
         return []
     if os.path.dirname(name):
-        is_there = os.path.isfile(name)
+        place, file = os.path.split(os.path.abspath(name))
+        is_there = os.path.isfile(name) or shutil.which(file, path=place)
     else:
-        beside = os.path.dirname(interpreter.executable)
-        is_there = bool(shutil.which(name, path=beside) or shutil.which(name))
+        here = os.path.dirname(interpreter.executable)
+        beside = os.pathsep.join([here, os.path.join(here, "Scripts")])
+        is_there = shutil.which(name, path=beside) or shutil.which(name)
     if is_there:
         return []
     text = f"{name}: no such command beside {interpreter.executable} or on PATH"

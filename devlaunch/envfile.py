@@ -24,6 +24,7 @@ class EnvFile:
         self._values = values
         self._console = console
         self._is_read = True
+        self._is_told = False
 
     def environment(self) -> dict[str, str]:
         """All variables for a child."""
@@ -36,16 +37,20 @@ class EnvFile:
     def accepts(self, changed: Sequence[str]) -> bool:
         """Whether files that changed are worth a restart: not this one alone if it is broken."""
         path = self._path and os.path.realpath(self._path)
-        return {os.path.realpath(each) for each in changed} != {path} or self._read()
+        those = {os.path.realpath(each) for each in changed}
+        if path in those:
+            self._is_told = False
+        return those != {path} or self._read()
 
     def _read(self) -> bool:
-        """Whether it could be read; else its last good values stay, and that is said."""
+        """Whether it could be read; else its last good values stay, and that is said once."""
         try:
             if self._path:
                 self._values = read_env_file(self._path)
         except DevlaunchError as error:
-            text = f"{error.message}; this edit is not taken, the values from before stay"
-            self._console.error(text, error.hint)
+            if not self._is_told:
+                self._console.refused(error.message, error.hint, "the values from before stay")
+            self._is_told = True
             return False
         return True
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from devlaunch import process
 from devlaunch.config import Config, Isolation
 from devlaunch.control import ControlChannel, Message
+from devlaunch.core.invocation import Running
 from devlaunch.events import (
     ChildFailed,
     ChildrenChanged,
@@ -22,6 +23,7 @@ from devlaunch.events import (
     Failure,
 )
 from devlaunch.loop import Loop
+from devlaunch.machine import working_directory
 
 Deliver = Callable[[Message], None]
 
@@ -60,7 +62,7 @@ class Spawner:
         self._run_id = run_id
         self._isolate = isolate
         self._grace = grace
-        self._directory = os.getcwd()
+        self._directory = working_directory()
         self._inherited = [] if socket_fd is None else [socket_fd]
         self._serial = count(1)
 
@@ -193,9 +195,9 @@ class Generation:
         """As `kill`, but do not wait: `poll` gives the status soon, `finish` finds the rest."""
         self._child.signal_session(process.SIGKILL)
 
-    def pythons(self) -> set[int]:
+    def pythons(self) -> dict[int, Running]:
         """The Python processes below; see `process.Child.pythons`."""
-        return set() if self._has_ended else self._child.pythons()
+        return {} if self._has_ended else self._child.pythons()
 
     def was_stopped(self) -> bool:
         """Whether the terminal's Ctrl-Z has stopped it since this was asked last."""

@@ -7,7 +7,7 @@ It must be hard to end itself: own session, no terminal, deaf to the signals tha
 name of ours in its command line, and an heir.
 
 This is the launcher's side; the process runs `_posix_guardian`. On Windows the kernel does the
-same for a job object whose last handle is closed, and `Guardian` does nothing.
+same for a job object whose last handle is closed, and there is no such process.
 """
 
 from __future__ import annotations
@@ -108,6 +108,9 @@ class Guardian:
 
     def _spawn(self) -> None:
         if sys.platform == "win32":
+            from devlaunch._windows import contain
+
+            contain()
             return
         # PEP 446: neither end is inherited by children, except where pass_fds names it.
         reader, lifeline = os.pipe()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from devlaunch.errors import UsageError
 from devlaunch.hiding import plain_processes
+from devlaunch.machine import working_directory
 from devlaunch.values import nearest
 
 OLDEST = (3, 10)
@@ -154,7 +155,7 @@ def _project_python(app_dir: str, environ: Mapping[str, str]) -> tuple[str, str]
     if any(_same_directory(environ[name], sys.prefix) for name in names):
         return "", ""
     found = [(environ[name], name) for name in names]
-    found += [(os.path.join(place, ".venv"), ".venv") for place in (app_dir, os.getcwd())]
+    found += [(os.path.join(place, ".venv"), ".venv") for place in (app_dir, working_directory())]
     home = os.path.realpath(environ.get("HOME") or os.path.expanduser("~"))
     own = _nearness(sys.prefix, app_dir, home) if sys.prefix != sys.base_prefix else 0
     for prefix, chosen_by in found:

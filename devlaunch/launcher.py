@@ -68,7 +68,7 @@ class Launcher:
         self._generation: Generation | None = None
         self._failure: DevlaunchError | None = None
         self._ended: list[str] = []
-        self._reports = Reports(self._console, link)
+        self._reports = Reports(self._console, link, reload=config.reload)
         self._chosen_by = beginning.interpreter.chosen_by
         self._socket = beginning.app_socket
         self._loop = stack.enter_context(Loop())
@@ -147,10 +147,12 @@ class Launcher:
         return Descendants(
             self._loop,
             run_id,
+            self._config.target,
             lambda: self._generation,
             imported=self._imported,
             noted=self._reports.note,
             silent=self._cannot_know,
+            reloader=self._reports.runs_again,
         )
 
     def _start_watching(self, stack: contextlib.ExitStack, since: float) -> Reloading | None:
@@ -298,8 +300,7 @@ class Launcher:
         return status == -signal.SIGINT or ended_well
 
     def _lives_unheard(self, *, by_exec: bool) -> None:
-        if self._reloading:
-            self._reports.child_unheard(by_exec=by_exec)
+        self._reports.child_unheard(by_exec=by_exec)
         self._count_all_sources()
 
     def _report_changes(self, changed: Changed) -> None:
@@ -311,8 +312,7 @@ class Launcher:
             self._report_changes(self._reloading.imported(files, time.monotonic()))
 
     def _cannot_know(self, silent: list[int]) -> None:
-        if self._reloading:
-            self._reports.cannot_know(silent)
+        self._reports.cannot_know(silent)
         self._count_all_sources()
 
     def _count_all_sources(self) -> None:
@@ -325,6 +325,8 @@ class Launcher:
         match message:
             case {"type": "modules", "files": [*files]}:
                 self._imported(files)
+            case {"type": "silent"}:
+                self._cannot_know([])
             case {"type": "hung-up"}:
                 self._hung_up.began(self._generation, time.monotonic())
                 if self._debugging:

@@ -20,6 +20,10 @@ from devlaunch.errors import EX_FAILURE, AddressInUseError, DevlaunchError, Usag
 
 BACKLOG = 2048
 
+_BINDING = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+"""On Windows SO_REUSEADDR would let two programs share a port, and without the other option so
+would a program that sets it, as uvicorn and `http.server` do."""
+
 Holder = Callable[[str, int], str | None]
 """Names the process that listens on a host and port, such as `python (pid 12)`; None: unknown."""
 
@@ -167,9 +171,7 @@ def _bind_addresses(
 def _listen(family: int, address: tuple[str, int]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if os.name == "posix":
-            # On Windows it would let two programs share the port.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, _BINDING, 1)
         sock.bind(address)
         # Linux reports a port in use here when the other one bound it with SO_REUSEADDR too.
         sock.listen(BACKLOG)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from devlaunch.errors import DevlaunchError
+from devlaunch.errors import DevlaunchError, UsageError
 
 ASSUMED_MEMORY = 4 << 30
 """Bytes, where nobody says how much is available."""
@@ -79,6 +79,16 @@ def _reclaimable(directory: str) -> int:
 def _read(*parts: str) -> str:
     with open(os.path.join(*parts)) as file:
         return file.read()
+
+
+def working_directory() -> str:
+    """The current directory. Raises UsageError when it has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        raise UsageError(
+            "the current directory does not exist any more", hint="change to another one"
+        ) from None
 
 
 def most_files() -> int | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from devlaunch.config import Isolation
+from devlaunch.core.invocation import Running
 from devlaunch.errors import EX_CANNOT_EXECUTE, EX_FAILURE, EX_NOT_FOUND, DevlaunchError
 from devlaunch.hiding import plain_processes
 from devlaunch.machine import shortage, shortages
@@ -94,7 +95,7 @@ class Child(Protocol):
         When there is time again `sweep` its mark: who was just starting may have been overlooked.
         """
 
-    def pythons(self) -> set[int]:
+    def pythons(self) -> dict[int, Running]:
         """The Python processes below the child that have run for a second, where that is known.
 
         Empty when there is a devlaunch among them: it watches its own.
@@ -246,5 +247,10 @@ def listening_process(host: str, port: int) -> str | None:
 
 
 def exit_code(status: int) -> int:
-    """The exit status that reports a child's status as a shell does: 128+n for signal n."""
+    """The exit status that reports a child's status as a shell does: 128+n for signal n.
+
+    Windows has 32 bits, which `sys.exit` takes as a signed number.
+    """
+    if status >= 1 << 31:
+        return status - (1 << 32)
     return 128 - status if status < 0 else status

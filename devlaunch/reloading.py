@@ -18,7 +18,9 @@ from devlaunch.core.changes import Changes
 from devlaunch.core.debounce import Debounce
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, LogLine, Report, WatchReady
+from devlaunch.machine import working_directory
 from devlaunch.watch import Watcher
+from devlaunch.watching.entries import found_identity
 
 MOST_EXPLAINED = 100
 """Files of which it is said, between two starts, why their saves do nothing."""
@@ -53,6 +55,7 @@ class Reloading:
         self._named = named
         is_program = config.target.kind is not TargetKind.APP
         self._changes = Changes(filters, serves_at_once=is_program, since=since)
+        self._places = {path: found_identity(path) for path in (working_directory(), root)}
         self._debounce = Debounce()
         self._unexplained = Debounce()
         script = [config.target.name] if config.target.kind is TargetKind.SCRIPT else []
@@ -87,7 +90,8 @@ class Reloading:
     def touched(self, event: FilesTouched, now: float) -> None:
         """The OS reported paths."""
         discard_bytecode(event.paths)
-        paths = list(filter(self._changes.interesting, event.paths))
+        interesting = self._changes.interesting
+        paths = [path for path in event.paths if path in self._places or interesting(path)]
         if self._explains:
             self._unexplained.touch(event.paths.difference(with_realpaths(paths)), now)
         self._debounce.touch(paths, now, written=len(paths) == 1 and is_filled(paths[0]))
@@ -98,8 +102,13 @@ class Reloading:
         # What is gone was removed when its directory was written.
         times = {p: changed_at(p) or changed_at(os.path.dirname(p)) for p in batch}
         written = {path: when for path, when in times.items() if when is not None}
-        digests = {path: digest(path) for path in batch}
-        changed = self._restarting(self._changes.touched(digests, now, written))
+        digests = {path: digest(path) for path in batch.difference(self._places)}
+        changed = self._restarting(
+            (
+                *self._changes.touched(digests, now, written),
+                *self._changes.replaced(self._replaced(now) if batch else {}, now),
+            )
+        )
         quiet = batch | self._unexplained.take(now)
         self._explain(quiet.difference(with_realpaths(changed)))
         return changed
@@ -124,6 +133,8 @@ class Reloading:
 
     def generation_started(self, now: float) -> None:
         """A child is about to be spawned."""
+        self._replaced(now)
+        self._watcher.look_after(self._places)
         self._watcher.stop_watching_for_module()
         self._changes.generation_started(now)
         self._explained.clear()
@@ -148,6 +159,13 @@ class Reloading:
         self._watcher.watch_for_module(search_path, failure.missing_module)
         name = failure.missing_module
         return self._restarting(self._changes.generation_failed(now, name, search_path))
+
+    def _replaced(self, now: float) -> dict[str, float]:
+        """Where other directories lie than at the last look, or start; when they were written."""
+        before = self._places
+        self._places = {path: found_identity(path) for path in before}
+        others = (path for path, found in self._places.items() if found not in (None, before[path]))
+        return {path: changed_at(path) or now for path in others}
 
     def _explain(self, paths: Iterable[str]) -> None:
         """Say why their saves do nothing, to those who asked for more; once in a generation."""

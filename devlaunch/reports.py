@@ -16,10 +16,12 @@ from devlaunch.errors import DevlaunchError
 class Reports:
     """Words what the supervisor reports and what a child says."""
 
-    def __init__(self, console: Console, link: Link | None) -> None:
+    def __init__(self, console: Console, link: Link | None, *, reload: bool) -> None:
+        """`reload`: devlaunch restarts the app; else what that needs is nothing to speak of."""
         self.debugging: Debugging | None = None
         self._console = console
         self._link = link
+        self._reload = reload
         self._began = time.monotonic()
         self._asked_to_stop = 0.0
         self._interface = ""
@@ -70,13 +72,25 @@ class Reports:
             if by_exec
             else "the app has closed the descriptor by which devlaunch hears of it"
         )
-        self._note_once(cut, f"{cut}; now every source file counts")
+        self._note_of_reload(cut, f"{cut}; now every source file counts")
 
     def cannot_know(self, pids: list[int]) -> None:
         """Python processes of the app have started without our part of it; said once."""
         named = f"process {', '.join(map(str, pids))}" if pids else "a Python process"
         text = f"{named} of the app cannot say what it runs: each source file counts from now on"
-        self._note_once("cannot know", text)
+        self._note_of_reload("cannot know", text)
+
+    def runs_again(self, pid: int) -> None:
+        """A process of the app runs the same program; said once."""
+        text = (
+            f"process {pid} runs the command line of the app again: a reloader of its own? Switch"
+            " it off, or run what it restarts: devlaunch restarts the app"
+        )
+        self._note_of_reload("runs again", text)
+
+    def _note_of_reload(self, key: str, text: str) -> None:
+        if self._reload:
+            self._note_once(key, text)
 
     def _note_once(self, key: str, text: str) -> None:
         if key not in self._notes:
@@ -94,7 +108,8 @@ class Reports:
             case "reloading":
                 console.reloading(paths)
             case "reloaded":
-                console.reloaded(paths, report.elapsed or 0.0)
+                is_served = bool(self._interface)
+                console.reloaded(paths, report.elapsed or 0.0, is_served=is_served)
             case "broken" if report.failure:
                 console.broken(report.failure, is_last=report.is_last)
             case "exited":

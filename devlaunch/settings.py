@@ -16,6 +16,7 @@ from typing import Any
 from devlaunch.config import Config, Target, TargetKind
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import UsageError
+from devlaunch.machine import working_directory
 from devlaunch.options import BY_KEY, INTERNAL_VARIABLES, KEYS, OPTIONS, PREFIX, TARGET
 from devlaunch.targets import parse_target
 from devlaunch.values import BadValue, listed, nearest, split_list, to_words
@@ -48,7 +49,7 @@ def resolve(
     Where no target is needed and none is named, the Config has an app without a name.
     Raises UsageError.
     """
-    directory = directory or _current_directory()
+    directory = directory or working_directory()
     flags = {
         key: Setting(value, name(key) if key != TARGET else "TARGET", directory)
         for key, value in given.items()
@@ -268,12 +269,3 @@ def _names(directory: str) -> list[str]:
         return os.listdir(directory)
     except OSError:
         return []
-
-
-def _current_directory() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        raise UsageError(
-            "the current directory does not exist any more", hint="change to another one"
-        ) from None

@@ -5,7 +5,8 @@ that job: it can read and write the terminal, but no key reaches it as a signal,
 it leaves the terminal in stays. So the launcher forwards the keys and tidies up.
 
 Sources: glibc manual, "Job Control" (Foreground and Background, Stopped and Terminated Jobs);
-POSIX XBD 11.1. Nothing here fails when the terminal is gone, and all is a no-op on Windows.
+POSIX XBD 11.1. Nothing here fails when the terminal is gone. A console of Windows has no job
+control: there all is a no-op, but for escape sequences.
 """
 
 from __future__ import annotations
@@ -141,6 +142,15 @@ class Terminal:
                 termios.tcsetattr(self._fd, termios.TCSANOW, modes)
             except termios.error:
                 pass
+
+
+def takes_escapes(fd: int) -> bool:
+    """Whether a terminal knows escape sequences; a console of Windows does once it is told."""
+    if sys.platform != "win32":
+        return True
+    from devlaunch._windows import enable_escapes
+
+    return enable_escapes(fd)
 
 
 def _is_tty(fd: int) -> bool:

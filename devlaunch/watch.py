@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from devlaunch.watching.backends import (
     Observer,
     Signal,
 )
-from devlaunch.watching.entries import has_identity, read_gitignore, size_of
+from devlaunch.watching.entries import found_identity, has_identity, read_gitignore, size_of
 from devlaunch.watching.mounts import MOUNTINFO, silent_mount
 from devlaunch.watching.tree import Tree
 
@@ -106,6 +106,7 @@ class Watcher:
         self._has_failed = False
         self._next_poll: float | None = None
         self._next_glance = 0.0
+        self._places: dict[str, tuple[int, int] | None] = {}
         self._found = 0
         self._burst_end = 0.0
         self._thread = threading.Thread(target=self._run, name="devlaunch-watch", daemon=True)
@@ -118,6 +119,10 @@ class Watcher:
     def add_directories(self, directories: Iterable[str]) -> None:
         """Watch these directories too, without their trees. Known ones cost nothing."""
         self._call(self._add, tuple(directories), recursive=False)
+
+    def look_after(self, places: Mapping[str, tuple[int, int] | None]) -> None:
+        """Report these paths when other directories than those come to lie there (None: none)."""
+        self._call(setattr, self, "_places", dict(places))
 
     def watch_for_module(self, search_path: Sequence[str], name: str) -> None:
         """Report when something appears in these directories that may provide the module.
@@ -189,7 +194,7 @@ class Watcher:
             return 0.0
         now = time.monotonic()
         if self._interval is not None:
-            return max(0.0, (self._next_poll or now) - now)
+            return max(0.0, min(self._next_poll or now, self._next_glance) - now)
         return _RETRY if self._tree.lost else max(0.0, self._next_glance - now)
 
     def _receive(self, timeout: float | None) -> None:
@@ -205,9 +210,11 @@ class Watcher:
             pass
         if self._tree.lost and not self._tree.busy:
             self._tree.retry()
-        if self._interval is None and time.monotonic() >= self._next_glance:
+        if time.monotonic() >= self._next_glance:
             self._next_glance = time.monotonic() + _GLANCE
-            self._check_tops()
+            if self._interval is None:
+                self._check_tops()
+            self._check_places()
         if self._next_poll is not None and time.monotonic() >= self._next_poll:
             self._next_poll = None
             self._tree.refresh_all()
@@ -223,6 +230,15 @@ class Watcher:
                 continue
             if not has_identity(path, directory.identity):
                 self._tree.recheck(path)
+
+    def _check_places(self) -> None:
+        """Look whether another directory lies at one of the places, whatever is in it."""
+        for path, known in self._places.items():
+            found = found_identity(path)
+            if found != known:
+                self._places[path] = found
+                if found:
+                    self._tree.touched.add(path)
 
     def _scan(self) -> None:
         began = time.monotonic()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,11 @@ def test_a_program(python: str, target: tuple[str, ...], tmp_path: Path) -> None
         launch.save("import time\nprint('works')\ntime.sleep(1000)\n")
         launch.wait_for("works", after=begun)
         assert launch.text.count("no database", begun) == 1  # as Python prints it, at the end
+        begun = len(launch.text)
+        launch.save(RAISES)
+        wait_broken(launch, BROKEN[RAISES], begun)
+        launch.process.send_signal(signal.SIGINT)
+        assert launch.wait_ended() == 130  # as without a debugger
 
 
 IN_A_THREAD = "import threading\nthread = threading.Thread(target=lambda: 1 / 0)\nthread.start()\n"

@@ -433,6 +433,17 @@ def test_what_others_write_in_each_start_ends_some_time(kind):
     assert changes.written_by_app() == ((A, False),)
 
 
+@pytest.mark.parametrize(("pause", "restarts"), [(0.1, UNKNOWN), (5.0, UNKNOWN + 9)])
+def test_a_directory_that_is_made_again(pause, restarts):
+    """It counts, but not in each start for ever: something that the app runs may do it."""
+    changes, count = make(), 0
+    for start in range(1000, 1000 + 10 * (UNKNOWN + 9), 10):
+        changes.generation_started(float(start))
+        changes.generation_served(start + 0.4)
+        count += changes.replaced({"/root": start + pause}, start + 6.0) == ("/root",)
+    assert count == restarts
+
+
 def test_two_that_write_the_same_do_not_restart_each_other_for_ever():
     changes = make()
     changes.imported([A], 103.0)
@@ -529,3 +540,21 @@ def test_a_submodule_is_looked_for_by_its_last_name_too():
     assert is_module_entry("bar.py", ["foo", "bar"])
     assert not is_module_entry("baz.py", ["foo", "bar"])
     assert not is_module_entry("bars.py", ["foo", "bar"])
+
+
+# --- Windows --------------------------------------------------------------------------------------
+
+
+def test_paths_of_windows():
+    changes = Changes(Filters(r"C:\root", ["*.html"]))
+    changes.generation_started(100.0)
+    changes.imported([r"C:\root\a.py"], 100.5)
+    changes.generation_served(101.0)
+    assert changes.touched({r"C:\root\a.py": "a", r"C:\root\b.py": "b"}, 102.0) == (
+        r"C:\root\a.py",
+    )
+    assert changes.touched({r"C:\root\pages\A.HTML": "a"}, 103.0)
+    assert not changes.interesting(r"C:\root\.venv\x.py")
+    changes.generation_failed(104.0, "foo", [r"D:\env\Lib\site-packages"])
+    assert changes.interesting(r"D:\env\Lib\site-packages\foo.pyd")
+    assert not changes.interesting(r"D:\env\Lib\foo.txt")

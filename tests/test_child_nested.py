@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -11,12 +11,9 @@ from pathlib import Path
 
 import pytest
 from support.child import Child
+from support.interpreters import apart
+from support.launch import WSGI, asgi_app, free_port, launched
 from support.wait import wait_until
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def fetch(port: int) -> str | None:
@@ -115,18 +112,94 @@ def test_the_reloader_of(tmp_path: Path, name: str, code: str, words: str) -> No
     run(tmp_path, name, port, command=command, args=tuple(args))
 
 
-def test_the_reloader_of_gunicorn(tmp_path: Path) -> None:
-    """Its workers are processes of their own."""
-    (tmp_path / "app.py").write_text(HUPPER)
+START = "with open('starts', 'a') as file: file.write(f'{VERSION} ')\n"
+"""Each process that runs the module says so."""
+
+ASGI_BELOW = f"{asgi_app('')}{START}"
+
+WSGI_BELOW = f"""{WSGI.format(version="")}{START}
+import os, sys
+def serve():
+    from wsgiref.simple_server import make_server
+    make_server("127.0.0.1", int(os.environ["PORT"]), app).serve_forever()
+"""
+
+UVICORN_SPAWNED = f"""{ASGI_BELOW}
+def serve():
+    import os, uvicorn
+    uvicorn.run("app:app", reload=True, port=int(os.environ["PORT"]))
+if __name__ == "__main__":
+    import multiprocessing
+    process = multiprocessing.get_context("spawn").Process(target=serve)
+    process.start(); process.join()
+"""
+
+SANIC = f"""
+VERSION = ''
+{START}
+import os
+from sanic import Sanic, response
+app = Sanic("app")
+@app.get("/")
+async def root(request):
+    return response.text(VERSION)
+if __name__ == "__main__":
+    app.run(port=int(os.environ["PORT"]), auto_reload=True)
+"""
+
+CHERRYPY = f"""
+VERSION = ''
+{START}
+import cherrypy, os
+class Root:
+    @cherrypy.expose
+    def index(self):
+        return VERSION
+cherrypy.config.update({{"server.socket_port": int(os.environ["PORT"])}})
+cherrypy.quickstart(Root())
+"""
+
+WATCHFILES = f"""{WSGI_BELOW}
+if __name__ == "__main__":
+    if "serve" in sys.argv:
+        serve()
+    import watchfiles
+    watchfiles.run_process(".", target=serve)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("uvicorn", UVICORN_SPAWNED, "python app.py"),
+        ("granian", ASGI_BELOW, "granian --reload --interface asgi --port {} app:app"),
+        ("gunicorn", WSGI_BELOW, "gunicorn --reload --bind 127.0.0.1:{} app:app"),
+        ("watchfiles", WATCHFILES, "python app.py"),
+        ("watchfiles", WATCHFILES, "watchfiles 'python app.py serve' ."),
+        ("Sanic", SANIC, "python app.py"),
+        ("Sanic", SANIC, "sanic --dev --port {} app:app"),
+        ("CherryPy", CHERRYPY, "python app.py"),
+    ],
+)
+def test_a_save_restarts_once_what_has_a_reloader(
+    tmp_path: Path, name: str, code: str, words: str
+) -> None:
+    """Those that need not serve in the child itself."""
     port = free_port()
-    args = ("app:app", "--reload", "--bind", f"127.0.0.1:{port}")
-    env = {"HOME": str(tmp_path)}  # for its control socket
-    with Child(directory=tmp_path, command="gunicorn", args=args, env=env) as child:
-        wait_until(lambda: fetch(port), what=lambda: f"answer\n{child.stderr}")
-        assert "Reloader is on" not in child.stderr
-        assert "of gunicorn is switched off" in child.wait_for("note")["text"]
-        child.process.terminate()
-        assert child.wait() == 0
+    python = apart() if name in ("Sanic", "CherryPy") else sys.executable
+    env = {"PORT": str(port), "HOME": str(tmp_path)}  # where gunicorn has its control socket
+    (tmp_path / "app.py").write_text(code.replace("VERSION = ''", "VERSION = 'v0'", 1))
+    # A Sanic that is asked to end before its worker has reported to it never ends.
+    command = ("--grace", "0.5", "--", *shlex.split(words.format(port)))
+    with launched(*command, cwd=tmp_path, python=python, env=env, port=port) as launch:
+        launch.wait_served("v0")
+        launch.save(code.replace("VERSION = ''", "VERSION = 'v1'", 1))
+        launch.wait_served("v1")
+        launch.wait_for("reloaded in")
+    assert launch.text.count(f"the reloader of {name} is switched off") == 1, launch.text
+    assert launch.text.count("restarted in") == 1, launch.text
+    starts = (tmp_path / "starts").read_text().split()
+    assert starts.count("v0") == starts.count("v1"), starts
 
 
 @pytest.fixture(scope="session")
@@ -178,3 +251,31 @@ def test_the_hooks_leave_the_modules_as_they_are(tmp_path: Path) -> None:
         assert child.wait() == 0
     assert child.stdout == "SourceFileLoader True None True 2\n"
     assert not child.all("note")
+
+
+RAISING = {
+    "in a call": {
+        "hupper/__init__.py": "",
+        "hupper/worker.py": "",
+        "hupper/reloader.py": "def is_active(): pass\ndef start_reloader(path): pass\n"
+        "def resolve_spec(path):\n    return lambda: 1 / 0\n",
+        "job.py": "import hupper.worker\nimport hupper.reloader\n"
+        "hupper.reloader.start_reloader('x')\n",
+    },
+    "in an import": {
+        "quart/__init__.py": "",
+        "quart/app.py": "1 / 0\n",
+        "job.py": "import quart.app\n",
+    },
+}
+
+
+@pytest.mark.parametrize("files", RAISING.values(), ids=RAISING)
+def test_no_frame_of_ours_is_in_a_traceback(files: dict[str, str], tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with Child(script="job.py", directory=tmp_path) as child:
+        assert child.wait() == 1
+    assert "ZeroDivisionError" in child.stderr
+    assert "<frozen" not in child.stderr

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,18 @@ def test_a_console_script_with_a_wrapper_of_sh(tmp_path: Path) -> None:
     assert child.stdout == f"{[str(script), 'x']}\n"
 
 
+def test_a_console_script_of_windows(tmp_path: Path) -> None:
+    """A program with a zip archive at its end, which Python runs."""
+    script = tmp_path / "Tool.EXE"
+    with script.open("wb") as file:
+        file.write(b"MZ" * 100)
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("__main__.py", "import sys; print(sys.argv)")
+    with Child(command=str(script), args=("x",), directory=tmp_path) as child:
+        assert child.wait() == 0
+    assert child.stdout == f"{[str(script), 'x']}\n"
+
+
 @pytest.mark.parametrize(
     ("target", "summary", "hint"),
     [
@@ -174,12 +187,15 @@ def test_a_console_script_with_a_wrapper_of_sh(tmp_path: Path) -> None:
         ({"command": "python"}, "nothing to run", "-m MODULE"),
         ({"command": "python", "args": ("-m",)}, "argument is missing", ""),
         ({"command": "python", "args": ("-Z", "x.py")}, "unknown option", ""),
+        ({"command": "py", "args": ("-3.11",)}, "nothing to run", ""),
+        ({"command": "./native.exe"}, "is no Python program", "only Python programs"),
         ({"script": "absent.py"}, "absent.py: no such file", ""),
         ({"module": "absent"}, "-m absent: No module named absent", ""),
         ({"module": "json"}, "cannot be directly executed", ""),
     ],
 )
 def test_what_cannot_be_run(tmp_path: Path, target: dict, summary: str, hint: str) -> None:
+    (tmp_path / "native.exe").write_bytes(b"MZ" * 100)
     with Child(**target, directory=tmp_path) as child:
         failed = child.wait_for("failed")
         assert child.wait() == 2

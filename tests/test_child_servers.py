@@ -159,6 +159,30 @@ def test_an_open_stream_is_cut_and_named(project: Path, app: str, server: str) -
     assert app == "wsgi:app" or "down" in child.stdout
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="a listener cannot be shut down there")
+@pytest.mark.parametrize(("app", "server"), SERVERS)
+def test_a_socket_that_accepts_no_more_ends_the_app(project: Path, app: str, server: str) -> None:
+    with Child(app=app, directory=project, server=server) as child:
+        child.wait_for("serving")
+        assert child.get("/").status == 200
+        assert child.listener is not None
+        child.listener.shutdown(socket.SHUT_RDWR)
+        assert f"{app} can be reached no more: " in child.wait_for("failed")["summary"]
+        assert child.wait() == 1
+    assert app == "wsgi:app" or "down" in child.stdout
+
+
+@pytest.mark.parametrize("server", ["wsgiref", "werkzeug"])
+def test_what_does_not_listen_is_not_said_to_serve(project: Path, server: str) -> None:
+    # asyncio has it listen again.
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        with Child(app="wsgi:app", directory=project, server=server, listener=bound) as child:
+            assert "wsgi:app can be reached no more: " in child.wait_for("failed")["summary"]
+            assert child.wait() == 1
+    assert not child.all("serving")
+
+
 @pytest.mark.parametrize(("app", "server"), SERVERS)
 def test_a_request_that_finishes_in_time_is_answered(project: Path, app: str, server: str) -> None:
     with Child(app=app, directory=project, server=server) as child:

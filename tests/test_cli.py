@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,22 @@ def test_a_current_directory_that_is_gone(project: Path) -> None:
     assert done.returncode == 2
     assert "the current directory does not exist any more" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.posix("mkfifo")
+def test_a_current_directory_that_goes_as_devlaunch_starts(project: Path) -> None:
+    gone, variables = project / "gone", project / "variables"
+    gone.mkdir()
+    os.mkfifo(variables)
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(command, ["--env-file", str(variables), "../tool.py"], gone)
+        with variables.open("w"):  # it has looked where it is, and reads
+            gone.rmdir()
+        done = started.result(20)
+    assert done.stderr == (
+        "devlaunch: error: the current directory does not exist any more\n  change to another one\n"
+    )
+    assert done.returncode == 2
 
 
 @pytest.mark.posix("modes of files")

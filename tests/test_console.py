@@ -72,6 +72,8 @@ GOLDEN: dict[str, tuple[Say, int, str]] = {
     "reloaded, many": (lambda c: c.reloaded([f"{WORK}/a/{n}.py" for n in "xyzw"], 1.237), NORMAL,
                        f"12:00:09  reloaded in 1.24 s  {native('a/x.py')} and 3 more\n"),
     "restarted": (lambda c: c.reloaded([], 0.05), NORMAL, "12:00:09  restarted in 50 ms\n"),
+    "restarted, a program": (lambda c: c.reloaded(["/work/job.py"], 0.05, is_served=False), NORMAL,
+                             "12:00:09  restarted in 50 ms  job.py\n"),
     "broken": (lambda c: c.broken(BROKEN), QUIET,
                "12:00:09  broken              app.py:12  NameError: name 'x' is not defined\n"
                "                              waiting for a change\n"),
@@ -95,6 +97,10 @@ GOLDEN: dict[str, tuple[Say, int, str]] = {
     "paused": (lambda c: c.paused([APP]), NORMAL,
                "12:00:09  waiting             app.py changed — paused in the debugger, "
                "will reload on continue\n"),
+    "refused": (lambda c: c.refused("x.env:1: is wrong", "do this", "the others stay"), QUIET,
+                "12:00:09  not taken           x.env:1: is wrong\n"
+                "                              do this\n"
+                "                              the others stay\n"),
     "cut off": (lambda c: c.cut_off(["GET /stream", "WebSocket /ws"], 2.0), NORMAL,
                 "12:00:09  closed              2 open requests after 2.00 s: "
                 "GET /stream, WebSocket /ws\n"),
@@ -185,8 +191,9 @@ def test_duration(seconds: float, expected: str) -> None:
 
 
 def test_ending() -> None:
-    assert [ending(s) for s in (0, 3, -11, -63)] == [
+    assert [ending(s) for s in (0, 3, -11, -63, 0xC0000135, 0xFFFFFFFF)] == [
         "finished", "exited (status 3)", "killed by SIGSEGV", "killed by signal 63",
+        "exited (status 0xC0000135)", "exited (status -1)",
     ]  # fmt: skip
 
 

@@ -859,3 +859,22 @@ def test_the_session_on_other_pythons(project: Project, python: str) -> None:
                 ide.request("terminate")
                 ide.wait_event("terminated")
             assert launch.wait_ended() == 0
+
+
+def test_a_working_directory_that_is_removed_and_made_again(tmp_path: Path) -> None:
+    """The app has no current directory until then, and an IDE may ask for it."""
+    project = Project(tmp_path)
+    project.write("v0")
+    place = tmp_path / "place"
+    place.mkdir()
+    with launched(*DEBUG, "--app-dir", str(tmp_path), *WSGIREF, cwd=place) as launch:
+        launch.wait_for("ready in")
+        place.rmdir()
+        with client(launch) as ide:
+            mapping = {"localRoot": str(place), "remoteRoot": "."}
+            ide.attach(breakpoints={str(project.app): [HANDLER_LINE]}, pathMappings=[mapping])
+            visit_breakpoint(launch, ide, "v0")
+            place.mkdir()
+            launch.wait_for(r"reloaded in \S+ m?s +\.$")
+            visit_breakpoint(launch, ide, "v0")
+    assert "refused" not in launch.text

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +16,12 @@ from pathlib import Path
 import pytest
 from support.child import Child
 from support.interpreters import interpreters, launchers
-from support.launch import WSGI, Launch, asgi_app, free_port, launched, save
+from support.launch import WSGI, asgi_app, free_port, launched, save
 from support.wait import wait_until
 
 from devlaunch import process
+from devlaunch.config import Target, TargetKind
+from devlaunch.core.invocation import Running
 from devlaunch.descendants import Descendants
 from devlaunch.loop import Loop
 
@@ -71,33 +75,118 @@ def test_a_module_of_a_process_below_is_watched(tmp_path: Path, python: str, how
         assert launch.text.count("cannot say") == (how in SILENT)
 
 
-SERVERS = {
-    "uvicorn": ("uvicorn", "--workers", "2", "--port", "{}", "app:app"),
-    "hypercorn": ("hypercorn", "--workers", "2", "--bind", "127.0.0.1:{}", "app:app"),
-}
+RELOADER = """\
+import multiprocessing, os, subprocess, sys, time
+
+def look():
+    # By the time that this one is found to say nothing a look has been taken.
+    os.posix_spawn(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)"], {})
+    time.sleep(600)
+
+if __name__ == "__main__":
+    how, *dev = sys.argv[1:]
+    if "INNER" in os.environ:
+        print("inner", flush=True)
+        if how != "exec" or os.fork():
+            time.sleep(600)
+        look()
+    os.environ["INNER"] = "1"
+    command = [sys.executable, __file__, how]
+    match how:
+        case "argv":
+            subprocess.Popen([sys.executable, *sys.argv])
+        case "late":
+            time.sleep(2.5)
+            subprocess.Popen(command)
+        case "silent":
+            subprocess.Popen(command, env={"INNER": "1"})
+        case "exec":
+            os.execv(sys.executable, command)
+        case "fork":
+            os.fork()
+        case "spawn" | "forkserver":
+            multiprocessing.get_context(how).Process(target=time.sleep, args=(600,)).start()
+    if 0 or not dev:
+        look()
+    time.sleep(600)
+"""
+AGAIN = r"note +process \d+ runs the command line of the app again: a reloader of its own\?"
+LOOKED = r"note +process [\d, ]+ of the app cannot say"
 
 
-class Served(Launch):
-    """A server of its own that `get` asks."""
+@pytest.mark.parametrize("how", ["argv", "late", "silent"])
+def test_a_reloader_that_nobody_knows_is_told_of_once(tmp_path: Path, how: str) -> None:
+    save(tmp_path / "job.py", RELOADER)
+    with launched("job.py", how, "--dev", cwd=tmp_path) as launch:
+        launch.wait_for(AGAIN)
+        offset = len(launch.text)
+        save(tmp_path / "job.py", RELOADER.replace("if 0", "if 1"))
+        launch.wait_for(r"restarted in", after=offset)
+        if how == "argv":
+            launch.wait_for(LOOKED)
+        assert len(re.findall(AGAIN, launch.text)) == 1
 
-    port = 0
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver", "exec"])
+def test_a_process_that_is_no_reloader_is_not_taken_for_one(tmp_path: Path, how: str) -> None:
+    save(tmp_path / "job.py", RELOADER)
+    with launched("job.py", how, cwd=tmp_path) as launch:
+        launch.wait_for(LOOKED)
+        assert "of its own" not in launch.text.replace("by exec: a reloader of its own?", "")
 
 
-@pytest.mark.parametrize("server", SERVERS)
-def test_what_only_the_workers_of_a_server_import(tmp_path: Path, server: str) -> None:
-    save(tmp_path / "app.py", asgi_app("").replace("VERSION = ''", "from inner import VERSION", 1))
-    save(tmp_path / "inner.py", "VERSION = 'one'\n")
+INNER = "from inner import VERSION"
+ASGI_APP = asgi_app("").replace("VERSION = ''", INNER, 1)
+WSGI_APP = WSGI.format(version="").replace("VERSION = ''", INNER, 1)
+CELERY = f"""\
+from celery import Celery, signals
+app = Celery(broker="memory://")
+
+@app.task
+def work():
+    {INNER}
+    print("worker " + VERSION)
+
+@signals.worker_ready.connect
+def ready(**_):
+    work.delay()
+"""
+
+PROGRAMS = [
+    ("uvicorn --workers 2 --port {} app:app", ASGI_APP),
+    ("hypercorn --workers 2 --bind 127.0.0.1:{} app:app", ASGI_APP),
+    ("granian --workers 2 --interface asgi --port {} app:app", ASGI_APP),
+    ("gunicorn --workers 2 --bind 127.0.0.1:{} app:app", WSGI_APP),
+    ("python -m celery -A app worker -c 2", CELERY),
+]
+
+
+@pytest.mark.parametrize(("words", "code"), PROGRAMS, ids=[row[0] for row in PROGRAMS])
+def test_what_only_the_workers_of_a_program_import(tmp_path: Path, words: str, code: str) -> None:
+    """Quick saves after the one that is alone: the last one is served. What none imports: no."""
+    save(tmp_path / "app.py", code)
+    save(tmp_path / "other.py", "")
+    save(tmp_path / "inner.py", "VERSION = 'first'\n")
     port = free_port()
-    launch = Served("--", *(word.format(port) for word in SERVERS[server]), cwd=tmp_path)
-    launch.port = port
-    with contextlib.closing(launch):
-        launch.wait_served("one", timeout=40)
+    env = {"HOME": str(tmp_path)}  # where gunicorn has its control socket
+    command = words.format(port).split()
+    with launched("--verbose", "--", *command, cwd=tmp_path, env=env, port=port) as launch:
+
+        def wait_worked(version: str) -> None:
+            if code == CELERY:
+                launch.wait_for(f"worker {version}", timeout=40)
+            else:
+                launch.wait_served(version, timeout=40)
+
+        wait_worked("first")
+        save(tmp_path / "other.py", "X = 1\n")
+        launch.wait_for("other.py.*not imported by the app")
         save(tmp_path / "inner.py", "VERSION = 'second'\n")
-        launch.wait_served("second", timeout=40)
+        wait_worked("second")
+        for number in range(4):
+            save(tmp_path / "inner.py", f"VERSION = 'quick {number}'\n")
+            time.sleep(0.3)  # of the person
+        wait_worked("quick 3")
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
@@ -134,8 +223,11 @@ def test_what_a_devlaunch_below_runs_is_that_ones(tmp_path: Path) -> None:
 class Current:
     mark = "run.1"
 
-    def pythons(self) -> set[int]:
-        return {7, 8}
+    def pythons(self) -> dict[int, Running]:
+        return dict.fromkeys((7, 8), Running(("python", "other.py"), "/"))
+
+    def was_replaced(self) -> bool:
+        return False
 
 
 def test_only_the_present_generation_is_heard() -> None:
@@ -148,10 +240,12 @@ def test_only_the_present_generation_is_heard() -> None:
         descendants = Descendants(
             loop,
             run_id,
+            Target(TargetKind.SCRIPT, "job.py"),
             lambda: current,
             imported=files.extend,
             noted=notes.append,
             silent=silent.extend,
+            reloader=silent.append,
         )  # type: ignore[arg-type]
         sender.connect(process.reports_address(run_id))
 

@@ -40,7 +40,7 @@ from devlaunch.core.detection import (
     detect,
     way,
 )
-from devlaunch.core.invocation import Invocation, invocation
+from devlaunch.core.invocation import Invocation, Running, invocation, runs_again
 
 Kind = DebuggerKind
 
@@ -373,6 +373,51 @@ INVOCATIONS = {
 @pytest.mark.parametrize(("words", "expected"), INVOCATIONS.items(), ids=str)
 def test_invocation(words: tuple[str, ...], expected: Invocation) -> None:
     assert invocation(("python", *words)) == expected
+
+
+AGAIN: list[tuple[Target, str, bool]] = [
+    (Target(TargetKind.SCRIPT, "job.py", ("x", "y")), "job.py x y", True),
+    (Target(TargetKind.SCRIPT, "job.py", ("--dev", "x")), "-X dev /p/job.py x", True),
+    (Target(TargetKind.SCRIPT, "job.py", ("x",)), "-m job x", True),
+    (Target(TargetKind.SCRIPT, "/p/tool", ()), "tool/__main__.py", True),
+    (Target(TargetKind.MODULE, "tool.cli", ("x",)), "-m tool.cli x", True),
+    (Target(TargetKind.MODULE, "tool", ()), "/lib/site/tool/__main__.py", True),
+    (Target(TargetKind.COMMAND, "tool", ("serve", "--reload")), "/venv/bin/tool serve", True),
+    (Target(TargetKind.COMMAND, "tool", ("serve",)), "-m tool serve", True),
+    (Target(TargetKind.COMMAND, "python3", ("-u", "job.py", "x")), "job.py x", True),
+    (Target(TargetKind.SCRIPT, "job.py", ("x",)), "/d/pydevd.py --port 1 --file /p/job.py x", True),
+    (
+        Target(TargetKind.MODULE, "tool", ("x",)),
+        "/d/pydevd.py --port 1 --module --file tool x",
+        True,
+    ),
+    # another task of the same program, another program of the same name, a tool that reads it
+    (Target(TargetKind.SCRIPT, "manage.py", ("web",)), "manage.py worker", False),
+    (Target(TargetKind.SCRIPT, "main.py", ()), "main.py x", False),
+    (Target(TargetKind.SCRIPT, "main.py", ()), "services/a/main.py", False),
+    (Target(TargetKind.SCRIPT, "main.py", ()), "-m services.main", False),
+    (Target(TargetKind.SCRIPT, "job.py", ()), "-m mypy job.py", False),
+    (Target(TargetKind.COMMAND, "run", ("job.py", "x")), "job.py x", False),
+    (Target(TargetKind.COMMAND, "python", ("-c", "code")), "-c code", False),
+    (
+        Target(TargetKind.SCRIPT, "job.py", ()),
+        "-c from_multiprocessing --multiprocessing-fork",
+        False,
+    ),
+    (Target(TargetKind.APP, "job:app"), "job.py", False),
+    (Target(TargetKind.SCRIPT, "job.py", ()), "", False),
+]
+
+
+@pytest.mark.parametrize(("target", "line", "expected"), AGAIN, ids=str)
+def test_what_runs_the_target_again(target: Target, line: str, expected: bool) -> None:
+    process = Running(("python", *line.split()), "/p")
+    assert runs_again(target, "/p", process) == expected
+
+
+def test_a_script_of_the_same_name_elsewhere_is_another_one() -> None:
+    process = Running(("python", "main.py"), "/p/services/a")
+    assert not runs_again(Target(TargetKind.SCRIPT, "main.py"), "/p", process)
 
 
 # --- the real ones ------------------------------------------------------------------------------

@@ -394,6 +394,23 @@ def test_the_heir_of_a_killed_guardian_hears_the_next_goodbye(tmp_path: Path, ru
     wait_until(lambda: not is_alive(second), what="the heir's end")
 
 
+def test_a_killed_heir_is_replaced(run_id: str) -> None:
+    guardian = Guardian.start(run_id)
+    child = process.spawn(["sleep", "600"], run_id=run_id)
+    guardian.adopt(child.pid)
+    assert guardian.pid is not None
+    first = heir_of(guardian.pid)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: not is_alive(first), what="the heir's end")
+    second = heir_of(guardian.pid)
+    os.kill(guardian.pid, signal.SIGKILL)
+    wait_until(lambda: not guardian.alive)
+    os.close(guardian._lifeline)  # as the launcher's end does
+    wait_until(lambda: child.poll() is not None, what="the child's end")
+    wait_until(lambda: not is_alive(second), what="the second heir's end")
+    child.reap()
+
+
 def test_a_nested_guardian_carries_no_mark_of_the_outer_run(run_id: str) -> None:
     script = """
 import sys

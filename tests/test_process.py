@@ -520,7 +520,7 @@ def test_what_looks_at_processes_needs_no_descriptor(spawn: Spawn, tmp_path: Pat
     wait_ready(tmp_path, 2)
     with no_descriptors():
         child.look()
-        assert child.pythons() == set()
+        assert child.pythons() == {}
         assert child.image() is None
         child.signal_session(signal.SIGTERM)
         assert child.dismiss() == []

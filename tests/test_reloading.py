@@ -11,6 +11,7 @@ import http.client
 import itertools
 import os
 import re
+import shutil
 import socket
 import threading
 import time
@@ -66,12 +67,12 @@ def project(tmp_path: Path) -> Project:
 
 
 def reloads(launch: Launch) -> list[str]:
-    """What each `reloaded` line names as changed."""
-    return re.findall(r"reloaded in \S+ m?s +(.*)", launch.text)
+    """What each `reloaded` or `restarted` line names as changed."""
+    return re.findall(r"re(?:loaded|started) in \S+ m?s +(.*)", launch.text)
 
 
 def wait_reloads(launch: Launch, count: int) -> list[str]:
-    """What each `reloaded` line names, once there are `count` of them."""
+    """What each `reloaded` or `restarted` line names, once there are `count` of them."""
     return wait_until(
         lambda: found if len(found := reloads(launch)) >= count else None, 20, lambda: launch.text
     )
@@ -134,6 +135,28 @@ def test_settings_of_any_name_that_are_executed(project: Project, options: tuple
         launch.wait_for("broken")
         save(settings, "VALUE = 'mended'\n")
         launch.wait_served("mended")
+
+
+@BOTH
+def test_the_directory_is_made_again(project: Project, options: tuple[str, ...]) -> None:
+    """One restart, whether with equal content, which no save of a file tells, or with other."""
+    place, copy = project.root, project.root.with_name("copy")
+    project.write("", "'first ' + os.getcwd()")
+    with launched(*options, *WSGIREF, cwd=place) as launch:
+        launch.wait_served(f"first {place}")
+        for count, version in enumerate(("first", "first", "second"), 1):
+            shutil.copytree(place, copy)
+            save(copy / "app.py", project.source("", f"{version!r} + ' ' + os.getcwd()"))
+            place.rename(place.with_name(f"old{count}"))  # so quick that it is one change
+            copy.rename(place)
+            wait_reloads(launch, count)
+            launch.wait_served(f"{version} {place}")
+        project.write("", "'third'")
+        launch.wait_served("third")
+        assert project.starts == 5, launch.text
+        shutil.rmtree(place)
+        shutil.copytree(place.with_name("old1"), place)
+        launch.wait_served(f"first {place}")
 
 
 @BOTH
@@ -454,7 +477,7 @@ def test_a_program_that_closes_what_it_has_inherited(tmp_path: Path, python: str
         "import helper, os, time\n"
         "os.closerange(3, 1024)\n"
         "files = [open(f'out{n}', 'a') for n in range(6)]\n"
-        "print('runs', helper.VALUE, flush=True)\n"
+        "print(f'runs {helper.VALUE}', flush=True)\n"
         "time.sleep(60)\n"
     )
     (tmp_path / "helper.py").write_text("VALUE = 0\n")
@@ -906,8 +929,11 @@ def test_what_a_working_app_writes_as_it_starts(project: Project, name: str) -> 
     with launched(*options, *words, cwd=root) as launch:
         said = launch.wait_for(r"made\.py: written by the app itself; ignored \((.*)\)")
         assert said[1] == ("--ignore it" if name == "--watch" else "--watch to insist")
-        launch.wait_for("re(loaded|ady) in", after=said.start() if name == "at import" else 0)
+        after = said.start() if name == "at import" else 0
+        launch.wait_for("re(loaded|started|ady) in", after=after)
         for edit in (1, 2):
+            # A program is said to be started before it runs its first line.
+            wait_until(lambda n=edit: project.starts >= again + n, 20, lambda: launch.text)
             assert project.starts == again + edit, launch.text
             save(root / "app.py", f"import writer\n{source}\n{SERVES}# {edit}\n")
             wait_until(lambda n=edit: reloads(launch)[again:] == ["app.py"] * n, 20)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.dap import DapClient
-from support.launch import asgi_app, free_port, launched
+from support.launch import free_port, launched
 
 REPLACED = r"note +the app has replaced its process by exec"
 
@@ -45,7 +45,7 @@ def test_a_program_is_restarted_said_once_and_ended(tmp_path: Path) -> None:
             launch.wait_served(f"{version!r} ['again']")
         launch.wait_for(REPLACED)
         (tmp_path / "other.py").write_text("any source file counts now\n")
-        launch.wait_for(r"reloaded in .* other\.py")
+        launch.wait_for(r"restarted in .* other\.py")
         assert launch.text.count("has replaced its process") == 1
 
 
@@ -106,21 +106,3 @@ def test_the_command_line_of_the_process_is_none_of_a_program(tmp_path: Path) ->
         launch.wait_for(r"exited \(status 1\)")
         assert "devlaunch: a program has run the command line of its process" in launch.text
         assert "Traceback" not in launch.text
-
-
-def test_a_reloader_in_a_process_below_is_switched_off(tmp_path: Path) -> None:
-    port = free_port()
-    (tmp_path / "job.py").write_text(
-        "import multiprocessing, uvicorn\n"
-        "def serve():\n"
-        f"    uvicorn.run('app:app', reload=True, port={port})\n"
-        "if __name__ == '__main__':\n"
-        f"    print('http://127.0.0.1:{port}', flush=True)\n"
-        "    process = multiprocessing.get_context('spawn').Process(target=serve)\n"
-        "    process.start(); process.join()\n"
-    )
-    with launched("job.py", cwd=tmp_path) as launch:
-        for version in ("one", "second"):
-            launch.save(asgi_app(version))
-            launch.wait_served(version)
-        assert launch.text.count("the reloader of uvicorn is switched off") == 1

@@ -79,6 +79,12 @@ def supervisor(state: State, *, generation: int = 3, **options: object) -> Super
     return made
 
 
+def state_after(state: State, event: object) -> State:
+    made = supervisor(state)
+    made.handle(event, NOW)
+    return made.state
+
+
 def asked(signal: int | None = None) -> AskToStop:
     return AskToStop(3, signal)
 
@@ -183,7 +189,13 @@ CASES = [
     (
         PENDING,
         UNCAUGHT,
-        Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE, asked=NOW),
+        replace(
+            RESTARTING,
+            cause=Cause(("/p/a.py",), NOW),
+            deadline=NOW + GRACE,
+            asked=NOW,
+            had_failed=True,
+        ),
         [broken, ReleaseDebuggee(), Report("reloading", paths=("/p/a.py",))],
     ),
     (PAUSED, ChildExited(3, -9), Broken(), [Report("exited", status=-9)]),
@@ -224,6 +236,7 @@ CASES = [
         Paused(SERVING, Cause(("/p/a.py", "/p/app.py"), 95.0)),
         [Report("waiting-while-paused", paths=("/p/app.py",))],
     ),
+    (PENDING, FilesChanged(("/p/a.py",)), PENDING, []),  # made again after it was removed
     (
         PENDING,
         RestartRequested(),
@@ -252,19 +265,19 @@ CASES = [
     (
         SHOWN,
         SAVED,
-        Stopping(Then.RESTART, CAUSE, NOW + GRACE, asked=NOW),
+        Stopping(Then.RESTART, CAUSE, NOW + GRACE, asked=NOW, had_failed=True),
         [ReleaseDebuggee(), reloading],
     ),
     (
         SHOWN,
         RestartRequested(),
-        Stopping(Then.RESTART, Cause((), NOW), NOW + GRACE, asked=NOW),
+        Stopping(Then.RESTART, Cause((), NOW), NOW + GRACE, asked=NOW, had_failed=True),
         [ReleaseDebuggee(), Report("reloading")],
     ),
     (
         SHOWN,
         StopRequested(SIGINT),
-        Stopping(Then.END, Cause((), NOW), NOW + GRACE, asked=NOW, signal=SIGINT),
+        replace(ENDING, cause=Cause((), NOW), deadline=NOW + GRACE, asked=NOW, had_failed=True),
         [ReleaseDebuggee(), stopping_by_ctrl_c, asked(SIGINT)],
     ),
     (SHOWN, DebuggeePaused(), SHOWN, []),
@@ -284,6 +297,8 @@ CASES = [
     (ENDING, ChildExited(3, -15), Ended(), [Exit(-15)]),
     (replace(ENDING, was_restart=True), ChildExited(3, -15), Ended(), [Exit(-SIGINT)]),
     (replace(ENDING, was_restart=True), ChildExited(3, 1), Ended(), [Exit(1)]),
+    (replace(ENDING, had_failed=True), ChildExited(3, 1), Ended(), [Exit(-SIGINT)]),
+    (replace(ENDING, signal=None, had_failed=True), ChildExited(3, 1), Ended(), [Exit(0)]),
     (replace(ENDING, rung=Rung.KILLED), ChildExited(3, -9), Ended(), [Exit(-SIGINT)]),
     (replace(ENDING, signal=None, rung=Rung.KILLED), ChildExited(3, -9), Ended(), [Exit(-9)]),
     (
@@ -513,6 +528,30 @@ def test_a_second_wish_to_end_is_immediate_unless_it_belongs_to_the_first(
     made.handle(StopRequested(SIGINT), NOW)
     actions = made.handle(StopRequested(signal), NOW + later)
     assert actions == ([KillSession(3)] if kills else [])
+
+
+@pytest.mark.parametrize("signal", [SIGINT, None])
+@pytest.mark.parametrize(
+    "state",
+    [
+        SHOWN,
+        TOLD,
+        Starting(FIRST, FAILURE),
+        Paused(TOLD),
+        state_after(SHOWN, SAVED),
+        state_after(TOLD, SAVED),
+        Broken(),
+    ],
+)
+def test_the_end_of_what_is_broken_has_the_status_of_the_wish(
+    state: State, signal: int | None
+) -> None:
+    """Wherever it is on its way: the app's own says why it is broken."""
+    made = supervisor(state)
+    actions = made.handle(StopRequested(signal), NOW)
+    if made.state != Ended():
+        actions = made.handle(ChildExited(3, 1), NOW)
+    assert actions[-1] == Exit(-signal if signal else 0)
 
 
 def test_a_save_during_a_second_try_is_a_reload_of_its_own() -> None:

@@ -96,6 +96,7 @@ def test_a_script_can_be_made_absolute(project: str) -> None:
             f"mean pkg{os.sep}mod.py?",
         ),
         (["no/such.py"], "no such file: no/such.py", ""),
+        ([os.path.abspath("no/such.py")], "no such file: ", ""),
         pytest.param(
             ["tool.py/x.py"],
             "tool.py/x.py: not a directory",

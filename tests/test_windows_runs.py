@@ -6,9 +6,11 @@ import contextlib
 import ctypes
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from support.wait import wait_until
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
 
 APP = """\
-import os, subprocess, sys
+import os, subprocess, sys, time
 VERSION = {version!r}
 started = []
 def app(environ, start_response):
@@ -28,6 +30,9 @@ def app(environ, start_response):
         code = "import time; time.sleep(300)"
         started.append(subprocess.Popen([sys.executable, "-c", code], creationflags=0x208))
         return [str(started[-1].pid).encode()]
+    if environ["PATH_INFO"] == "/slow":
+        print("in slow", flush=True)
+        time.sleep(1)
     return [f"{{VERSION}} {{os.getpid()}}".encode()]
 """
 
@@ -46,12 +51,18 @@ def is_alive(pid: int) -> bool:
 def save(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}~")
     beside.write_text(text)
-    beside.replace(path)
+
+    def replace() -> bool:
+        with contextlib.suppress(PermissionError):  # the app's import reads it: editors try again
+            beside.replace(path)
+        return not beside.exists()
+
+    wait_until(replace, 5, "it is replaced")
 
 
 @contextlib.contextmanager
 def running(directory: Path, *args: str) -> Iterator[Launch]:
-    port = [] if args[-1].endswith(".py") else ["--port", "0"]
+    port = ["--port", "0"] if args[-1].endswith("app") and "--port" not in args else []
     launch = Launch(*port, *args, cwd=directory)
     try:
         yield launch
@@ -89,6 +100,50 @@ def test_each_save_is_served(tmp_path: Path, server: str) -> None:
             before = after
 
 
+@pytest.mark.parametrize("server", ["wsgiref", "werkzeug", "uvicorn", "hypercorn"])
+def test_no_request_is_refused(tmp_path: Path, server: str) -> None:
+    pytest.importorskip(server)
+    (tmp_path / "app.py").write_text(APP.format(version=0))
+    with running(tmp_path, "--server", server, "app:app") as launch, ThreadPoolExecutor() as pool:
+        answer(launch, "0")
+        slow = pool.submit(launch.get, "/slow")
+        launch.wait_for("in slow")
+        is_over = threading.Event()
+        rest = pool.submit(lambda: [launch.get() for _ in iter(is_over.is_set, True)])
+        try:
+            for version in range(1, 5):
+                save(tmp_path / "app.py", APP.format(version=version))
+                time.sleep(0.3)  # as a person does who presses it again and again
+            answer(launch, "4")
+        finally:
+            is_over.set()
+        assert slow.result().startswith("0 ")
+        versions = [each.split()[0] for each in rest.result()]
+        assert versions == sorted(versions)
+
+
+ASYNCIO = """\
+import asyncio, sys
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    command = [sys.executable, "-c", "print('below', {version})"]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe)
+    body, _ = await process.communicate()
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": body.strip()}})
+"""
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
+def test_asyncio_has_its_subprocesses(tmp_path: Path, server: str) -> None:
+    (tmp_path / "app.py").write_text(ASYNCIO.format(version=0))
+    with running(tmp_path, "--server", server, "app:app") as launch:
+        launch.wait_served("below 0")
+        save(tmp_path / "app.py", ASYNCIO.format(version=1))
+        launch.wait_served("below 1")
+
+
 def test_broken_code_is_mended(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("x = (")
     with running(tmp_path, "--server", "wsgiref", "app:app") as launch:
@@ -123,6 +178,17 @@ def test_nothing_survives_a_reload(tmp_path: Path) -> None:
         save(tmp_path / "app.py", APP.format(version=1))
         answer(launch, "1")
         assert not is_alive(grandchild)
+
+
+def test_a_port_in_use_is_the_first_ones(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP.format(version=0))
+    with running(tmp_path, "--server", "wsgiref", "app:app") as first:
+        answer(first, "0")
+        port = first.url.rpartition(":")[2]
+        with running(tmp_path, "--port", port, "app:app") as second:
+            second.wait_for(rf"--port: 127.0.0.1:{port} is in use by python.exe \(pid \d+\)")
+            assert second.process.wait(20) == 1
+        answer(first, "0")
 
 
 def test_in_a_virtual_environment(tmp_path: Path) -> None:

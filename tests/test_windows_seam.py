@@ -5,13 +5,16 @@ from __future__ import annotations
 import ctypes
 import importlib
 import inspect
-import subprocess
-from types import SimpleNamespace
+import os
+import socket
+import struct
+import sys
 from typing import Any
 
 import pytest
 
-from devlaunch import _windows, process
+from devlaunch import _windows, _windows_kernel, _windows_ports, process
+from devlaunch.child import modules
 from devlaunch.config import Isolation
 
 JOB = 0x1_0000_0004  # wider than 32 bits, as a handle may be
@@ -23,21 +26,33 @@ class FakeKernel:
     def __init__(self, calls: list[Any], failing: str = "") -> None:
         self.calls = calls
         self.failing = failing
+        self.living: set[int] = set()
 
     def _call(self, name: str, *args: Any) -> None:
         self.calls.append((name, *args))
         if name == self.failing:
             raise OSError(f"{name} failed")
 
-    def create_job(self, limits: _windows.ExtendedLimits) -> int:
-        self._call("create_job", limits.BasicLimitInformation.LimitFlags)
+    def create_job(self, flags: int) -> int:
+        self._call("create_job", flags)
         return JOB
+
+    def limit(self, job: int, flags: int) -> None:
+        self._call("limit", job, flags)
+
+    def members(self, job: int) -> set[int]:
+        self._call("members", job)
+        return set(self.living)
 
     def assign(self, job: int, pid: int) -> None:
         self._call("assign", job, pid)
 
     def resume(self, pid: int) -> None:
         self._call("resume", pid)
+
+    def terminate(self, pid: int, status: int) -> None:
+        self._call("terminate", pid, status)
+        self.living.discard(pid)
 
     def terminate_job(self, job: int, status: int) -> None:
         self._call("terminate_job", job, status)
@@ -148,25 +163,66 @@ def test_a_kill_and_a_reap_end_the_job_once() -> None:
     assert child.kill() == set()
     assert child.reap() == 1
     assert child.reap() == 1
+    ends_all = [("terminate_job", JOB, 1), ("members", JOB)]
     assert calls == [
-        *[("terminate_job", JOB, 1)] * 3,
+        ("terminate_job", JOB, 1),
+        *[*ends_all, *ends_all],
         ("wait",),
         ("close", JOB),
         ("wait",),
     ]
 
 
+def test_who_has_left_the_job_of_its_child_ends_with_the_run() -> None:
+    calls: list[Any] = []
+    kernel = FakeKernel(calls)
+    _windows.contain(kernel)
+    kernel.living = {os.getpid(), 78}
+    assert _windows.sweep("run.1", 1.0, 1, 0.0, kernel) == set(), "its job has ended with it"
+    assert _windows.sweep("run", 1.0, 1, 0.0, kernel) == set()
+    assert _windows.sweep("run", 1.0, 1, 0.0, kernel) == set(), "it is over"
+    kill_on_job_close = 0x2000
+    assert calls == [
+        ("create_job", kill_on_job_close),
+        ("assign", JOB, os.getpid()),
+        ("members", JOB),
+        ("terminate", 78, 1),
+        ("members", JOB),
+        ("limit", JOB, 0),
+        ("close", JOB),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ended", "status", "exit_code"),
+    [
+        (0, 0, 0),
+        (3, 3, 3),
+        (0xC000013A, -2, 130),
+        (0xC0000005, -11, 139),
+        (0xC0000135, 0xC0000135, 0xC0000135 - (1 << 32)),  # a library is missing
+        (0xFFFFFFFF, 0xFFFFFFFF, -1),
+    ],
+)
+def test_what_ended_a_process(ended: int, status: int, exit_code: int) -> None:
+    child, popen = start([])
+    assert child.poll() is None
+    popen.status = ended
+    assert child.poll() == status
+    assert process.exit_code(status) == exit_code
+
+
 def test_the_structures_have_the_size_that_windows_expects() -> None:
     if ctypes.sizeof(ctypes.c_void_p) != 8:
         pytest.skip("figures of 64-bit Windows")
-    assert ctypes.sizeof(_windows.BasicLimits) == 64
-    assert ctypes.sizeof(_windows.ExtendedLimits) == 144
+    assert ctypes.sizeof(_windows_kernel.BasicLimits) == 64
+    assert ctypes.sizeof(_windows_kernel.ExtendedLimits) == 144
 
 
 @pytest.mark.posix("the kernel is there")
 def test_the_real_kernel_is_for_windows_only() -> None:
     with pytest.raises(OSError, match="part of Windows"):
-        _windows.Kernel32()
+        _windows_kernel.Kernel32()
 
 
 @pytest.mark.posix("its half")
@@ -191,29 +247,77 @@ def test_both_halves_have_all_that_a_child_has(half: str) -> None:
     assert methods == {*looks, "dismiss", "reap", *signals}
 
 
-NETSTAT = """
-Active Connections
+@pytest.mark.parametrize(
+    ("program", "command", "is_python"),
+    [
+        (None, r'"C:\\Program Files\\Python311\\python.exe" -m x', True),
+        (r"C:\env\Scripts\pythonw.exe", None, True),
+        (None, "Python3.11.exe x.py", True),
+        (None, "py -3 x.py", True),
+        (None, r"C:\env\Scripts\celery.exe worker", True),
+        (r"C:\Windows\system32\cmd.exe", r'cmd.exe /c "python x.py"', True),
+        ("cmd", "celery & python x.py", True),
+        (None, r"git -C C:\python status", False),
+        (None, "pyright --version", False),
+    ],
+)
+def test_a_python_that_reports_nothing_is_known(
+    program: str | None, command: str | None, is_python: bool
+) -> None:
+    assert modules.starts_python(program, command) is is_python
 
-  Proto  Local Address          Foreign Address        State           PID
-  TCP    0.0.0.0:135            0.0.0.0:0              LISTENING       900
-  TCP    127.0.0.1:8000         127.0.0.1:51000        ESTABLISHED     4321
-  TCP    127.0.0.1:8000         0.0.0.0:0              ABHÖREN         1234
-  TCP    127.0.0.1:18000        0.0.0.0:0              LISTENING       5555
-"""
-ANSWERS = {"netstat": NETSTAT, "tasklist": '"python.exe","1234","Console","1","9,000 K"\n'}
+
+class FakeSystem:
+    """A machine on which some processes listen."""
+
+    def __init__(self, *listeners: tuple[str, int, int]) -> None:
+        self._listeners = listeners
+
+    def listeners(self, family: int) -> bytes:
+        rows = [self._row(*each) for each in self._listeners if (":" in each[0]) == (family != 2)]
+        return struct.pack("<I", len(rows)) + b"".join(rows) + b"what the buffer had before"
+
+    @staticmethod
+    def _row(host: str, port: int, pid: int) -> bytes:
+        number = socket.htons(port)
+        if ":" in host:
+            address = socket.inet_pton(socket.AF_INET6, host)
+            return struct.pack("<16s2I16s4I", address, 0, number, b"", 0, 0, 2, pid)
+        return struct.pack("<I4s4I", 2, socket.inet_aton(host), number, 0, 0, pid)
+
+    def image(self, pid: int) -> str:
+        if pid == 4:
+            raise OSError("the system's own")
+        return "C:\\Python\\python.exe"
 
 
-def test_the_holder_of_a_port_is_read_from_netstat() -> None:
-    def run(command: list[str], **_: Any) -> SimpleNamespace:
-        return SimpleNamespace(stdout=ANSWERS[command[0]])
+SYSTEM = FakeSystem(
+    ("127.0.0.1", 18000, 7),
+    ("127.0.0.2", 8000, 8),
+    ("127.0.0.1", 8000, 1234),
+    ("0.0.0.0", 9000, 4),
+    ("::1", 8000, 5),
+    ("::", 9001, 6),
+)
 
-    assert _windows.listening_process("127.0.0.1", 8000, run) == "python.exe (pid 1234)"
-    assert _windows.listening_process("127.0.0.1", 8001, run) is None
+
+@pytest.mark.parametrize(
+    ("host", "port", "holder"),
+    [
+        ("127.0.0.1", 8000, "python.exe (pid 1234)"),
+        ("::1", 8000, "python.exe (pid 5)"),
+        ("127.0.0.1", 9000, "unknown (pid 4)"),
+        ("::1", 9001, "python.exe (pid 6)"),
+        ("0.0.0.0", 18000, "python.exe (pid 7)"),
+        ("127.0.0.1", 8001, None),
+        ("127.0.0.3", 8000, None),
+        ("no such host", 8000, None),
+    ],
+)
+def test_the_holder_of_a_port(host: str, port: int, holder: str | None) -> None:
+    assert _windows_ports.listening_process(host, port, SYSTEM) == holder
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError(), subprocess.TimeoutExpired("netstat", 5)])
-def test_a_holder_that_cannot_be_known(error: Exception) -> None:
-    def run(command: list[str], **_: Any) -> SimpleNamespace:
-        raise error
-
-    assert _windows.listening_process("127.0.0.1", 8000, run) is None
+@pytest.mark.skipif(sys.platform == "win32", reason="there it is known")
+def test_a_holder_that_cannot_be_known() -> None:
+    assert _windows.listening_process("127.0.0.1", 8000) is None

@@ -52,6 +52,7 @@ from devlaunch.events import (
 )
 from devlaunch.listen import format_address
 from devlaunch.loop import Loop
+from devlaunch.machine import working_directory
 
 FLUSH_TIMEOUT = 10.0
 """Seconds, after the last session, for an editor to read what it has not read yet."""
@@ -338,7 +339,7 @@ class _Session:
 
     def _start(self, arguments: Message, can_run_in_terminal: bool) -> None:
         try:
-            plan = make_plan(arguments, environ=os.environ, directory=os.getcwd())
+            plan = make_plan(arguments, environ=os.environ, directory=working_directory())
             if plan.terminal and not can_run_in_terminal:
                 raise UsageError(
                     f"console: this editor opens no terminal for {arguments['console']}",

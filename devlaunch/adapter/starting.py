@@ -81,8 +81,9 @@ class Run:
             self._spawn(variables)
 
     def _spawn(self, variables: Mapping[str, str | None]) -> None:
-        # Python writes to a pipe in blocks: output would come late.
-        merged = {"PYTHONUNBUFFERED": "1", **os.environ, **variables}
+        # Python writes to a pipe in blocks (output would come late), on Windows in its code page.
+        ours = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "UTF-8"}
+        merged = {**ours, **os.environ, **variables}
         pipes = [os.pipe(), os.pipe()]
         readers, (stdout, stderr) = zip(*pipes, strict=True)
         try:

@@ -39,6 +39,9 @@ HIDDEN = "pydev_do_not_trace"
 LAST_SECOND = 1.0
 """How long a child may then take to end politely."""
 
+_CONTROL_C_EXIT = 0xC000013A
+"""The status of a process of Windows that Ctrl-C has ended."""
+
 
 if TYPE_CHECKING:
     from .standby import Standby
@@ -273,6 +276,9 @@ class Session:
         files = self._files.take()
         if files:
             self._control.send("modules", files=files)
+        if self._reports.is_silent:
+            self._reports.is_silent = False
+            self._control.send("silent")
 
     def _refuse(self, reason: str, unsafe: dict[str, str] | None = None) -> None:
         """Make way for a cold start, unless the program has come too far for that."""
@@ -289,7 +295,7 @@ class Session:
         elif message["type"] == "stop":
             self._stop(float(message["grace"]))
         elif message["type"] == "signal":
-            signal_here(int(message["signal"]))
+            self._signal(int(message["signal"]))
         elif message["type"] == "ending":
             self._held_at = monotonic() + CUT * float(message["grace"])
         elif message["type"] == "debug":
@@ -308,6 +314,14 @@ class Session:
         elif self._cut_at is None:
             self._cut_at = self._held_at = monotonic() + CUT * grace
             self._server.stop(grace)
+
+    def _signal(self, signum: int) -> None:
+        """Take a signal where none can be sent. A server waits for connections, not for one."""
+        is_own = signal.getsignal(signum) not in (signal.SIG_DFL, signal.default_int_handler)
+        if self._server is None or is_own:
+            signal_here(signum)
+        else:
+            self._stop(float(self._start["grace"]))
 
     def _tick(self) -> None:
         self._send_modules()
@@ -350,14 +364,31 @@ def signal_here(signum: int) -> None:
     """Signal this process.
 
     On Windows `os.kill` asks for nothing, it ends: a handler that takes a request to end is called
-    instead, where the program has one.
+    instead, where the program has one. Without one the status says what has ended it.
     """
     if sys.platform == "win32":
-        for number in (signum, signal.SIGTERM, signal.SIGBREAK):
-            if callable(signal.getsignal(number)):
-                signal.raise_signal(number)
+        for number in (signum, signal.SIGBREAK) if signum == signal.SIGTERM else (signum,):
+            action = signal.getsignal(number)
+            if action == signal.SIG_IGN:
                 return
-    os.kill(os.getpid(), signum)
+            if action != signal.SIG_DFL:
+                signal.raise_signal(number)
+                _wake_sleeper()
+                return
+        status = _CONTROL_C_EXIT if signum == signal.SIGINT else 128 + signum
+        os.kill(os.getpid(), status)
+    else:
+        os.kill(os.getpid(), signum)
+
+
+def _wake_sleeper() -> None:
+    """Have the main thread call a handler now: a `sleep` of it is ended by Ctrl-C's event only."""
+    if sys.platform == "win32":
+        import ctypes
+
+        event = ctypes.pythonapi._PyOS_SigintEvent  # noqa: SLF001
+        event.restype = ctypes.c_void_p
+        ctypes.WinDLL("kernel32").SetEvent(ctypes.c_void_p(event()))
 
 
 def discard_bytecode(changed: list[str]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 import threading
 from _thread import get_ident
 from typing import Any
 
 from . import hide
+from .contexts import cwd
 
 hide(__name__)
 
@@ -19,6 +21,7 @@ def apply(pydevd: Any) -> None:
     if not hasattr(pydevd.PyDB.dispose_and_kill_all_pydevd_threads, "__wrapped__"):
         _wait_for_nobody_who_has_hung_up(pydevd.PyDB)
         _refuse_what_it_cannot_take()
+        _do_without_a_directory()
         if sys.version_info >= (3, 12):
             _look_at_what_goes_on()
 
@@ -65,6 +68,30 @@ def _refuse_what_it_cannot_take() -> None:
             pydb.writer.add_command(command)
 
     processor.process_net_command_json = process_or_refuse
+
+
+def _do_without_a_directory() -> None:
+    """When an IDE attaches, pydevd asks for the current directory, which may have been removed."""
+    commands: Any = sys.modules["_pydevd_bundle.pydevd_process_net_command_json"]
+    processor = commands.PyDevJsonCommandProcessor
+    take = processor._set_debug_options  # noqa: SLF001
+
+    @functools.wraps(take)
+    def take_if_possible(self: Any, pydb: Any, options: Any, *args: Any, **kwargs: Any) -> None:
+        if not cwd():
+            mappings = options.get("pathMappings") or ()
+            # That of the IDE is as good for one without a name, and right on the same machine.
+            named = [
+                {**each, "remoteRoot": each.get("localRoot")}
+                for each in mappings
+                if each.get("remoteRoot") == "."
+            ]
+            others = [each for each in mappings if each.get("remoteRoot") != "."]
+            no_reload = {"watchDirectories": [os.sep]}
+            options = {**options, "pathMappings": [*named, *others], "autoReload": no_reload}
+        take(self, pydb, options, *args, **kwargs)
+
+    processor._set_debug_options = take_if_possible  # noqa: SLF001
 
 
 if sys.version_info >= (3, 12):

@@ -10,7 +10,7 @@ import _socket
 import os
 import sys
 from _imp import extension_suffixes
-from os.path import abspath, basename, dirname, join, realpath
+from os.path import abspath, basename, dirname, join, normcase, realpath
 
 if __package__:
     from . import hide
@@ -22,15 +22,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_STDLIB = tuple(directory(dirname(os.__file__)) + os.sep for directory in (abspath, realpath))
-_HERE = dirname(dirname(abspath(__file__))) + os.sep
-_BESIDE = dirname(abspath(sys.executable)) + os.sep
+
+def _tree(directory: str) -> str:
+    """What the paths below it begin with, as `normcase` spells them."""
+    return normcase(join(abspath(directory), ""))
+
+
+# On Windows the extension modules have a directory of their own.
+_PYTHONS = (dirname(os.__file__), join(sys.base_prefix, "DLLs"))
+_STDLIB = tuple(_tree(spell(each)) for each in _PYTHONS for spell in (abspath, realpath))
+_HERE = _tree(dirname(dirname(abspath(__file__))))
+_BESIDE = _tree(dirname(abspath(sys.executable)))
 # Not where an interpreter was unpacked beside the project's files.
-_SCRIPTS = [_BESIDE] if _BESIDE.endswith((f"bin{os.sep}", f"Scripts{os.sep}")) else []
+_SCRIPTS = [_BESIDE] if _BESIDE.endswith((f"bin{os.sep}", normcase("Scripts/"))) else []
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _CACHES = (
     *(f"{os.sep}{name}{os.sep}" for name in (".cache", "archive-v0")),
-    f"{os.sep}Library{os.sep}Caches{os.sep}",
+    normcase("/Library/Caches/"),
 )
 """Where installers link packages from, when they are told to."""
 _PYTHON = (".py", ".pyw")
@@ -46,10 +54,13 @@ MOST_FILES = 32
 
 _WRITING = os.O_WRONLY | os.O_RDWR
 
-libraries: list[str] = []
-"""Further directories that are not the user's: where the debugger was loaded from."""
-
+_libraries: list[str] = []
 _real: dict[str, str] = {}
+
+
+def add_library(directory: str) -> None:
+    """A further directory that is not the user's: where the debugger was loaded from."""
+    _libraries.append(_tree(directory))
 
 
 def is_users(path: str) -> bool:
@@ -57,7 +68,10 @@ def is_users(path: str) -> bool:
 
     What counts is where the file lies: a package may be installed as a link into its project.
     """
-    if path.startswith(("<", _HERE, *_SCRIPTS, *libraries)):
+    if path.startswith("<"):
+        return False
+    path = normcase(path)
+    if path.startswith((_HERE, *_SCRIPTS, *_libraries)):
         return False
     if any(part in path for part in _PACKAGES):
         real = _real_path(path)
@@ -77,7 +91,7 @@ def _real_path(path: str) -> str:
         real = join(_real[place], basename(path))
         if os.path.islink(real):
             real = realpath(real)
-        _real[path] = real
+        _real[path] = real = normcase(real)
     return real
 
 
@@ -196,11 +210,15 @@ class Reports:
         self._address = os.environ.get("DEVLAUNCH_REPORTS")
         self._mark = os.environ.get("DEVLAUNCH_RUN", "")
         self._patience = PATIENCE
+        self.is_silent = False
+        """Without an address: whether a process was started that may be a Python."""
 
     def start(self) -> None:
         """Report from now on. Without an address what was found waits to be taken."""
         if sys.platform == "win32" or not self._address:
-            self.files.watch()
+            # The first is multiprocessing's; for others its command is none (CPython 3.11).
+            names = ("_winapi.CreateProcess", "subprocess.Popen")
+            self.files.watch(**dict.fromkeys(names, self._creates), **{"os.system": self._runs})
             return
         path = os.environ.get(_VARIABLE)
         if path:  # the program is to see its own
@@ -263,6 +281,15 @@ class Reports:
         if name.startswith("python") and not (is_led and _loads_site(words[1:])):
             self._send(["silent:"])
 
+    def _creates(self, args: Any) -> None:
+        """A process of Windows is started."""
+        if "devlaunch" not in sys.modules and starts_python(args[0], args[1]):
+            self.is_silent = True
+
+    def _runs(self, args: Any) -> None:
+        """A shell is started."""
+        self._creates(("cmd", args[0]))
+
     def _lead(self, env: Any) -> bool:
         """Have the Python that gets this environment, or (None) ours, load our sitecustomize.
 
@@ -276,6 +303,17 @@ class Reports:
         else:
             return False
         return True
+
+
+def starts_python(program: str | None, command: str | None) -> bool:
+    """Whether this starts a Python: by itself, by a console script, or maybe by a shell."""
+    line = command or program or ""
+    first = program or (line[1:].partition('"')[0] if line[:1] == '"' else line.partition(" ")[0])
+    name = first.replace("\\", "/").rpartition("/")[2].lower()
+    place = first.replace("\\", "/").lower().rpartition("/")[0]
+    if name.startswith(("python", "py.exe")) or name == "py" or place.endswith("/scripts"):
+        return True
+    return name.startswith("cmd") and "py" in line.lower()
 
 
 def _loads_site(options: list[Any]) -> bool:

@@ -47,6 +47,7 @@ class _Finder:
         loader: Any = spec.loader
         execute = loader.exec_module
 
+        @_wraps(execute)
         def exec_module(module: Any) -> None:
             del loader.exec_module
             execute(module)
@@ -60,9 +61,25 @@ class _Finder:
 
 
 def _wraps(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """For what takes its place. No frame of ours is in the traceback of what is raised below it."""
     import functools
 
-    return functools.wraps(original)
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> object:
+            try:
+                return function(*args, **kwargs)
+            except BaseException as error:
+                tb = error.__traceback__
+                ours = sys._getframe().f_code.co_filename  # noqa: SLF001
+                while tb is not None and tb.tb_frame.f_code.co_filename == ours:
+                    tb = tb.tb_next
+                error.__traceback__ = tb
+                raise  # which adds none (CPython 3.11 or later; elsewhere they show)
+
+        return call
+
+    return decorate
 
 
 def _switched_off(note: Note, name: str) -> None:

@@ -21,7 +21,10 @@ hide(__name__)
 
 # python(1): options without a value, with one, and those that say what to run.
 _FLAGS, _WITH_VALUE, _RUNS = "bBdEhiIOPqsSuvVxR?", "WX", "cm"
-_PYTHON = re.compile(r"(python|pypy)\d*(\.\d+)?t?(\.exe)?", re.IGNORECASE)
+_PYTHON = re.compile(r"(python|pypy)w?\d*(\.\d+)?t?(\.exe)?", re.IGNORECASE)
+_STARTER = re.compile(r"pyw?(\.exe)?", re.IGNORECASE)
+"""Windows' program that looks for a Python, and its options that say which."""
+_WHICH = re.compile(r"-(\d[\d.]*(-\d+)?|V:.*)")
 
 
 class Program(NamedTuple):
@@ -41,6 +44,11 @@ def resolve(target: dict[str, Any]) -> Program:
         return Program(target["kind"], name, args)
     if _PYTHON.fullmatch(os.path.basename(name)):
         return parse_python(args)
+    if _STARTER.fullmatch(os.path.basename(name)):
+        chosen = next(iter(args), "")
+        if not _WHICH.fullmatch(chosen):
+            return parse_python(args)
+        return parse_python(args[1:])._replace(ignored=(chosen,))
     path = _find_command(name)
     if path is None:
         raise Usage(f"{name}: no such command beside {sys.executable} or on PATH")
@@ -135,7 +143,7 @@ def set_stage(first_path: str | None, argv: list[str], command: list[str], **nam
 def _prepare_script(program: Program) -> CodeType:
     path = os.path.abspath(program.name)
     command = [program.name, *program.args]
-    if os.path.isdir(path) or path.endswith((".zip", ".pyz", ".egg")):
+    if os.path.isdir(path) or path.lower().endswith((".zip", ".pyz", ".egg", ".exe")):
         set_stage(path, command, command)
         return _main_of(program, None)
     if not os.path.isfile(path):
@@ -193,18 +201,27 @@ class _NotRunnable(Exception):
 
 
 def _find_command(name: str) -> str | None:
-    if os.path.dirname(name):
-        return os.path.abspath(name) if os.path.isfile(name) else None
     import shutil
 
-    beside = shutil.which(name, path=os.path.dirname(sys.executable))
+    if os.path.dirname(name):
+        path = os.path.abspath(name)
+        if os.path.isfile(path):
+            return path
+        # Windows adds what PATHEXT lists to a name.
+        return shutil.which(os.path.basename(path), path=os.path.dirname(path))
+    here = os.path.dirname(sys.executable)
+    # Where Windows has scripts, but for those of virtual environments.
+    beside = shutil.which(name, path=os.pathsep.join([here, os.path.join(here, "Scripts")]))
     return beside or shutil.which(name)
 
 
 def _is_python(path: str) -> bool:
     """Whether a file is Python by its name or first lines (`#!…python`, or pip's sh wrapper)."""
-    if path.endswith((".py", ".pyw", ".pyz")):
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in (".py", ".pyw", ".pyz"):
         return True
+    if suffix == ".exe":
+        return _is_zip(path)
     try:
         with open(path, "rb") as file:
             lines = file.read(1024).split(b"\n", 2)
@@ -216,3 +233,14 @@ def _is_python(path: str) -> bool:
     words = lines[0][2:].split()
     program = next((w for w in words if os.path.basename(w) != b"env" and w[:1] != b"-"), b"")
     return is_wrapper or _PYTHON.fullmatch(os.path.basename(program).decode("latin1")) is not None
+
+
+def _is_zip(path: str) -> bool:
+    """Whether a program has a zip archive at its end, as installers make console scripts."""
+    from zipimport import ZipImportError, zipimporter
+
+    try:
+        zipimporter(path)
+    except ZipImportError:
+        return False
+    return True

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from devlaunch.config import Target, TargetKind
 
 # python(1): options that take a value, in the same word or the next.
 _WITH_VALUE = "WX"
@@ -61,3 +64,54 @@ def base_name(path: str) -> str:
     """The last part of a path of any platform, without `.exe`; of a module without `.__main__`."""
     base = path.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return base.removesuffix(".exe").removesuffix(".__main__")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A Python process: its command line and the directory that it is in."""
+
+    argv: tuple[str, ...]
+    directory: str
+
+
+def runs_again(target: Target, directory: str, process: Running) -> bool:
+    """Whether a process was started by the target's own command line, as reloaders start it.
+
+    Words may have been left out (`--reload`), and the program be given in another form: `flask` as
+    `-m flask`, `-m site` as `site/__main__.py`. `directory` is where the target was started. A
+    command that is given another program to start is no reloader for that.
+    """
+    own, other = _of_target(target), _debugged(invocation(process.argv))
+    words = iter(own.rest)
+    if {own.name, other.name} & {"", "-", "-c"} or not all(word in words for word in other.rest):
+        return False
+    is_path = target.kind is TargetKind.SCRIPT or target.name != own.name or "/" in own.name
+    ours = _place(own, directory if is_path else "")
+    theirs = _place(other, process.directory)
+    return ours == theirs or ours.endswith(f"/{theirs}") or theirs.endswith(f"/{ours}")
+
+
+def _of_target(target: Target) -> Invocation:
+    match target.kind:
+        case TargetKind.APP:
+            return Invocation()
+        case TargetKind.COMMAND if base_name(target.name).startswith("python"):
+            return invocation((target.name, *target.args))
+        case _:
+            return Invocation(target.name, target.kind is TargetKind.MODULE, target.args)
+
+
+def _debugged(run: Invocation) -> Invocation:
+    """What pydevd runs, which rewrites the command lines of debugged processes."""
+    if run.program != "pydevd" or "--file" not in run.rest[:-1]:
+        return run
+    at = run.rest.index("--file")
+    return Invocation(run.rest[at + 1], "--module" in run.rest[:at], run.rest[at + 2 :])
+
+
+def _place(run: Invocation, directory: str) -> str:
+    """`/site/tool` for its file, `__main__.py` in it, and so on; `site/tool` for a module."""
+    if run.is_module:
+        return run.name.removesuffix(".__main__").replace(".", "/")
+    path = posixpath.normpath(posixpath.join(directory, run.name))
+    return path.removesuffix(".py").removesuffix("/__main__")

@@ -90,6 +90,8 @@ class Stopping:
     """Without, a stop of the debugger is in no shutdown hook, but in a start that is void."""
     was_restart: bool = False
     """It has been asked to stop for a restart before the end of all was asked for."""
+    had_failed: bool = False
+    """It was broken before it was asked to stop, so that its status is no answer to that."""
 
 
 @dataclass(frozen=True, slots=True)

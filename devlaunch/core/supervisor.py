@@ -170,7 +170,8 @@ class Supervisor:
         self._do(ReleaseDebuggee())  # to its end, for which it need not be asked
         cause = Cause(_paths(event), now)
         self._do(Report("reloading", paths=cause.paths))
-        return Stopping(Then.RESTART, cause, deadline=now + self._grace, asked=now)
+        deadline = now + self._grace
+        return Stopping(Then.RESTART, cause, deadline, asked=now, had_failed=True)
 
     def _let_go(self, state: PostMortem, event: DebuggeeResumed, now: float) -> State:
         return state.before
@@ -227,13 +228,15 @@ class Supervisor:
             cause = state.cause.plus(cause.paths)  # their save is not served yet
         self._do(Report("reloading", paths=cause.paths))
         stopping = self._stop(Then.RESTART, cause, now)
-        return replace(stopping, has_served=isinstance(state, Serving))
+        has_served, had_failed = isinstance(state, Serving), state.failure is not None
+        return replace(stopping, has_served=has_served, had_failed=had_failed)
 
     def _changed_while_paused(self, state: Paused, event: FilesChanged, now: float) -> State:
         if self._while_paused is WhilePaused.RESTART:
             return self._restart_paused(state, event, now)
-        self._do(Report("waiting-while-paused", paths=event.paths))
         pending = state.pending or Cause((), now)
+        if told := tuple(path for path in event.paths if path not in pending.paths):
+            self._do(Report("waiting-while-paused", paths=told))
         return replace(state, pending=pending.plus(event.paths))
 
     def _restart_paused(
@@ -286,7 +289,8 @@ class Supervisor:
         return self._stop(Then.END, cause, now, event.signal)
 
     def _finish(self, state: Starting | Serving, event: StopRequested, now: float) -> State:
-        return self._stop_for_good(Cause((), now), event, now)
+        stopping = self._stop_for_good(Cause((), now), event, now)
+        return replace(stopping, had_failed=state.failure is not None)
 
     def _finish_paused(self, state: Paused | PostMortem, event: StopRequested, now: float) -> State:
         self._do(ReleaseDebuggee())
@@ -300,12 +304,13 @@ class Supervisor:
             return self._kill(state, now) if now - state.asked >= repeat else state
         if state.deadline is None:
             self._do(ReleaseDebuggee())
-        return replace(self._stop_for_good(state.cause, event, now), was_restart=True)
+        stopping = self._stop_for_good(state.cause, event, now)
+        return replace(stopping, was_restart=True, had_failed=state.had_failed)
 
     def _finish_without_child(
         self, state: Idle | Broken, event: StopRequested, now: float
     ) -> State:
-        return self._end(-event.signal if event.signal else 0)
+        return self._end_without_answer(event.signal)
 
     def _climb(self, state: Stopping, event: DeadlineReached, now: float) -> State:
         if state.rung is not Rung.ASKED:
@@ -323,8 +328,8 @@ class Supervisor:
         if state.then is Then.RESTART:
             return self._start(state.cause)
         was_ours = state.rung is not Rung.ASKED or (state.was_restart and event.status < 0)
-        if state.signal and was_ours:
-            return self._end(-state.signal)  # what ended it was our signal, not the user's
+        if state.had_failed or (state.signal and was_ours):
+            return self._end_without_answer(state.signal)
         return self._end(event.status)
 
     def _paused_in_shutdown(self, state: Stopping, event: DebuggeePaused, now: float) -> State:
@@ -342,6 +347,10 @@ class Supervisor:
 
     def _resumed_in_shutdown(self, state: Stopping, event: DebuggeeResumed, now: float) -> State:
         return replace(state, deadline=state.deadline or now + self._grace)
+
+    def _end_without_answer(self, signal: int | None) -> Ended:
+        """As no status of the app's comes of the wish to end: it had failed, or we ended it."""
+        return self._end(-signal if signal else 0)
 
     def _end(self, status: int) -> Ended:
         self._do(Exit(status))

@@ -20,6 +20,7 @@ from devlaunch.init.editors import EDITORS, Editor, File, Setup
 from devlaunch.init.files import Change
 from devlaunch.init.merging import MergeError
 from devlaunch.init.templates import Launch
+from devlaunch.machine import working_directory
 from devlaunch.options import TARGET
 from devlaunch.output import print_text
 from devlaunch.settings import read_pyproject, resolve
@@ -102,7 +103,7 @@ def init(name: str, flags: Sequence[str], words: Sequence[str], read: Read) -> i
     if given is None:
         return 0
     config = resolve(given, needs_target=False)
-    root = os.getcwd()
+    root = working_directory()
     found: list[Candidate] = []
     if TARGET not in given:
         words, found = _choose(words, config, root, name)

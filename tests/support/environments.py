@@ -3,7 +3,8 @@
     python tests/support/environments.py .venv dev                   # as tests/locks says
     python tests/support/environments.py --newest .venv-newest dev   # the newest of everything
 
-`make lock` writes tests/locks: a file for each Python, for all groups together.
+`make lock` writes tests/locks: a file for each Python, for all groups together, and one for the
+group that goes into an environment of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ LOCKS = PROJECT / "tests" / "locks"
 NEWEST_PIP = "pip>=25.3"
 """The first with --build-constraint, which this needs; --group is older."""
 BUILD = "hatchling>=1.26"
-GROUPS = ("dev", "bench")
+TOGETHER = ("dev", "bench")
+APART = "reloaders"
+"""The group that goes into an environment of its own: it would change that of the others."""
 PROGRAMS = "Scripts" if os.name == "nt" else "bin"
 SUFFIX = ".exe" if os.name == "nt" else ""
 
@@ -32,9 +35,9 @@ def python_of(directory: Path) -> Path:
     return directory / PROGRAMS / f"python{SUFFIX}"
 
 
-def lock_of(version: str) -> Path:
+def lock_of(version: str, groups: Iterable[str] = ()) -> Path:
     """The file with what is to be installed under a Python: `tests/locks/3.12.txt`."""
-    return LOCKS / f"{version}.txt"
+    return LOCKS / (f"{version}-{APART}.txt" if APART in groups else f"{version}.txt")
 
 
 def install(
@@ -45,7 +48,7 @@ def install(
     if not python.exists():
         subprocess.run([base, "-m", "venv", str(directory)], check=True)
     version = _output(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
-    lock = lock_of(version)
+    lock = lock_of(version, groups)
     if not newest and not lock.exists():
         print(
             f"{directory.name}: there is no {lock.relative_to(PROJECT)}: the newest of everything"
@@ -59,19 +62,19 @@ def install(
     _pip(python, *limits, "--editable", str(PROJECT), *options)
 
 
-def lock(version: str, base: str) -> None:
-    """Write the lock of a Python: the newest of everything that goes together, of this system."""
+def lock(version: str, base: str, groups: Iterable[str] = TOGETHER) -> None:
+    """Write a lock of a Python: the newest of everything that goes together, of this system."""
     with tempfile.TemporaryDirectory() as scratch:
         python, report = python_of(Path(scratch, "venv")), Path(scratch, "report.json")
         subprocess.run([base, "-m", "venv", str(python.parents[1])], check=True)
         _pip(python, "--upgrade", NEWEST_PIP)
-        options = [option for group in GROUPS for option in ("--group", group)]
+        options = [option for group in groups for option in ("--group", group)]
         options += ["--dry-run", "--ignore-installed", "--report", str(report)]
         _pip(python, "--editable", str(PROJECT), *options, BUILD, NEWEST_PIP)
         found = [each["metadata"] for each in json.loads(report.read_text())["install"]]
     lines = [f"{each['name'].lower()}=={each['version']}\n" for each in found if not _is_ours(each)]
     LOCKS.mkdir(exist_ok=True)
-    lock_of(version).write_text("# Made by `make lock`.\n" + "".join(sorted(lines)))
+    lock_of(version, groups).write_text("# Made by `make lock`.\n" + "".join(sorted(lines)))
 
 
 def _is_ours(metadata: dict[str, str]) -> bool:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.environments import install, lock, lock_of, python_of
+from support.environments import APART, TOGETHER, install, lock, lock_of, python_of
 
 STAMP = ".installed"
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
@@ -49,10 +49,10 @@ def running() -> str:
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def environment(version: str) -> Path:
-    """Where the virtual environment with devlaunch for another version is: `.venv-3.12`."""
+def environment(name: str) -> Path:
+    """Where that for another version is, or for what is apart: `.venv-3.12`, `.venv-reloaders`."""
     prefix = Path(sys.prefix)
-    return prefix.with_name(f"{prefix.name}-{version}")
+    return prefix.with_name(f"{prefix.name}-{name}")
 
 
 OLDEST_PYDEVD = "193.7288.30"
@@ -75,25 +75,36 @@ def launchers() -> list[object]:
     return [pytest.param(sys.executable, id=running()), *others]
 
 
+def apart() -> str:
+    """The Python of the group that is apart from the others."""
+    directory = environment(APART)
+    assert (directory / STAMP).exists(), f"{directory.name} is not there: `make test` makes it"
+    return str(python_of(directory))
+
+
 def prepare(*, newest: bool = False) -> None:
-    """Make an environment with devlaunch for each other supported version found here."""
+    """Make an environment with devlaunch for each other supported version found here.
+
+    And one of this version for the group that is apart from the others.
+    """
     if oldest_pydevd() is None:
         prefix = Path(sys.prefix)
         options = ["--quiet", "--disable-pip-version-check", "--no-deps"]
         target = str(prefix.with_name(f"{prefix.name}-pydevd"))
         pip = [sys.executable, "-m", "pip", "install", *options, "--target", target]
         subprocess.run([*pip, f"pydevd-pycharm=={OLDEST_PYDEVD}"], check=True)
-    for version, base in interpreters().items():
-        directory = environment(version)
-        if version in ("3.10", running()) or (not newest and _is_current(directory, version)):
-            continue
-        print(f"setting up {directory.name}: devlaunch under Python {version}", flush=True)
-        install(directory, [], base=base, newest=newest)
-        (directory / STAMP).touch()
+    others = [version for version in interpreters() if version not in ("3.10", running())]
+    wanted: list[tuple[str, str, list[str]]] = [(version, version, []) for version in others]
+    for name, version, groups in [*wanted, (APART, running(), [APART])]:
+        directory = environment(name)
+        if newest or not _is_current(directory, lock_of(version, groups)):
+            print(f"setting up {directory.name}: devlaunch under Python {version}", flush=True)
+            install(directory, groups, base=interpreters()[version], newest=newest)
+            (directory / STAMP).touch()
 
 
-def _is_current(directory: Path, version: str) -> bool:
-    stamp, locked = directory / STAMP, lock_of(version)
+def _is_current(directory: Path, locked: Path) -> bool:
+    stamp = directory / STAMP
     if not stamp.exists():
         return False
     return not locked.exists() or locked.stat().st_mtime <= stamp.stat().st_mtime
@@ -104,7 +115,8 @@ def lock_all() -> None:
     for version, base in interpreters().items():
         if version != "3.10":
             print(f"resolving for Python {version}: minutes", flush=True)
-            lock(version, base)
+            for groups in (TOGETHER, [APART]):
+                lock(version, base, groups)
 
 
 if __name__ == "__main__":

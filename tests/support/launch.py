@@ -90,9 +90,12 @@ class Launch:
         env: Mapping[str, str] = {},
         command: tuple[str, ...] = ("-m", "devlaunch"),
         pass_fds: tuple[int, ...] = (),
+        port: int | None = None,
     ) -> None:
         self.run_id = f"test-{uuid.uuid4().hex}"
         self.cwd = cwd
+        self.port = port
+        """Of a program that serves itself; else the URL is the one that is printed."""
         self.process = subprocess.Popen(
             [python, *command, *args],
             cwd=cwd,
@@ -119,9 +122,10 @@ class Launch:
     def wait_for(self, pattern: str, *, timeout: float = 20.0, after: int = 0) -> re.Match[str]:
         """The first match of the pattern in what was printed after the offset `after`.
 
-        `ready in` stands for what is said of a program as well, which is "started in".
+        `ready in` and `reloaded in` stand for what is said of a program, too: "(re)started in".
         """
         pattern = pattern.replace("ready in", "(?:ready|started) in")
+        pattern = pattern.replace("reloaded in", "(?:reloaded|restarted) in")
         return wait_until(
             lambda: re.compile(pattern, re.MULTILINE).search(self.text, after),
             timeout,
@@ -130,6 +134,8 @@ class Launch:
 
     @property
     def url(self) -> str:
+        if self.port is not None:
+            return f"http://127.0.0.1:{self.port}"
         return self.wait_for(r"http://[^\s]+:\d+").group(0)
 
     @property

@@ -77,7 +77,8 @@ class Ide {
             () => (latest()?.generation > before ? latest() : undefined),
             () => `reloaded; the states: ${JSON.stringify(this.states().slice(-3))}`,
         );
-        const word = state.generation > 1 ? 'reloaded' : 'started';
+        const again = state.url ? 'reloaded' : 'restarted';
+        const word = state.generation > 1 ? again : 'started';
         await this.showsStatus(`devlaunch: ${word} in ${state.seconds.toFixed(2)} s`);
         return state;
     }

@@ -15,6 +15,7 @@ from ..descriptors import inherited_socket
 from ..requests import OpenRequests
 from ..tracebacks import Usage
 from .ending import Running
+from .listener import Listener
 
 hide(__name__)
 
@@ -68,33 +69,47 @@ def serve(
     kind = "wsgi" if interface == "wsgi" else "asgi"
     server = choose(start["server"], kind, name)
     module = importlib.import_module(f".{server}", __name__)
-    try:
-        listener = inherited_socket(start["socket_fd"])
-    except OSError as error:
-        raise Usage(
-            f"{name} has closed the socket on which it is to be served: {error.strerror}",
-            f"spare descriptor {start['socket_fd']} in os.closerange() and the like",
-        ) from None
+    grace = float(start["grace"])
+
+    def lost(error: OSError) -> None:
+        summary = f"{name} can be reached no more: {error.strerror or error}"
+        hint = f"spare descriptor {start['socket_fd']}, on which it is served"
+        fail({"summary": summary, "hint": hint, "file": None, "line": None, "is_usage": False})
+        running.stop(grace)
 
     def begin(actual: Any) -> None:
         running.begin(actual)
-        serving(running, kind, server)
+        listener.look()
+        if not listener.is_lost:
+            serving(running, kind, server)
 
-    with listener:
+    with Listener(_inherited(start["socket_fd"], name), lost) as listener:
         module.run(
             Service(
                 app=app,
                 interface=interface,
                 name=name,
                 socket=listener,
-                grace=float(start["grace"]),
+                grace=grace,
                 verbose=bool(start["verbose"]),
                 requests=OpenRequests(),
                 serving=begin,
                 fail=fail,
             )
         )
+    if listener.is_lost:
+        sys.exit(1)
     running.end()
+
+
+def _inherited(fd: int, name: str) -> socket.socket:
+    try:
+        return inherited_socket(fd)
+    except OSError as error:
+        raise Usage(
+            f"{name} has closed the socket on which it is to be served: {error.strerror}",
+            f"spare descriptor {fd} in os.closerange() and the like",
+        ) from None
 
 
 def choose(server: str, interface: str, name: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from .. import hide
 from . import ASKING
+from .loops import leave
 
 hide(__name__)
 
@@ -18,10 +19,7 @@ hide(__name__)
 async def stop_accepting(listener: int, is_expecting: Callable[[], bool]) -> None:
     """Have the running loop leave the listening socket, and wait while `is_expecting` requests."""
     loop = asyncio.get_running_loop()
-    try:
-        loop.remove_reader(listener)
-    except NotImplementedError:  # Windows' proactor
-        return
+    leave(listener)
     for _ in range(4):  # a connection is the server's own some turns after it was accepted
         await asyncio.sleep(0)
     deadline = loop.time() + ASKING

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import sys
-from collections.abc import Coroutine
 from typing import Any
 
 import hypercorn.asyncio
@@ -14,7 +14,7 @@ import hypercorn.config
 
 from .. import hide
 from ..requests import TrackedASGI
-from . import REQUESTS_SHARE, Service
+from . import REQUESTS_SHARE, Service, loops
 from .closing import stop_accepting
 from .startup import startup_failure
 
@@ -25,7 +25,7 @@ def run(service: Service) -> None:
     """Serve until stopped, or until SIGINT or SIGTERM."""
     server = Server(service)
     try:
-        _run(server.serve())
+        loops.run(server.serve())
     except KeyboardInterrupt:
         return
     except Exception:
@@ -35,13 +35,16 @@ def run(service: Service) -> None:
         sys.exit(1)
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
-    if sys.platform == "win32":  # see uvicorn's `workers`
-        loop = asyncio.SelectorEventLoop()
-        asyncio.set_event_loop(loop)
-        loop.run_until_complete(main)
-        return
-    asyncio.run(main)
+class Config(hypercorn.config.Config):
+    """hypercorn's, with a socket that listens already."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        super().__init__()
+        self._listener = listener
+
+    def create_sockets(self) -> hypercorn.config.Sockets:
+        """What to serve on, without TLS."""
+        return hypercorn.config.Sockets([], [self._listener], [])
 
 
 class Server:
@@ -51,9 +54,7 @@ class Server:
         self._service = service
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked: asyncio.Event | None = None
-        self._config = hypercorn.config.Config()
-        self._listener = service.socket.dup().detach()  # os.dup knows no sockets on Windows
-        self._config.bind = [f"fd://{self._listener}"]
+        self._config = Config(service.socket)
         self._config.graceful_timeout = REQUESTS_SHARE * service.grace
         self.started = False
         self.tracked: TrackedASGI | None = None
@@ -64,12 +65,12 @@ class Server:
     async def serve(self) -> None:
         """Returns when the server has ended."""
         self._loop = asyncio.get_running_loop()
-        self._stop_asked = asyncio.Event()
+        self._stop_asked = stop = asyncio.Event()
         for signum in (signal.SIGINT, signal.SIGTERM):
             try:
-                self._loop.add_signal_handler(signum, self._stop_asked.set)
+                self._loop.add_signal_handler(signum, stop.set)
             except NotImplementedError:  # Windows
-                pass
+                signal.signal(signum, lambda *_: stop.set())
         if not self._service.verbose:
             logging.getLogger("hypercorn.error").addFilter(
                 lambda record: record.levelno > logging.INFO
@@ -103,7 +104,7 @@ class Server:
         self.started = True
         self._service.serving(self)
         await self._stop_asked.wait()
-        await stop_accepting(self._listener, _has_connections)
+        await stop_accepting(self._service.socket.fileno(), _has_connections)
 
 
 def _has_connections() -> bool:

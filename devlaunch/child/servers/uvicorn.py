@@ -14,7 +14,7 @@ import uvicorn.logging
 
 from .. import hide
 from ..requests import TrackedASGI
-from . import REQUESTS_SHARE, Service
+from . import REQUESTS_SHARE, Service, loops
 from .closing import stop_accepting
 from .startup import startup_failure
 
@@ -35,16 +35,15 @@ def run(service: Service) -> None:
         log_config=None,
         ws="none" if service.interface == "wsgi" else "auto",
         lifespan="off" if service.interface == "wsgi" else "auto",
-        # A socket can belong to one completion port only, also after that and its process are
-        # gone: on Windows the next generation could not accept. As with --reload, uvicorn then
-        # takes the loop that selects.
-        workers=2 if sys.platform == "win32" else 1,
     )
     _configure_logging(verbose=service.verbose)
     config.timeout_graceful_shutdown = _limit(service.grace)  # type: ignore[assignment]
     server = Server(config, service)
     try:
-        server.run(sockets=[service.socket])
+        if sys.platform == "win32":
+            loops.run(server.serve(sockets=[service.socket]))
+        else:
+            server.run(sockets=[service.socket])
     except KeyboardInterrupt:
         return  # as uvicorn.run
     except SystemExit:

@@ -33,4 +33,6 @@ def run(service: Service) -> None:
         request_handler=Handler,
         fd=service.socket.fileno(),
     )
+    server.socket.close()  # a duplicate
+    server.socket = service.socket
     ThreadedServer(server, service).run()

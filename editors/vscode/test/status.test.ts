@@ -20,6 +20,7 @@ const SHOWN: [Partial<RunState>, string, string][] = [
     [{ state: 'starting', seconds: null }, '$(sync~spin) devlaunch: starting', 'none'],
     [{}, '$(pass) devlaunch: started in 0.41 s', 'none'],
     [{ generation: 2 }, '$(pass) devlaunch: reloaded in 0.41 s', 'none'],
+    [{ generation: 2, url: null }, '$(pass) devlaunch: restarted in 0.41 s', 'none'],
     [{ seconds: null }, '$(pass) devlaunch: running', 'none'],
     [{ state: 'reloading' }, '$(sync~spin) devlaunch: reloading', 'none'],
     [{ state: 'paused' }, '$(debug-pause) devlaunch: paused', 'none'],

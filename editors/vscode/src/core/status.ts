@@ -70,7 +70,9 @@ export function show(run: RunState | undefined, files: readonly string[], t: Tra
 function servingWords(run: RunState, t: Translate): string {
     if (run.seconds === null) return t('running');
     const seconds = run.seconds.toFixed(2);
-    return run.generation > 1 ? t('reloaded in {0} s', seconds) : t('started in {0} s', seconds);
+    if (run.generation <= 1) return t('started in {0} s', seconds);
+    // A program without a URL of ours has only begun.
+    return run.url ? t('reloaded in {0} s', seconds) : t('restarted in {0} s', seconds);
 }
 
 function detailsOf(run: RunState, files: readonly string[], t: Translate): string[] {

@@ -1,0 +1,167 @@
+"""Runs a server's coroutine in an event loop that can share its listener with other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import select
+import socket
+import sys
+from _thread import allocate_lock
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from .. import hide
+from ..threads import start_hidden_thread
+from .listener import Listener
+
+hide(__name__)
+
+_select = select.select  # before anything can be monkey-patched
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENOBUFS, errno.ENOMEM})
+_RETRY = 1.0
+"""Seconds until the next attempt when the system has no more sockets (`ACCEPT_RETRY_DELAY`)."""
+
+
+if sys.platform == "win32":
+
+    class Doorman:
+        """A thread that waits until there are connections, by what leaves no trace at a socket."""
+
+        def __init__(self, listener: socket.socket) -> None:
+            self._listener = listener
+            self._bell, self._button = socket.socketpair()
+            self._asked = allocate_lock()
+            self._asked.acquire()
+            self._call: Callable[[], object] | None = None
+            start_hidden_thread(self._watch)
+
+        def ask(self, call: Callable[[], object]) -> None:
+            """Call, from the thread, once there may be one. Not again before that."""
+            self._call = call
+            self._asked.release()
+
+        def dismiss(self) -> None:
+            """End the thread; what was asked for may be called or not."""
+            self._button.close()
+            if self._call is None:
+                self._asked.release()
+
+        def _watch(self) -> None:
+            with self._bell:
+                while True:
+                    self._asked.acquire()
+                    try:
+                        readable, _, _ = _select([self._listener, self._bell], [], [])
+                    except (OSError, ValueError):  # the loop has closed the listener
+                        return
+                    call, self._call = self._call, None
+                    if call is None or self._bell in readable:
+                        return
+                    try:
+                        call()
+                    except RuntimeError:  # the loop has been closed
+                        return
+
+    class Proactor(asyncio.IocpProactor):
+        """Accepts without AcceptEx where the listener is shared.
+
+        A socket can belong to one completion port only, also after that and its process are gone
+        (WinError 87): the next generation could not accept.
+        """
+
+        _doorman: Doorman | None = None
+        _is_leaving = False
+
+        def accept(self, listener: socket.socket) -> Any:
+            """A future of a connection and its address."""
+            if not isinstance(listener, Listener):
+                return super().accept(listener)
+            loop = asyncio.get_running_loop()
+            future = loop.create_future()
+            if not self._is_leaving:
+                self._doorman = self._doorman or Doorman(listener)
+                self._attempt(listener, future, loop)
+            return future
+
+        def leave(self) -> None:
+            """Accept no more on the shared listener; what was asked for stays open."""
+            self._is_leaving = True
+            if self._doorman is not None:
+                self._doorman.dismiss()
+                self._doorman = None
+
+        def close(self) -> None:
+            """As the base."""
+            self.leave()
+            super().close()
+
+        def _attempt(
+            self,
+            listener: Listener,
+            future: asyncio.Future[Any],
+            loop: asyncio.AbstractEventLoop,
+        ) -> None:
+            if future.done() or self._doorman is None:
+                return
+            again = partial(self._attempt, listener, future, loop)
+            try:
+                connection, address = listener.accept()
+            except (BlockingIOError, ConnectionError):  # or another process was faster
+                self._doorman.ask(partial(loop.call_soon_threadsafe, again))
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    future.set_exception(error)
+                    return
+                message = "the system has no socket for a connection"
+                loop.call_exception_handler({"message": message, "exception": error})
+                loop.call_later(_RETRY, again)
+            else:
+                connection.setblocking(False)
+                future.set_result((connection, address))
+
+    class Loop(asyncio.ProactorEventLoop):
+        """The loop that Python takes by itself, with subprocesses and any number of sockets."""
+
+        def __init__(self) -> None:
+            self.proactor = Proactor()
+            super().__init__(self.proactor)
+
+    def _new_loop() -> asyncio.AbstractEventLoop:
+        """The loop that the app has asked for by a policy, if it has."""
+        loop = asyncio.new_event_loop()
+        if type(loop) is not asyncio.ProactorEventLoop:
+            return loop
+        loop.close()
+        return Loop()
+
+    def run(main: Coroutine[Any, Any, None]) -> None:
+        """As asyncio.run."""
+        if sys.version_info >= (3, 11):
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
+                runner.run(main)
+        else:
+
+            class Policy(asyncio.DefaultEventLoopPolicy):
+                def new_event_loop(self) -> asyncio.AbstractEventLoop:
+                    return Loop()
+
+            asyncio.set_event_loop_policy(Policy())
+            asyncio.run(main)
+
+    def leave(listener: int) -> None:
+        """Have the running loop accept no more on the listener."""
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, Loop):
+            loop.proactor.leave()
+        else:
+            loop.remove_reader(listener)
+
+else:
+    run = asyncio.run
+
+    def leave(listener: int) -> None:
+        """Have the running loop accept no more on the listener."""
+        asyncio.get_running_loop().remove_reader(listener)
