@@ -169,7 +169,7 @@ LOADERS: dict[str, Callable[[str], object]] = {
     "xml": ElementTree.fromstring,
     "yaml": lambda text: list(yaml.safe_load_all(text)),
 }
-NOT_PARSED = {"console", "dockerfile", "elisp", "lua", "text", "vim"}
+NOT_PARSED = {"console", "dockerfile", "elisp", "lua", "powershell", "text", "vim"}
 """Console blocks have a test of their own; the editors' languages are run in those editors."""
 
 
@@ -219,8 +219,8 @@ def check_words(words: list[str], directory: Path) -> None:
 
 def command_lines(text: str) -> Iterator[list[str]]:
     """The words after `devlaunch` of each command in a console block that runs it."""
-    for line in re.findall(r"^\$ (.+)$", text.replace("\\\n", " "), re.MULTILINE):
-        words = shlex.split(line, comments=True)
+    for line in re.findall(r"^(?:\$|PS>) (.+)$", text.replace("\\\n", " "), re.MULTILINE):
+        words = shlex.split(line.replace("\\", "/"), comments=True)
         while words and re.match(r"[A-Z_]+=", words[0]):
             words.pop(0)
         if words[:1] == ["devlaunch"]:
@@ -229,9 +229,10 @@ def command_lines(text: str) -> Iterator[list[str]]:
             yield words[3:]
 
 
-@of_language("console")
+@of_language("console", "powershell")
 def test_command_lines_are_understood(block: Block, tmp_path: Path) -> None:
-    assert re.match(r"\$ ", block[2]), "console blocks begin with a command"
+    prompt = r"\$ " if block[1] == "console" else "PS> "
+    assert re.match(prompt, block[2]), "console blocks begin with a command"
     for words in command_lines(block[2]):
         check_words(words, tmp_path)
 
