@@ -1,13 +1,19 @@
 # Two commands matter: `make demo` and `make test`. Both set up all they need in .venv first.
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+SCRIPTS = Scripts
+else
 PYTHON ?= python3
+SCRIPTS = bin
+endif
 VENV ?= .venv
-BIN = $(VENV)/bin
+BIN = $(VENV)/$(SCRIPTS)
 STAMP = $(VENV)/.installed
 
 LOCKS = $(wildcard tests/locks/*.txt)
 ENVIRONMENTS = tests/support/environments.py
 
-.PHONY: demo test test-newest lock check format docs bench vscode test-vscode clean
+.PHONY: demo test test-newest lock check format docs bench vscode test-vscode test-windows clean
 
 $(STAMP): pyproject.toml $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "devlaunch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
@@ -27,8 +33,8 @@ NEWEST = $(VENV)-newest
 test-newest:  ## run the tests with the newest of everything, in $(NEWEST); ARGS="tests/test_x.py" for some
 	@echo "setting up $(NEWEST): devlaunch with the newest of everything"
 	@$(PYTHON) $(ENVIRONMENTS) --newest $(NEWEST) dev
-	PYTHONPATH=tests $(NEWEST)/bin/python -m support.interpreters --newest
-	$(NEWEST)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+	PYTHONPATH=tests $(NEWEST)/$(SCRIPTS)/python -m support.interpreters --newest
+	$(NEWEST)/$(SCRIPTS)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lock: $(STAMP)  ## write tests/locks anew: what is installed for tests, checks and measurements
 	PYTHONPATH=tests $(BIN)/python -m support.interpreters lock
@@ -54,6 +60,9 @@ vscode: $(STAMP)  ## build the extension for VS Code: build/vscode/devlaunch.vsi
 test-vscode: $(STAMP)  ## test that extension in a real VS Code; ARGS="import" for scenarios of that name
 	$(BIN)/python tests/vscode/run.py $(ARGS)
 
+test-windows: $(STAMP)  ## test with Windows' CPython under wine; ARGS="--python 3.13 tests/test_x.py" for less
+	$(BIN)/python tests/windows/run.py $(ARGS)
+
 docs: $(STAMP)  ## serve the documentation as a site, new at each save
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8001
 
@@ -66,7 +75,7 @@ $(BENCH_STAMP): pyproject.toml $(LOCKS)
 	@touch $@
 
 bench: $(BENCH_STAMP)  ## measure against peers, write docs/performance.md; ARGS="--quick" for a look
-	$(BENCH)/bin/python tests/bench/bench.py $(or $(ARGS),--write)
+	$(BENCH)/$(SCRIPTS)/python tests/bench/bench.py $(or $(ARGS),--write)
 
 clean:
 	rm -rf $(VENV) $(BENCH) $(NEWEST) build site editors/vscode/node_modules .mypy_cache .pytest_cache .ruff_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,8 +21,6 @@ from devlaunch.errors import UsageError
 from devlaunch.options import OPTIONS
 
 ROOT = Path(devlaunch.__file__).parents[1]
-# Root, but without the capabilities that let it read and bind everything (capabilities(7)).
-UNPRIVILEGED = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
 
 
 def command(
@@ -34,8 +33,31 @@ def command(
     env = {k: v for k, v in os.environ.items() if not k.startswith(("DEVLAUNCH_", "VIRTUAL_ENV"))}
     env |= {"PYTHONPATH": str(ROOT), **variables}
     return subprocess.run(
-        [*how, *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
+        [*how, *words],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        encoding="utf-8",
     )
+
+
+def native(message: str, project: Path) -> str:
+    """The message, with the system's separators; without what it says itself, if not POSIX."""
+    if os.name == "nt":
+        message = re.sub(": (no such file or directory|permission denied)$", ": ", message)
+    return message.replace("{dir}/", f"{project}{os.sep}")
+
+
+def unprivileged() -> tuple[str, ...]:
+    """Words before a command that take root's right to read and bind everything from it."""
+    if os.geteuid():
+        return ()
+    if not shutil.which("setpriv"):
+        pytest.skip("root may do everything")
+    return ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
 
 
 @pytest.fixture
@@ -85,7 +107,7 @@ def project(tmp_path: Path) -> Path:
 def test_bad_words(project: Path, words: list[str], message: str, hint: str) -> None:
     done = command(words, project)
     first, _, rest = done.stderr.partition("\n")
-    assert first.startswith(f"devlaunch: error: {message.format(dir=project)}")
+    assert first.startswith(f"devlaunch: error: {native(message, project)}")
     assert hint in rest
     assert all(line.startswith("  ") for line in rest.splitlines())
     assert "Traceback" not in done.stderr
@@ -97,23 +119,26 @@ def test_bad_words(project: Path, words: list[str], message: str, hint: str) -> 
     [
         (["--host", "no-such-host.invalid"], "--host no-such-host.invalid: does not resolve", ""),
         (["--host", "192.0.2.1"], "--host 192.0.2.1: is no address of this machine", ""),
-        (["--uds", "tool.py"], "--uds {dir}/tool.py: exists and is no socket", ""),
+        pytest.param(["--uds", "tool.py"], "--uds {dir}/tool.py: exists and is no socket", "",
+                     marks=pytest.mark.posix("socket files")),
         (["--fd", "99"], "--fd 99: is not open", ""),
-        (["--debug-attach", "--debug-address", "0.0.0.0:0"],
+        (["--debug-attach", "--debug-address", "0.0.0.0:0", "--port", "0"],
          "--debug-address 0.0.0.0: other machines could reach it", "--allow-remote-debug"),
         (["--python", "tool.py"], "--python tool.py: no such program on PATH", "give its path"),
         (["--python", "./tool.py"], "--python {dir}/tool.py: cannot be run: permission denied", ""),
-        (["--python", "/bin/ls"], "--python /bin/ls: is no Python", "3.10 or later"),
+        pytest.param(["--python", "/bin/ls"], "--python /bin/ls: is no Python", "3.10 or later",
+                     marks=pytest.mark.posix("a program that is there")),
     ],
 )  # fmt: skip
 def test_bad_places(project: Path, words: list[str], message: str, hint: str) -> None:
     done = command([*words, "app:app"], project)
     first, _, rest = done.stderr.partition("\n")
-    assert first.startswith(f"devlaunch: error: {message.format(dir=project)}")
+    assert first.startswith(f"devlaunch: error: {native(message, project)}")
     assert hint in rest
     assert (done.returncode, done.stdout) == (2, "")
 
 
+@pytest.mark.posix("netstat, which wine lacks")
 @pytest.mark.parametrize(
     ("words", "option"),
     [
@@ -133,16 +158,12 @@ def test_a_port_in_use_names_its_holder(project: Path, words: list[str], option:
     assert (done.returncode, done.stdout) == (1, "")
 
 
-@pytest.mark.skipif(
-    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may bind any port"
-)
-@pytest.mark.skipif(
-    Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text().strip() != "1024",
-    reason="port 80 is not privileged here",
-)
+@pytest.mark.posix("privileged ports")
 def test_a_privileged_port(project: Path) -> None:
-    drop = UNPRIVILEGED if os.geteuid() == 0 else ()
-    how = (*drop, sys.executable, "-m", "devlaunch")
+    lowest = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    if lowest.exists() and lowest.read_text("utf-8").strip() != "1024":
+        pytest.skip("port 80 is not privileged here")
+    how = (*unprivileged(), sys.executable, "-m", "devlaunch")
     done = command(["--port", "80", "app:app"], project, how=how)
     assert done.stderr == (
         "devlaunch: error: --port: no permission to listen on 127.0.0.1:80\n"
@@ -161,9 +182,10 @@ def test_bad_settings(project: Path) -> None:
     (project / "pyproject.toml").write_text("[tool.devlaunch]\nreload = flase\n")
     done = command(["app:app"], project)
     assert done.returncode == 2
-    assert done.stderr == f"devlaunch: error: {project}/pyproject.toml:2:10: invalid value\n"
+    assert done.stderr == (f"devlaunch: error: {project / 'pyproject.toml'}:2:10: invalid value\n")
 
 
+@pytest.mark.posix("a directory in use can be removed")
 def test_a_current_directory_that_is_gone(project: Path) -> None:
     gone = project / "gone"
     code = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, sys.argv[1:])"
@@ -175,6 +197,7 @@ def test_a_current_directory_that_is_gone(project: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.posix("mkfifo")
 def test_a_current_directory_that_goes_as_devlaunch_starts(project: Path) -> None:
     gone, variables = project / "gone", project / "variables"
     gone.mkdir()
@@ -190,9 +213,7 @@ def test_a_current_directory_that_goes_as_devlaunch_starts(project: Path) -> Non
     assert done.returncode == 2
 
 
-@pytest.mark.skipif(
-    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may read everything"
-)
+@pytest.mark.posix("modes of files")
 @pytest.mark.parametrize(
     ("locked", "words", "message"),
     [
@@ -208,8 +229,7 @@ def test_no_permission(project: Path, locked: str, words: list[str], message: st
     path = project / locked
     path.mkdir() if locked == "sub" else path.touch()
     path.chmod(0)
-    drop = UNPRIVILEGED if os.geteuid() == 0 else ()
-    done = command(words, project, how=(*drop, sys.executable, "-m", "devlaunch"))
+    done = command(words, project, how=(*unprivileged(), sys.executable, "-m", "devlaunch"))
     path.chmod(0o700)
     assert done.stderr.splitlines()[0] == f"devlaunch: error: {message.format(dir=project)}"
     assert done.returncode == 2
@@ -248,6 +268,7 @@ def test_help(project: Path, flag: str) -> None:
     assert titles[:2] == ["Targets:", "Examples:"]
 
 
+@pytest.mark.posix("EPIPE")
 @pytest.mark.parametrize(
     "words", ["--help", "--version", "doctor --help", "doctor --json", "doctor", "adapter --help",
               "adapter --schema"],
@@ -267,6 +288,7 @@ def test_a_closed_stdout_is_no_traceback(project: Path, words: str, unbuffered: 
     assert done.returncode == 0 or words.startswith("doctor")
 
 
+@pytest.mark.posix("/dev/full")
 @pytest.mark.parametrize("words", ["--help", "--version", "doctor --help", "adapter --schema"])
 def test_a_full_disk_is_one_line(project: Path, words: str) -> None:
     done = subprocess.run(

@@ -86,6 +86,7 @@ def test_which_time_says_when_a_file_changed(mtime: int, ctime: int, changed: in
     assert changed_ns(mtime, ctime, now_ns=6) == changed
 
 
+@pytest.mark.posix("a name is bytes")
 def test_the_digest_of_a_directory_tells_its_names(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     first = digest(str(tmp_path))

@@ -85,7 +85,7 @@ def states_page() -> str:
     return re.sub(
         "(?<=<!-- states: table -->\n).*(?=<!-- end: table -->)",
         lambda _: f"\n{states.table()}\n",
-        STATES_PAGE.read_text(),
+        STATES_PAGE.read_text("utf-8"),
         flags=re.DOTALL,
     )
 
@@ -95,18 +95,18 @@ GENERATED = {OPTIONS_PAGE: options_page, DIAGRAM: states.svg, STATES_PAGE: state
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
 def test_what_is_generated_is_up_to_date(path: Path) -> None:
-    assert path.read_text() == GENERATED[path](), "run: make format"
+    assert path.read_text("utf-8") == GENERATED[path](), "run: make format"
 
 
 def test_the_help_of_each_command_is_shown() -> None:
     assert {"run", *HELP_OF_COMMANDS} <= set(cli.COMMANDS)
     for name in set(cli.COMMANDS) - {"run"}:
-        assert f"devlaunch {name}" in OPTIONS_PAGE.read_text()
+        assert f"devlaunch {name}" in OPTIONS_PAGE.read_text("utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_relative_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+    for link in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
         if "://" not in link:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
@@ -114,7 +114,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_that_are_named_exist(page: Path) -> None:
     ours = {option.flag for option in OPTIONS} | {f"--no-{option.key}" for option in OPTIONS}
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+[a-z]", page.read_text()))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+[a-z]", page.read_text("utf-8")))
     assert named <= ours | OF_OTHERS | {"--help", "--version", "--json"}, page.name
 
 
@@ -123,10 +123,10 @@ INSTALLS = re.compile(r"\b(?:pip|pipx|uv|uvx)\b.*?\binstall\b.*")
 
 def test_what_installs_devlaunch_names_the_distribution() -> None:
     """`devlaunch` on PyPI is another project."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["name"] == DISTRIBUTION
     sources = [*ROOT.glob("editors/*/*"), *ROOT.glob("editors/vscode/src/**/*.ts")]
-    texts = [path.read_text() for path in [*PAGES, *sources] if path.is_file()]
+    texts = [path.read_text("utf-8") for path in [*PAGES, *sources] if path.is_file()]
     commands = [command for text in texts for command in INSTALLS.findall(text)]
     assert any(DISTRIBUTION in command for command in commands)
     for command in commands:
@@ -140,7 +140,7 @@ Block = tuple[str, str, str]
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    text = page.read_text()
+    text = page.read_text("utf-8")
     for match in re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         line = text.count("\n", 0, match.start()) + 1
         yield f"{page.relative_to(ROOT)}:{line}", match[1], match[2]
@@ -169,7 +169,7 @@ LOADERS: dict[str, Callable[[str], object]] = {
     "xml": ElementTree.fromstring,
     "yaml": lambda text: list(yaml.safe_load_all(text)),
 }
-NOT_PARSED = {"console", "dockerfile", "elisp", "lua", "text", "vim"}
+NOT_PARSED = {"console", "dockerfile", "elisp", "lua", "powershell", "text", "vim"}
 """Console blocks have a test of their own; the editors' languages are run in those editors."""
 
 
@@ -219,8 +219,8 @@ def check_words(words: list[str], directory: Path) -> None:
 
 def command_lines(text: str) -> Iterator[list[str]]:
     """The words after `devlaunch` of each command in a console block that runs it."""
-    for line in re.findall(r"^\$ (.+)$", text.replace("\\\n", " "), re.MULTILINE):
-        words = shlex.split(line, comments=True)
+    for line in re.findall(r"^(?:\$|PS>) (.+)$", text.replace("\\\n", " "), re.MULTILINE):
+        words = shlex.split(line.replace("\\", "/"), comments=True)
         while words and re.match(r"[A-Z_]+=", words[0]):
             words.pop(0)
         if words[:1] == ["devlaunch"]:
@@ -229,9 +229,10 @@ def command_lines(text: str) -> Iterator[list[str]]:
             yield words[3:]
 
 
-@of_language("console")
+@of_language("console", "powershell")
 def test_command_lines_are_understood(block: Block, tmp_path: Path) -> None:
-    assert re.match(r"\$ ", block[2]), "console blocks begin with a command"
+    prompt = r"\$ " if block[1] == "console" else "PS> "
+    assert re.match(prompt, block[2]), "console blocks begin with a command"
     for words in command_lines(block[2]):
         check_words(words, tmp_path)
 
@@ -239,7 +240,7 @@ def test_command_lines_are_understood(block: Block, tmp_path: Path) -> None:
 def test_command_lines_in_running_text_are_understood(tmp_path: Path) -> None:
     found = 0
     for page in PAGES:
-        for code in re.findall(r"(?<!`)`(devlaunch [^`\n]*[\w])`(?!`)", page.read_text()):
+        for code in re.findall(r"(?<!`)`(devlaunch [^`\n]*[\w])`(?!`)", page.read_text("utf-8")):
             words = shlex.split(code)[1:]
             if len(words) > 1 and not re.search(r"[…\[]", code):
                 check_words(words, tmp_path)
@@ -296,8 +297,8 @@ def test_a_configuration_is_the_same_wherever_it_is_shown() -> None:
     for text in in_readme:
         if text.startswith("{"):
             assert shown.count(text) == 2, "README.md and docs/start/vscode.md"
-    patch = (ROOT / "editors" / "k8s" / "devlaunch.k8s.yaml").read_text()
-    assert f"```yaml\n{patch}```" in (DOCS / "recipes" / "kubernetes.md").read_text()
+    patch = (ROOT / "editors" / "k8s" / "devlaunch.k8s.yaml").read_text("utf-8")
+    assert f"```yaml\n{patch}```" in (DOCS / "recipes" / "kubernetes.md").read_text("utf-8")
 
 
 # --- the site -----------------------------------------------------------------------------------
@@ -306,6 +307,7 @@ def test_a_configuration_is_the_same_wherever_it_is_shown() -> None:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built strictly: no page without a place, no link or anchor that leads nowhere."""
+    pytest.importorskip("mkdocs", reason="mkdocs is missing: pip install --group dev")
     directory = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(directory)]
     env = environment(NO_MKDOCS_2_WARNING="1")
@@ -325,14 +327,18 @@ def test_every_page_is_in_the_site(site: Path) -> None:
 def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     loads = re.compile(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=\"?(?:https?:)?//[^\s>]+")
     for page in site.rglob("*.html"):
-        found = [text for text in loads.findall(page.read_text()) if "rel=canonical" not in text]
+        found = [
+            text for text in loads.findall(page.read_text("utf-8")) if "rel=canonical" not in text
+        ]
         assert not found, page.name
     for style in site.rglob("*.css"):
-        assert not re.search(r"url\(\"?(?:https?:)?//|@import", style.read_text()), style.name
+        assert not re.search(r"url\(\"?(?:https?:)?//|@import", style.read_text("utf-8")), (
+            style.name
+        )
 
 
 def test_the_site_finds_what_people_search_for(site: Path) -> None:
-    index = json.loads((site / "search" / "search_index.json").read_text())
+    index = json.loads((site / "search" / "search_index.json").read_text("utf-8"))
     titles = " ".join(entry["title"] for entry in index["docs"]).lower()
     for phrase in (
         "breakpoint not hit after reload",
@@ -349,8 +355,8 @@ def test_the_site_finds_what_people_search_for(site: Path) -> None:
 
 
 def test_the_readme_names_the_commands_of_the_makefile() -> None:
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    named = set(re.findall(r"\$ make ([a-z]+)", (ROOT / "README.md").read_text()))
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    named = set(re.findall(r"\$ make ([a-z]+)", (ROOT / "README.md").read_text("utf-8")))
     assert {"demo", "test"} <= named <= set(targets)
 
 
@@ -375,7 +381,7 @@ def test_every_state_and_event_has_samples_and_words() -> None:
 
 def test_the_rings_of_the_design_name_every_module() -> None:
     """Packages by `name/*`; `_posix…` stands for all that begin so."""
-    text = (ROOT / "docs" / "design.md").read_text()
+    text = (ROOT / "docs" / "design.md").read_text("utf-8")
     rows = re.findall(r"^\| (?:vocabulary|core|shell|child|front).*", text, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z_]+(?:/\*|…)?)`", row)}
     entries = (ROOT / "devlaunch").iterdir()

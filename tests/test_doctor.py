@@ -21,6 +21,7 @@ from devlaunch.core.detection import TAKES_ALONG, DebuggerKind, Detection
 from devlaunch.doctor import examine, plan
 
 APP = Target(TargetKind.APP, "app:app")
+SYSTEM = () if sys.platform == "win32" else ("system",)
 QUIETED = (
     "PYTHONDONTWRITEBYTECODE", "VSCODE_DEBUGPY_ADAPTER_ENDPOINTS", "DEBUGPY_RUNNING",
     "PYTHONBREAKPOINT", "VIRTUAL_ENV", "CONDA_PREFIX",
@@ -32,10 +33,11 @@ def doctor(
 ) -> subprocess.CompletedProcess[str]:
     """Without the variables of this machine that the doctor would find fault with."""
     kept = {name: value for name, value in os.environ.items() if name not in QUIETED}
+    kept |= {"PYTHONPYCACHEPREFIX": str(cwd / "cache"), "PYTHONIOENCODING": "utf-8"}
     return subprocess.run(
         [sys.executable, *before, "-m", "devlaunch", "doctor", *words],
-        cwd=cwd, env={**kept, "PYTHONPYCACHEPREFIX": str(cwd / "cache"), **env},
-        capture_output=True, text=True, timeout=60, check=False,
+        cwd=cwd, env={**kept, **env},
+        capture_output=True, text=True, timeout=60, check=False, encoding="utf-8",
     )  # fmt: skip
 
 
@@ -63,7 +65,7 @@ def test_nothing_stands_in_the_way(project: Path, words: tuple[str, ...]) -> Non
     done = doctor(*words, cwd=project)
     assert (done.returncode, done.stderr) == (0, "")
     rows = {line.split()[1]: line for line in done.stdout.splitlines() if "➜" in line}
-    assert list(rows) == ["debugger", "why", "plan", "app", "versions", "system", "trouble"]
+    assert list(rows) == ["debugger", "why", "plan", "app", "versions", *SYSTEM, "trouble"]
     assert len({line.index(name) for name, line in rows.items()}) == 1
     assert rows["debugger"].endswith("none")
     assert rows["trouble"].endswith("none")
@@ -73,6 +75,7 @@ def test_nothing_stands_in_the_way(project: Path, words: tuple[str, ...]) -> Non
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.posix("socket files")
 def test_it_leaves_nothing_behind(project: Path) -> None:
     before = set(project.iterdir())
     assert doctor("app:app", "--uds", "socket", cwd=project).returncode == 0
@@ -99,6 +102,7 @@ def test_another_projects_devlaunch_is_installed(project: Path, tmp_path: Path) 
     assert report["ok"]
 
 
+@pytest.mark.posix("netstat, which wine lacks")
 def test_the_debug_port_is_taken(project: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -143,6 +147,7 @@ def test_no_python_for_the_app(project: Path) -> None:
     assert "cannot be run" in report["findings"][0]["what"]
 
 
+@pytest.mark.posix("a script is a program")
 def test_the_projects_python_is_too_old(project: Path) -> None:
     fake = project / ".venv" / "bin" / "python"
     fake.parent.mkdir(parents=True)
@@ -248,9 +253,11 @@ def test_help(project: Path, word: str) -> None:
 
 def test_quiet_says_errors_only(project: Path) -> None:
     assert doctor("-q", cwd=project, PYTHONBREAKPOINT="0").stdout == ""
-    done = doctor("-q", "--python", "/nowhere/python", cwd=project)
+    done = doctor("-q", "--python", os.path.abspath("/nowhere/python"), cwd=project)
     assert done.returncode == 1
-    assert done.stdout.startswith("devlaunch: error: --python /nowhere/python")
+    assert done.stdout.startswith(
+        f"devlaunch: error: --python {os.path.abspath('/nowhere/python')}"
+    )
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])
@@ -263,6 +270,7 @@ def test_colour_on_a_terminal_only(project: Path, no_color: str) -> None:
         assert ("\x1b[" in terminal.screen) is not bool(no_color)
 
 
+@pytest.mark.posix("inotify")
 def test_a_limit_of_the_system(project: Path) -> None:
     """A user namespace has limits of its own (user_namespaces(7))."""
     limit = "/proc/sys/user/max_inotify_instances"
@@ -285,7 +293,11 @@ def test_a_limit_of_the_system(project: Path) -> None:
     ("words", "what"),
     [
         (("--fd", "77", "app:app"), "--fd 77: is not open"),
-        (("--uds", "no/such/socket", "app:app"), "no/such/socket: no such file or directory"),
+        pytest.param(
+            ("--uds", "no/such/socket", "app:app"),
+            "no/such/socket: no such file or directory",
+            marks=pytest.mark.posix("socket files"),
+        ),
         (("--", "no-such-command", "-x"), "no-such-command: no such command beside "),
         (("--", "./no-such-command"), "./no-such-command: no such command beside "),
     ],

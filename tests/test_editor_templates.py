@@ -300,13 +300,13 @@ IN_DOCS = {
 
 @pytest.mark.parametrize("page", IN_DOCS)
 def test_the_docs_show_the_templates(page: str) -> None:
-    blocks = re.findall(r"(?ms)^```(\w+)[^\n]*\n(.*?)^```$", (ROOT / page).read_text())
+    blocks = re.findall(r"(?ms)^```(\w+)[^\n]*\n(.*?)^```$", (ROOT / page).read_text("utf-8"))
     for language, template in IN_DOCS[page]:
         assert (language, load(template)) in blocks, f"{page} has not the text of {template}"
 
 
 def test_the_page_about_init_is_complete() -> None:
-    page = (ROOT / "docs" / "init.md").read_text()
+    page = (ROOT / "docs" / "init.md").read_text("utf-8")
     for name, each in EDITORS.items():
         (row,) = re.findall(rf"^\| `{name}` \|.*", page, re.MULTILINE)
         paths = [f"`{file.path}`" for file in each.files if "*" not in file.path]

@@ -76,6 +76,7 @@ def test_a_helper_thread_is_hidden_for_good() -> None:
     assert vars(thread)["is_pydev_daemon_thread"]
 
 
+@pytest.mark.posix("fork")
 def test_what_is_not_patched_stays_as_it_is() -> None:
     before = subprocess._fork_exec
     with plain_processes():

@@ -35,8 +35,9 @@ EDITORS = (
 def init(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "devlaunch", "init", *words],
-        cwd=cwd, env=environment(**variables), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60, check=False,
+        cwd=cwd, env=environment(**{"PYTHONIOENCODING": "utf-8", **variables}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60, check=False, encoding="utf-8",
     )  # fmt: skip
 
 
@@ -56,7 +57,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def files_of(root: Path) -> dict[str, str]:
-    return {str(p.relative_to(root)): p.read_text() for p in root.rglob("*") if p.is_file()}
+    return {
+        p.relative_to(root).as_posix(): p.read_text("utf-8") for p in root.rglob("*") if p.is_file()
+    }
 
 
 @pytest.mark.parametrize("editor", EDITORS)
@@ -91,13 +94,14 @@ def test_what_is_there_is_merged_and_shown(project: Path) -> None:
     launch.parent.mkdir()
     launch.write_text(MINE)
     launch.chmod(0o640)
+    mode = launch.stat().st_mode & 0o777  # Windows knows no more of it than read-only
     done = init("vscode", "--yes", cwd=project)
     assert done.returncode == 0, done.stderr
-    text = launch.read_text()
+    text = launch.read_text("utf-8")
     assert text.startswith(MINE[: MINE.index("  ],")])
     names = [entry["name"] for entry in parse_jsonc(text).value["configurations"]]
     assert names == ["tests", "devlaunch", "devlaunch: attach"]
-    assert launch.stat().st_mode & 0o777 == 0o640
+    assert launch.stat().st_mode & 0o777 == mode
     lines = done.stdout.splitlines()
     assert lines[lines.index("--- .vscode/launch.json") + 1] == "+++ .vscode/launch.json"
     assert lines[lines.index("--- /dev/null") + 1] == "+++ .vscode/tasks.json"
@@ -146,10 +150,13 @@ def test_compose_attaches_by_vscode_where_that_is_in_use(project: Path) -> None:
     done = init("compose", "--yes", cwd=project)
     assert done.returncode == 0
     assert (project / "compose.devlaunch.yaml").exists()
-    (entry,) = json.loads((project / ".vscode" / "launch.json").read_text())["configurations"]
+    (entry,) = json.loads((project / ".vscode" / "launch.json").read_text("utf-8"))[
+        "configurations"
+    ]
     assert entry["pathMappings"] == [{"localRoot": "${workspaceFolder}", "remoteRoot": "/app"}]
 
 
+@pytest.mark.posix("a script is a program")
 def test_a_command_that_the_editor_would_not_find(project: Path) -> None:
     done = init("helix", "--yes", "main.py", "two words", cwd=project, PATH="/usr/bin")
     rows = [line for line in done.stdout.splitlines() if "➜" in line]
@@ -194,7 +201,7 @@ def test_what_is_there_is_a_no_by_default(project: Path, answer: str, status: in
         pty.wait_for("Write these 2 files? [y/N] ")
         pty.press(answer)
         assert pty.wait_ended() == status
-        assert (launch.read_text() == MINE) == bool(status)
+        assert (launch.read_text("utf-8") == MINE) == bool(status)
         assert "\x1b[32m+" in pty.screen
 
 
@@ -207,7 +214,7 @@ def test_it_does_not_write_what_changed_meanwhile(project: Path) -> None:
         pty.press("y\r")
         assert pty.wait_ended() == 1
         pty.wait_for(".zed/debug.json: it was changed meanwhile")
-        assert debug.read_text() == "[]"
+        assert debug.read_text("utf-8") == "[]"
 
 
 # --- mistakes -----------------------------------------------------------------------------------
@@ -268,6 +275,7 @@ def test_a_broken_file_is_left_alone(
     assert len(list(path.parent.iterdir())) == (1 if path.parent != project else 2)
 
 
+@pytest.mark.posix("its words for it")
 def test_a_directory_in_the_way(project: Path) -> None:
     (project / ".zed" / "debug.json").mkdir(parents=True)
     done = init("zed", "--yes", cwd=project)
@@ -275,6 +283,7 @@ def test_a_directory_in_the_way(project: Path) -> None:
     assert ".zed/debug.json: is a directory" in done.stderr
 
 
+@pytest.mark.posix("its words for it")
 def test_a_file_in_the_way_of_the_directory(project: Path) -> None:
     (project / ".zed").write_text("")
     done = init("zed", "--yes", cwd=project)
@@ -282,13 +291,14 @@ def test_a_file_in_the_way_of_the_directory(project: Path) -> None:
     assert ".zed/debug.json: not a directory" in done.stderr
 
 
+@pytest.mark.posix("a link takes no privilege")
 def test_a_link_stays_a_link(project: Path) -> None:
     (project / "real.json").write_text("[]\n")
     (project / ".zed").mkdir()
     (project / ".zed" / "debug.json").symlink_to("../real.json")
     assert init("zed", "--yes", cwd=project).returncode == 0
     assert (project / ".zed" / "debug.json").is_symlink()
-    assert len(json.loads((project / "real.json").read_text())) == 2
+    assert len(json.loads((project / "real.json").read_text("utf-8"))) == 2
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:

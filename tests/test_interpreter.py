@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from support.environments import python_of
 
 from devlaunch.errors import EX_USAGE, UsageError
 from devlaunch.interpreter import (
@@ -23,7 +24,9 @@ from devlaunch.interpreter import (
 )
 
 OWN = sys.version_info[:3]
-PATH = {"PATH": os.environ["PATH"]}
+NEEDED = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+"""What no program starts without, on Windows."""
+PATH = {"PATH": os.environ["PATH"], **NEEDED}
 
 
 def program(path: Path, text: str, mode: int = 0o755) -> str:
@@ -35,8 +38,8 @@ def program(path: Path, text: str, mode: int = 0o755) -> str:
 
 def environment(directory: Path) -> str:
     """The python of a new, empty virtual environment."""
-    venv.create(directory, symlinks=True)
-    return str(directory / "bin" / "python")
+    venv.create(directory, symlinks=os.name == "posix")
+    return str(python_of(directory))
 
 
 def choose(
@@ -51,6 +54,7 @@ def test_the_launchers_own_by_default(tmp_path: Path) -> None:
     assert choose(sys.executable) == Interpreter(sys.executable, OWN, chosen_by="--python")
 
 
+@pytest.mark.posix("a script is a program")
 def test_another_name_of_our_own_is_not_foreign(tmp_path: Path) -> None:
     link = tmp_path / "py"
     link.symlink_to(sys.executable)
@@ -72,7 +76,7 @@ def test_a_foreign_one_without_debugpy_gets_ours(tmp_path: Path) -> None:
 )
 def test_debugpy_of_the_project(tmp_path: Path, version: str, is_used: bool) -> None:
     python = environment(tmp_path / "env")
-    site = next((tmp_path / "env" / "lib").iterdir()) / "site-packages"
+    site = next((tmp_path / "env").rglob("site-packages"))
     program(site / "debugpy" / "__init__.py", "")
     program(site / f"debugpy-{version}.dist-info" / "METADATA", f"Version: {version}\n")
     assert choose(python).debugpy_dir == (None if is_used else own_debugpy_dir())
@@ -144,16 +148,23 @@ def test_the_launchers_own_environment_below_home(
     command = [python, "-c", code, str(tmp_path / app_dir), json.dumps(environ)]
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
-        command, env={"PYTHONPATH": path}, cwd="/", capture_output=True, text=True, check=False
+        command,
+        env={"PYTHONPATH": path, **NEEDED},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.stdout, done.stderr) == (f"{expected}\n", "")
 
 
 def test_a_name_on_the_path(tmp_path: Path) -> None:
     python = environment(tmp_path / "env")
-    assert choose("python", environ={"PATH": os.path.dirname(python)}).executable == python
+    name = os.path.basename(python)
+    assert choose(name, environ={"PATH": os.path.dirname(python)}).executable == python
 
 
+@pytest.mark.posix("a script is a program")
 @pytest.mark.parametrize(
     ("text", "mode", "message"),
     [
@@ -193,6 +204,7 @@ def test_real_old_ones(name: str) -> None:
         choose(found)
 
 
+@pytest.mark.posix("a shell")
 def test_a_shell_runs_nothing_of_the_probe() -> None:
     with pytest.raises(UsageError, match=r"--python /bin/sh: is no Python \(it said: .*[Ss]yntax"):
         probe_interpreter("/bin/sh")
@@ -202,7 +214,7 @@ def test_names_and_directories_that_will_not_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--python pyhton3: no such program on PATH") as caught:
         choose("pyhton3")
     assert caught.value.hint == "did you mean python3?"
-    with pytest.raises(UsageError, match="cannot be run: no such file"):
+    with pytest.raises(UsageError, match=r"cannot be run: (no such )?file"):
         choose(str(tmp_path / "no"))
     python = environment(tmp_path / "env")
     with pytest.raises(UsageError, match="is a directory") as caught:

@@ -126,6 +126,7 @@ def test_a_port_in_use() -> None:
         assert "--debug-address 127.0.0.1:0 (any free one)" in caught.value.hint
 
 
+@pytest.mark.posix("SO_REUSEADDR")
 def test_a_port_that_is_bound_but_does_not_listen_yet() -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -159,7 +160,7 @@ def test_an_address_of_another_machine() -> None:
         (errno.EACCES, 80, EX_USAGE, "--port: no permission to listen on h:80", "--port 8080"),
         (errno.EACCES, 8000, EX_USAGE, "--port: no permission to listen on h:8000", "--port 0"),
         (errno.EADDRNOTAVAIL, 5, EX_USAGE, "--host h: is no address of this machine", "0.0.0.0"),
-        (errno.ENOBUFS, 5, EX_FAILURE, "--port: cannot listen on h:5: no buffer space", ""),
+        (errno.ENOSPC, 5, EX_FAILURE, "--port: cannot listen on h:5: no space left", ""),
     ],
 )
 def test_explanations(number: int, port: int, status: int, message: str, hint: str) -> None:
@@ -201,6 +202,7 @@ def test_ipv4_comes_first() -> None:
 # --- Unix domain sockets ------------------------------------------------------------------------
 
 
+@pytest.mark.posix("socket files")
 def test_a_socket_file_lives_as_long_as_its_socket(short: str) -> None:
     path = f"{short}/s"
     with opened(uds=path) as app:
@@ -209,6 +211,7 @@ def test_a_socket_file_lives_as_long_as_its_socket(short: str) -> None:
     assert not os.path.exists(path)
 
 
+@pytest.mark.posix("socket files")
 def test_a_stale_socket_file_is_replaced_and_its_mode_kept(short: str) -> None:
     path = f"{short}/s"
     with socket.socket(socket.AF_UNIX) as old:
@@ -220,6 +223,7 @@ def test_a_stale_socket_file_is_replaced_and_its_mode_kept(short: str) -> None:
         assert answers(app)
 
 
+@pytest.mark.posix("socket files")
 @pytest.mark.parametrize("backlog", [0, 5])
 def test_a_socket_file_on_which_somebody_answers_is_left_alone(short: str, backlog: int) -> None:
     path = f"{short}/s"
@@ -239,6 +243,7 @@ def test_a_socket_file_on_which_somebody_answers_is_left_alone(short: str, backl
         assert os.path.exists(path)
 
 
+@pytest.mark.posix("socket files")
 def test_a_file_that_took_our_place_is_not_removed(short: str) -> None:
     path = f"{short}/s"
     with opened(uds=path):
@@ -248,6 +253,7 @@ def test_a_file_that_took_our_place_is_not_removed(short: str) -> None:
     assert os.path.exists(path)
 
 
+@pytest.mark.posix("socket files")
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -267,6 +273,7 @@ def test_paths_that_cannot_be_used(short: str, name: str, message: str) -> None:
 # --- inherited sockets --------------------------------------------------------------------------
 
 
+@pytest.mark.posix("--fd")
 def test_an_inherited_socket() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         with opened(fd=server.fileno()) as app:
@@ -276,6 +283,7 @@ def test_an_inherited_socket() -> None:
         server.getsockname()  # still open
 
 
+@pytest.mark.posix("--fd")
 def test_descriptors_that_will_not_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--fd 9999: is not open"):
         open_app_socket(Config(APP, fd=9999))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import signal
 import socket
@@ -17,6 +16,8 @@ from support.limits import no_descriptors
 from devlaunch.control import ControlChannel
 from devlaunch.events import DeadlineReached, LogLine, SignalReceived
 from devlaunch.loop import Loop
+
+ONE, OTHER = signal.SIGTERM, signal.SIGINT
 
 
 def ignore() -> None:
@@ -87,26 +88,26 @@ def test_posting_to_a_closed_loop_is_harmless() -> None:
 
 
 def test_signals_become_events_and_are_given_back() -> None:
-    before = signal.getsignal(signal.SIGUSR1)
+    before = signal.getsignal(ONE)
     with Loop() as loop:
-        loop.catch_signals([signal.SIGUSR1])
-        os.kill(os.getpid(), signal.SIGUSR1)
-        assert SignalReceived(signal.SIGUSR1) in run(loop, SignalReceived(signal.SIGUSR1))
-    assert signal.getsignal(signal.SIGUSR1) is before
+        loop.catch_signals([ONE])
+        signal.raise_signal(ONE)
+        assert SignalReceived(ONE) in run(loop, SignalReceived(ONE))
+    assert signal.getsignal(ONE) is before
 
 
 def test_a_signal_is_forgotten_that_was_caught_before() -> None:
-    forgotten, kept = SignalReceived(signal.SIGUSR1), SignalReceived(signal.SIGUSR2)
+    forgotten, kept = SignalReceived(ONE), SignalReceived(OTHER)
     with Loop() as loop:
         loop.catch_signals([forgotten.signal, kept.signal])
         loop.post("first")
         for signum in (forgotten.signal, kept.signal, forgotten.signal):
-            os.kill(os.getpid(), signum)
+            signal.raise_signal(signum)
         for _ in range(2):
             loop.forget(forgotten.signal)
         loop.post("last")
         assert run(loop, "last") == ["first", kept, "last"]
-        os.kill(os.getpid(), forgotten.signal)
+        signal.raise_signal(forgotten.signal)
         assert run(loop, forgotten) == [forgotten]
 
 
@@ -138,6 +139,7 @@ def test_a_listener_rests_while_there_is_no_descriptor() -> None:
             assert sock.getpeername() == client.getsockname()
 
 
+@pytest.mark.posix("a limit of descriptors")
 def test_the_last_descriptors_are_for_no_connection() -> None:
     with Loop() as loop, socket.create_server(("127.0.0.1", 0)) as listener:
         for _ in range(2):
@@ -263,11 +265,11 @@ def test_what_no_child_says_is_dropped_with_a_line(line: bytes, why: str) -> Non
 
 def test_no_signal_is_lost_among_many_posts() -> None:
     with Loop() as loop:
-        loop.catch_signals([signal.SIGUSR1])
+        loop.catch_signals([ONE])
         for number in range(100_000):
             loop.post(number)
-        os.kill(os.getpid(), signal.SIGUSR1)
-        assert run(loop, SignalReceived(signal.SIGUSR1))[-1] == SignalReceived(signal.SIGUSR1)
+        signal.raise_signal(ONE)
+        assert run(loop, SignalReceived(ONE))[-1] == SignalReceived(ONE)
 
 
 def test_events_that_bring_about_events_do_not_keep_sockets_waiting() -> None:

@@ -33,7 +33,7 @@ def modules() -> dict[str, Path]:
 
 def imports(path: Path) -> set[str]:
     found: set[str] = set()
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text("utf-8"))
     for_types_only = {
         id(inner)
         for node in ast.walk(tree)
@@ -119,7 +119,7 @@ def test_no_import_cycle() -> None:
 
 def test_modules_and_functions_stay_small() -> None:
     for module, path in modules().items():
-        source = path.read_text()
+        source = path.read_text("utf-8")
         assert source.count("\n") <= 450, f"{module} has {source.count(chr(10))} lines"
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -37,7 +37,7 @@ def config(directory: Path, environ: Mapping[str, str] = NOTHING, **given: objec
 TABLE: list[tuple[str, tuple[object, object], tuple[str, object], tuple[str, object]]] = [
     ("host", ("a", "a"), ("b", "b"), ('"c"', "c")),
     ("port", ("1", 1), ("2", 2), ("3", 3)),
-    ("uds", ("a", "{dir}/a"), ("/b", "/b"), ('"c"', "{dir}/c")),
+    ("uds", ("a", "{dir}/a"), ("{dir}/b", "{dir}/b"), ('"c"', "{dir}/c")),
     ("fd", ("3", 3), ("4", 4), ("5", 5)),
     ("server", ("uvicorn", ServerName.UVICORN), ("hypercorn", ServerName.HYPERCORN),
      ('"wsgiref"', ServerName.WSGIREF)),
@@ -86,7 +86,9 @@ def test_flag_over_environment_over_file(
     def here(value: object) -> object:
         if isinstance(value, tuple):
             return tuple(map(here, value))
-        return value.replace("{dir}", str(tmp_path)) if type(value) is str else value
+        if type(value) is not str or "{dir}" not in value:
+            return value
+        return value.replace("{dir}", str(tmp_path)).replace("/", os.sep)
 
     option = BY_KEY[key]
     # What a flag alone would be refused without.
@@ -194,7 +196,7 @@ def test_forms_of_a_target_in_the_file(tmp_path: Path, text: str, expected: str)
         ("poll = 0\n", "expected an interval", ""),
         ("watch = [1]\n", "pyproject.toml:2: watch: expected text, not 1", ""),
         ('watch = ["[a"]\n', "expected a path or a glob", "the [ is never closed"),
-        ('watch = "no/such"\n', "no/such: no such file or directory", ""),
+        ('watch = "no-such"\n', "no-such: ", ""),
         ("target = 3\n", "pyproject.toml:2: target: expected a target", ""),
         ("target = \"a 'b\"\n", "shell's quoting", "no closing quotation"),
         ('target = "app.py:app"\n', "pyproject.toml:2: target: 'app.py:app' does", "mean app:app?"),
@@ -353,9 +355,17 @@ def test_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     code = "import dotenv, os; dotenv.load_dotenv('.env'); print(dict(os.environ))"
     command = [sys.executable, "-c", code]
+    needed = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
     done = subprocess.run(
-        command, cwd=tmp_path, env={"OUTSIDE": "out"}, capture_output=True, text=True, check=True
-    )
+        command,
+        cwd=tmp_path,
+        env=needed | {"OUTSIDE": "out"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    if os.name == "nt":  # where names are without case
+        found = {name.upper(): value for name, value in found.items()}
     assert found.items() <= ast.literal_eval(done.stdout).items(), "as python-dotenv has it"
 
 
@@ -385,7 +395,8 @@ def test_broken_env_lines_are_named_but_not_shown(tmp_path: Path, line: str, mes
 def test_env_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         read_env_file(str(tmp_path / "no"))
-    with pytest.raises(UsageError, match="is a directory"):
+    # Windows' word for it is that there is no permission.
+    with pytest.raises(UsageError, match=r"is a directory|permission denied"):
         read_env_file(str(tmp_path))
     (tmp_path / "x").write_bytes(b"A=\xff")
     with pytest.raises(UsageError, match="is not UTF-8"):

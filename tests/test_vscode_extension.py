@@ -23,7 +23,7 @@ SCHEMA = HERE.parent / "attributes.schema.json"
 
 
 def read(name: str) -> Any:
-    return json.loads((HERE / name).read_text())
+    return json.loads((HERE / name).read_text("utf-8"))
 
 
 # --- what it declares ---------------------------------------------------------------------------
@@ -32,12 +32,12 @@ def read(name: str) -> Any:
 def test_the_attributes_and_the_version_are_those_of_devlaunch() -> None:
     generate = load_script(HERE / "generate.py")
     manifest, texts = generate.generate()
-    assert generate.MANIFEST.read_text() == generate.dump(manifest), "run: make format"
-    assert generate.TEXTS.read_text() == generate.dump(texts), "run: make format"
+    assert generate.MANIFEST.read_text("utf-8") == generate.dump(manifest), "run: make format"
+    assert generate.TEXTS.read_text("utf-8") == generate.dump(texts), "run: make format"
 
 
 def test_every_text_of_the_manifest_can_be_translated() -> None:
-    used = set(re.findall(r'"%([\w.]+)%"', (HERE / "package.json").read_text()))
+    used = set(re.findall(r'"%([\w.]+)%"', (HERE / "package.json").read_text("utf-8")))
     assert used == set(read("package.nls.json"))
 
 
@@ -45,7 +45,7 @@ def test_every_text_of_the_code_can_be_translated() -> None:
     used = {
         text
         for path in (HERE / "src").rglob("*.ts")
-        for text in re.findall(r"\bt\(\s*'([^']*)'", path.read_text())
+        for text in re.findall(r"\bt\(\s*'([^']*)'", path.read_text("utf-8"))
     }
     bundle = read("l10n/bundle.l10n.json")
     assert set(bundle) == used
@@ -56,7 +56,7 @@ def test_no_text_of_the_code_is_left_out_of_that() -> None:
     calls = [
         call
         for path in (HERE / "src").rglob("*.ts")
-        for call in re.findall(r"\bt\(\s*(?!')[^)]*\)", path.read_text())
+        for call in re.findall(r"\bt\(\s*(?!')[^)]*\)", path.read_text("utf-8"))
     ]
     assert calls == []
 
@@ -71,7 +71,7 @@ def snippets() -> Iterator[Any]:
 
 @pytest.mark.parametrize("body", list(snippets()), ids=lambda body: body["name"])
 def test_snippets_are_configurations(body: Any) -> None:
-    jsonschema.validate(body, json.loads(SCHEMA.read_text()))
+    jsonschema.validate(body, json.loads(SCHEMA.read_text("utf-8")))
     attributes = read("package.json")["contributes"]["debuggers"][0]["configurationAttributes"]
     own = body.keys() - {"type", "request", "name"}
     assert own <= attributes[body["request"]]["properties"].keys()
@@ -82,7 +82,7 @@ def test_commands_of_the_menus_exist() -> None:
     commands = {each["command"] for each in contributes["commands"]}
     for menu in contributes["menus"].values():
         assert {each["command"] for each in menu} <= commands
-    code = (HERE / "src" / "extension.ts").read_text()
+    code = (HERE / "src" / "extension.ts").read_text("utf-8")
     assert commands == {f"devlaunch.{name}" for name in re.findall(r"command\('(\w+)'", code)}
 
 
@@ -119,7 +119,7 @@ def test_what_is_built_as_a_configuration_is_one(make: Any) -> None:
     made = json.loads(make.run(make.node(*words), "node"))
     assert len(made) == 6
     for each in made:
-        jsonschema.validate(each, json.loads(SCHEMA.read_text()))
+        jsonschema.validate(each, json.loads(SCHEMA.read_text("utf-8")))
 
 
 def test_the_probe_of_an_interpreter(make: Any) -> None:

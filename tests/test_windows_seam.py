@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import inspect
 import os
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from devlaunch import _posix, _windows, _windows_kernel, _windows_ports, process
+from devlaunch import _windows, _windows_kernel, _windows_ports, process
 from devlaunch.child import modules
 from devlaunch.config import Isolation
 
@@ -218,22 +219,29 @@ def test_the_structures_have_the_size_that_windows_expects() -> None:
     assert ctypes.sizeof(_windows_kernel.ExtendedLimits) == 144
 
 
+@pytest.mark.posix("the kernel is there")
 def test_the_real_kernel_is_for_windows_only() -> None:
     with pytest.raises(OSError, match="part of Windows"):
         _windows_kernel.Kernel32()
 
 
+@pytest.mark.posix("its half")
 @pytest.mark.parametrize("name", ["spawn", "sweep", "reap_orphans", "listening_process"])
 def test_both_halves_take_the_same_arguments(name: str) -> None:
+    from devlaunch import _posix
+
     windows = list(inspect.signature(getattr(_windows, name)).parameters)
     posix = list(inspect.signature(getattr(_posix, name)).parameters)
     assert windows[: len(posix)] == posix, "more, with defaults, for tests"
 
 
-@pytest.mark.parametrize("half", [_windows, _posix])
-def test_both_halves_have_all_that_a_child_has(half: Any) -> None:
+@pytest.mark.parametrize(
+    "half", ["_windows", pytest.param("_posix", marks=pytest.mark.posix("its half"))]
+)
+def test_both_halves_have_all_that_a_child_has(half: str) -> None:
+    child = importlib.import_module(f"devlaunch.{half}").Child
     methods = {name for name in vars(process.Child) if not name.startswith("_")}
-    assert methods <= {name for name in vars(half.Child) if not name.startswith("_")}
+    assert methods <= {name for name in vars(child) if not name.startswith("_")}
     signals = {"signal", "signal_session", "kill"}
     looks = {"poll", "when_ended", "stopped", "look", "image", "pythons"}
     assert methods == {*looks, "dismiss", "reap", *signals}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from support import apt
+
+if sys.platform != "win32":
+    import fcntl
 
 PACKAGES = {"nvim": "neovim", "emacs": "emacs-nox"}
 
@@ -19,7 +22,7 @@ def editor(name: str) -> str:
     """The executable; skips the test, and says why, when there is none to be had."""
     if found := shutil.which(name):
         return found
-    if not apt.can_install():
+    if sys.platform == "win32" or not apt.can_install():
         pytest.skip(f"{name} is not installed, and only root on Debian can install it here")
     # One worker installs, the others wait for it.
     with (Path(tempfile.gettempdir()) / "devlaunch-tests-apt.lock").open("w") as lock:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,13 @@ BUILD = "hatchling>=1.26"
 TOGETHER = ("dev", "bench")
 APART = "reloaders"
 """The group that goes into an environment of its own: it would change that of the others."""
+PROGRAMS = "Scripts" if os.name == "nt" else "bin"
+SUFFIX = ".exe" if os.name == "nt" else ""
+
+
+def python_of(directory: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return directory / PROGRAMS / f"python{SUFFIX}"
 
 
 def lock_of(version: str, groups: Iterable[str] = ()) -> Path:
@@ -36,7 +44,7 @@ def install(
     directory: Path, groups: Iterable[str], *, base: str = sys.executable, newest: bool = False
 ) -> None:
     """Make or complete an environment of the Python `base`, with devlaunch and these groups."""
-    python = directory / "bin" / "python"
+    python = python_of(directory)
     if not python.exists():
         subprocess.run([base, "-m", "venv", str(directory)], check=True)
     version = _output(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
@@ -57,7 +65,7 @@ def install(
 def lock(version: str, base: str, groups: Iterable[str] = TOGETHER) -> None:
     """Write a lock of a Python: the newest of everything that goes together, of this system."""
     with tempfile.TemporaryDirectory() as scratch:
-        python, report = Path(scratch, "venv", "bin", "python"), Path(scratch, "report.json")
+        python, report = python_of(Path(scratch, "venv")), Path(scratch, "report.json")
         subprocess.run([base, "-m", "venv", str(python.parents[1])], check=True)
         _pip(python, "--upgrade", NEWEST_PIP)
         options = [option for group in groups for option in ("--group", group)]

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.environments import APART, TOGETHER, install, lock, lock_of
+from support.environments import APART, TOGETHER, install, lock, lock_of, python_of
 
 STAMP = ".installed"
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
@@ -68,7 +68,7 @@ def oldest_pydevd() -> Path | None:
 def launchers() -> list[object]:
     """The Pythons that can run devlaunch itself, as pytest parameters: this one, then others."""
     others = [
-        pytest.param(str(environment(version) / "bin" / "python"), id=version)
+        pytest.param(str(python_of(environment(version))), id=version)
         for version in VERSIONS
         if version != running() and (environment(version) / STAMP).exists()
     ]
@@ -79,7 +79,7 @@ def apart() -> str:
     """The Python of the group that is apart from the others."""
     directory = environment(APART)
     assert (directory / STAMP).exists(), f"{directory.name} is not there: `make test` makes it"
-    return str(directory / "bin" / "python")
+    return str(python_of(directory))
 
 
 def prepare(*, newest: bool = False) -> None:

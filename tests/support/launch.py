@@ -111,8 +111,9 @@ class Launch:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        while data := os.read(self.process.stdout.fileno(), 65536):
-            self.text += data.decode(errors="replace")
+        with self.process.stdout as pipe:
+            while data := os.read(pipe.fileno(), 65536):
+                self.text += data.decode(errors="replace")
 
     @property
     def pid(self) -> int:
@@ -180,8 +181,6 @@ class Launch:
                 self.process.wait()
             assert_nothing_left(self.run_id)
             self._reader.join(5)
-            assert self.process.stdout is not None
-            self.process.stdout.close()
 
 
 class Closable(Protocol):

@@ -8,12 +8,15 @@ import select
 import signal
 import subprocess
 import sys
-import termios
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Self
 
+import pytest
 from support.wait import wait_until
+
+if sys.platform != "win32":
+    import termios
 
 # The new session's leader makes the terminal its controlling one, then becomes the command.
 _LEADER = """\
@@ -29,6 +32,8 @@ class Pty:
     def __init__(
         self, argv: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None
     ) -> None:
+        if sys.platform == "win32":
+            pytest.skip("POSIX: a pty")
         self._master, slave = os.openpty()
         self.slave_name = os.ttyname(slave)
         self.process = subprocess.Popen(
