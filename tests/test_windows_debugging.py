@@ -229,6 +229,29 @@ def test_adapter_that_listens(app: Path) -> None:
         assert_nothing_left(adapter.run_id)
 
 
+LIBRARIES = {
+    "opens_file": "FILE = open(__file__)\n",
+    "opens_socket": "import socket\nSOCKET = socket.socket()\n",
+    "tries_socket": "import socket\nsocket.socket().close()\n",
+    "starts": "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'pass']).wait()\n",
+}
+
+
+def test_what_no_standby_may_do(app: Path, tmp_path: Path) -> None:
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    for name, code in LIBRARIES.items():
+        (packages / f"{name}.py").write_text(code)
+    app.write_text(f"import {', '.join(LIBRARIES)}\n{WSGI.format(version='v0')}")
+    env = {"PYTHONPATH": str(packages)}
+    with launched("--port", "0", *SERVED, cwd=app.parent, env=env) as launch:
+        launch.wait_for("standby ready", timeout=60)
+        for name in ("opens_file", "opens_socket"):
+            launch.wait_for(rf"{name} is left to the app \(opens a file or socket\)")
+        launch.wait_for(r"starts is left to the app \(starts a process\)")
+        assert "tries_socket" not in launch.text
+
+
 @pytest.mark.parametrize("is_server", [False, True], ids=["Debug button", "--pycharm-server"])
 def test_pycharm(app: Path, tmp_path: Path, is_server: bool) -> None:
     pytest.importorskip("pydevd_pycharm")

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from support.wait import wait_until
-from support.windows import start_with_sockets
 
 import devlaunch
 
@@ -62,8 +61,7 @@ class Child:
         self._control, theirs = socket.socketpair()
         fds = [theirs.fileno(), *([self.listener.fileno()] if self.listener else [])]
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PYTHON"))}
-        start_process = start_with_sockets if sys.platform == "win32" else subprocess.Popen
-        self.process = start_process(
+        self.process = subprocess.Popen(
             [python, *options, str(MAIN), str(theirs.fileno())],
             cwd=directory,
             env={**environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
@@ -121,7 +119,7 @@ class Child:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self.process.poll() is None or sys.platform == "win32":
+        if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
         self._control.shutdown(socket.SHUT_RDWR)

@@ -127,27 +127,6 @@ def start_on_socket(
     return process, ours
 
 
-def start_with_sockets(
-    words: Sequence[str], *, pass_fds: Sequence[int], **options: Any
-) -> subprocess.Popen[bytes]:
-    """As Popen; `kill` ends the job that the process is in, and so what it has started."""
-    from devlaunch import _windows
-    from devlaunch.config import Isolation
-
-    started: list[subprocess.Popen[bytes]] = []
-
-    def popen(argv: Sequence[str], **more: Any) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen(argv, **{**options, **more}))
-        return started[0]
-
-    where = {"env": options.pop("env"), "cwd": options.pop("cwd")}
-    child = _windows.spawn(
-        words, isolate=Isolation.SESSION, mark="", pass_fds=pass_fds, popen=popen, **where
-    )
-    vars(started[0])["kill"] = child.kill
-    return started[0]
-
-
 class Console:
     """As `pty.Pty`, on pipes. `screen` is all that was printed so far."""
 
