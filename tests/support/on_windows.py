@@ -15,55 +15,33 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_SNAPSHOT_PROCESSES = 0x2
 _QUERY_AND_READ = 0x0410
 _SYNCHRONIZE = 0x00100000
 # Of 64-bit Windows: PEB.ProcessParameters, and in those Environment and EnvironmentSize.
 _PARAMETERS, _ENVIRONMENT, _ENVIRONMENT_SIZE = 0x20, 0x80, 0x3F0
 
 
-class _Entry(ctypes.Structure):
-    """PROCESSENTRY32W."""
-
-    _fields_ = (
-        ("size", ctypes.c_uint32),
-        ("usage", ctypes.c_uint32),
-        ("pid", ctypes.c_uint32),
-        ("heap", ctypes.c_size_t),
-        ("module", ctypes.c_uint32),
-        ("threads", ctypes.c_uint32),
-        ("parent", ctypes.c_uint32),
-        ("priority", ctypes.c_int32),
-        ("flags", ctypes.c_uint32),
-        ("name", ctypes.c_wchar * 260),
-    )
+_MOST = 16384
 
 
 def _kernel32() -> Any:
     assert sys.platform == "win32"
     kernel32 = ctypes.WinDLL("kernel32")
-    for name in ("OpenProcess", "CreateToolhelp32Snapshot"):
-        getattr(kernel32, name).restype = ctypes.c_void_p
+    kernel32.OpenProcess.restype = ctypes.c_void_p
     return kernel32
 
 
-def _processes(kernel32: Any) -> Iterator[int]:
-    snapshot = ctypes.c_void_p(kernel32.CreateToolhelp32Snapshot(_SNAPSHOT_PROCESSES, 0))
-    entry = _Entry(size=ctypes.sizeof(_Entry))
-    try:
-        found = kernel32.Process32FirstW(snapshot, ctypes.byref(entry))
-        while found:
-            yield entry.pid
-            found = kernel32.Process32NextW(snapshot, ctypes.byref(entry))
-    finally:
-        kernel32.CloseHandle(snapshot)
+def _processes(kernel32: Any) -> list[int]:
+    found, size = (ctypes.c_uint32 * _MOST)(), ctypes.c_uint32()
+    kernel32.K32EnumProcesses(found, ctypes.sizeof(found), ctypes.byref(size))
+    return found[: size.value // ctypes.sizeof(ctypes.c_uint32)]
 
 
 def environments() -> Iterator[tuple[int, list[str]]]:
     """The living processes that we may look into, and `NAME=value` of each variable of theirs."""
     assert sys.platform == "win32"
     kernel32 = _kernel32()
-    for pid in list(_processes(kernel32)):
+    for pid in _processes(kernel32):
         handle = kernel32.OpenProcess(_QUERY_AND_READ | _SYNCHRONIZE, False, pid)
         if handle:
             handle = ctypes.c_void_p(handle)
@@ -93,11 +71,6 @@ def _environment(kernel32: Any, handle: ctypes.c_void_p) -> list[str]:
     parameters = word(basic[1] + _PARAMETERS)
     block = read(word(parameters + _ENVIRONMENT), word(parameters + _ENVIRONMENT_SIZE))
     return block.decode("utf-16-le", "replace").split("\0")
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs."""
-    return any(pid == other for other, _ in environments())
 
 
 def start_on_socket(
