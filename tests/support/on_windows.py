@@ -19,8 +19,6 @@ _QUERY_AND_READ = 0x0410
 _SYNCHRONIZE = 0x00100000
 # Of 64-bit Windows: PEB.ProcessParameters, and in those Environment and EnvironmentSize.
 _PARAMETERS, _ENVIRONMENT, _ENVIRONMENT_SIZE = 0x20, 0x80, 0x3F0
-
-
 _MOST = 16384
 
 
