@@ -540,7 +540,7 @@ UNSAFE = {
     "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n",
     "opens a file or socket": "import socket\nSOCKET = socket.socket()\n",
     "prints when imported": "import sys\nprint('welcome', file=sys.stderr)\n",
-    "sets a signal handler": "import signal\nsignal.signal(signal.SIGUSR1, print)\n",
+    "sets a signal handler": "import signal\nsignal.signal(signal.SIGTERM, print)\n",
     "sets a timer": "import signal\nsignal.setitimer(signal.ITIMER_REAL, 600)\n",
     "sets the locale": "import locale\nlocale.setlocale(locale.LC_ALL, 'C.UTF-8')\n",
     "sets up logging": "import logging\nlogging.basicConfig()\n",
@@ -560,7 +560,8 @@ UNSAFE = {
     "changes the garbage collection": "import gc\ngc.set_threshold(5000)\n",
     "switches bytecode off": "import sys\nsys.dont_write_bytecode = True\n",
     "starts a process": "import subprocess as s\n"
-    "P = s.Popen(['sleep', '3'], stdout=s.DEVNULL, stderr=s.DEVNULL)\n",
+    "import sys\ncode = 'import time; time.sleep(3)'\n"
+    "P = s.Popen([sys.executable, '-c', code], stdout=s.DEVNULL, stderr=s.DEVNULL)\n",
     "warns when imported": "import warnings\nwarnings.warn('old', DeprecationWarning)\n",
     "rearranges warnings filters, or seeds random numbers": "import random\nrandom.seed(3)\n",
 }

@@ -11,7 +11,6 @@ import os
 from _thread import allocate_lock
 from collections.abc import Callable
 from json import dumps, loads
-from math import ceil
 from os import getppid
 from time import monotonic
 from typing import Any
@@ -90,13 +89,13 @@ class Control:
         channel, self._waiting = self._channel, Waiting(self._channel)
         waiting = self._waiting
 
-        def step() -> int:
+        def step() -> float:
             waiting.settle()
             self._hear(channel, waiting, handle)
             tick()
             due = deadline()
             timeout = POLL_INTERVAL if due is None else min(POLL_INTERVAL, due - monotonic())
-            return ceil(1000 * max(0.0, timeout))
+            return waiting.units(max(0.0, timeout))
 
         HiddenThread(step, waiting.wait, waiting.wake).start()
 

@@ -6,8 +6,8 @@ import os
 import select
 import socket
 import sys
-import time
 from json import loads
+from math import ceil
 from os import fstat, read, write
 from typing import Any
 
@@ -19,7 +19,6 @@ hide(__name__)
 _close = os.close
 _poll: Any = getattr(select, "poll", None)
 _select = select.select
-_sleep = time.sleep
 _POLLIN = getattr(select, "POLLIN", 0)
 
 _CHUNK = 65536
@@ -127,26 +126,26 @@ def inherited(fd: int) -> Descriptor:
 
 
 if sys.platform == "win32":
+    from functools import partial
 
     class Waiting:
         """Waits for one descriptor. Nothing wakes it: there is no fork."""
 
         def __init__(self, descriptor: Descriptor) -> None:
             self._watched = [descriptor.fd]
+            self.wait = partial(_select, self._watched, [], [])
+            """Return after so many of `units`, or earlier. A function in C."""
 
-        def wait(self, milliseconds: int) -> None:
-            """Return after so long, or earlier."""
-            if self._watched:
-                _select(self._watched, [], [], milliseconds / 1000)
-            else:
-                _sleep(milliseconds / 1000)
+        units = staticmethod(float)
+        """What `wait` takes, of seconds."""
 
         def settle(self) -> None:
             """To be called before waiting again."""
 
         def forget(self, _: Descriptor) -> None:
-            """Wait for it no longer."""
-            self._watched = []
+            """Wait for it no longer: for another, of which nothing comes."""
+            self._nothing = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._watched[:] = [self._nothing.fileno()]
 
         wake = close = settle
 
@@ -163,7 +162,12 @@ else:
             for each in self._watched:
                 self._poll.register(each.fd, _POLLIN)
             self.wait = self._poll.poll
-            """Return after so many milliseconds, or earlier. A function in C."""
+            """Return after so many of `units`, or earlier. A function in C."""
+
+        @staticmethod
+        def units(seconds: float) -> int:
+            """What `wait` takes, of seconds: milliseconds."""
+            return ceil(1000 * seconds)
 
         def wake(self) -> None:
             """Have `wait` return now, or at once when it is called next."""

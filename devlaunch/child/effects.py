@@ -256,7 +256,7 @@ class Face:
             now = self._namespace.get(name)
             maker = now if issubclass(type(now), (*_CALLABLES, MethodType)) else type(now)
             by = str(maker.__module__)
-            if now is not value and not by.startswith(("pydev", "_pydev", "debugpy")):
+            if now is not value and not by.startswith(_WRAPPERS):
                 return name
         return None
 
@@ -264,6 +264,8 @@ class Face:
 _CALLABLES = (FunctionType, BuiltinFunctionType, type)
 _CONSTANTS = (str, int, float, bytes, type(None))
 _OTHERWISE = (vars(sys), vars(atexit))
+_WRAPPERS = ("pydev", "_pydev", "debugpy", f"{__package__}.safety")
+"""How the modules of functions begin that only look on."""
 _HOOKS = ("hook", "showwarning")
 """Set for everybody, at any time, and looked up when they are needed."""
 

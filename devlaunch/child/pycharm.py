@@ -73,13 +73,10 @@ def connect(request: dict[str, Any], pauses: Pauses) -> tuple[str | None, str]:
 
 def prepare(request: dict[str, Any]) -> str | None:
     """Import pydevd, in a standby; returns what went wrong, if anything."""
-    path = list(sys.path)
     try:
         _load(request)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    finally:
-        sys.path[:] = path
     return None
 
 
@@ -243,12 +240,20 @@ def _answered(host: str, port: int, deadline: float, *, dispatches: bool = False
 
 
 def _load(request: dict[str, Any]) -> Any:
-    """The module pydevd: that of the launcher, which lies in `directory`, or the installed one."""
-    if "directory" in request:
-        _make_importable(request["directory"])
-    else:
-        importlib.import_module("pydevd_pycharm")  # its name says what to install
-    return importlib.import_module("pydevd")
+    """The module pydevd: that of the launcher, which lies in `directory`, or the installed one.
+
+    It adds to sys.path what a standby, whose path is that of an import of the app's, would not
+    have: its own directory, and where its parts in C are missing that of setuptools' vendored ones.
+    """
+    path = list(sys.path)
+    try:
+        if "directory" in request:
+            _make_importable(request["directory"])
+        else:
+            importlib.import_module("pydevd_pycharm")  # its name says what to install
+        return importlib.import_module("pydevd")
+    finally:
+        sys.path[:] = path
 
 
 def _make_importable(directory: str) -> None:

@@ -29,6 +29,14 @@ class Safety:
         take_warned()
         self._before = _look()
 
+    def install(self) -> None:
+        """See what the system does not tell afterwards."""
+        _made.install()
+
+    def remove(self) -> None:
+        """Leave everything as it was."""
+        _made.remove()
+
     def violation(self) -> str | None:
         """What was changed since the last look, in words; None: nothing."""
         before, self._before = self._before, _look()
@@ -112,24 +120,6 @@ def _threads() -> frozenset[int]:
     )
 
 
-def _open_files() -> frozenset[str]:
-    for directory in _FD_DIRECTORIES:
-        try:
-            names = os.listdir(directory)
-        except OSError:
-            continue
-        return frozenset(name for name in names if _is_open(int(name)))
-    return frozenset()
-
-
-def _processes() -> str:
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
 def _is_open(fd: int) -> bool:
     """Not the one with which the directory was listed."""
     try:
@@ -141,3 +131,95 @@ def _is_open(fd: int) -> bool:
 
 def _signal_handlers() -> tuple[object, ...]:
     return tuple(map(signal.getsignal, _SIGNALS))
+
+
+if sys.platform == "win32":
+    import _winapi
+    import socket
+    from weakref import WeakKeyDictionary
+
+    _MAKERS: tuple[tuple[Any, str], ...] = (
+        (socket.socket, "__init__"),
+        (_winapi, "CreateProcess"),
+    )
+    _FREE = 16
+    """So many free numbers in a row, and no file is open beyond: it would have got the lowest."""
+
+    class _Made:
+        """Sockets and processes as they are made: no descriptors, and on no list, on Windows."""
+
+        def __init__(self) -> None:
+            self._sockets: WeakKeyDictionary[socket.socket, str] = WeakKeyDictionary()
+            self._count = 0
+            self.processes = 0
+
+        def install(self) -> None:
+            """Note them from now on."""
+            self._kept = [getattr(*each) for each in _MAKERS]
+            make_socket, make_process = self._kept
+
+            def init(sock: socket.socket, *args: Any, **options: Any) -> None:
+                make_socket(sock, *args, **options)
+                self._count += 1
+                self._sockets[sock] = f"socket {self._count}"
+
+            def create(*args: Any) -> Any:
+                self.processes += 1
+                return make_process(*args)
+
+            self._put(init, create)
+
+        def remove(self) -> None:
+            """Note them no more."""
+            self._put(*self._kept)
+
+        def _put(self, *functions: Any) -> None:
+            for (owner, name), function in zip(_MAKERS, functions, strict=True):
+                setattr(owner, name, function)
+
+        def open_sockets(self) -> list[str]:
+            """Those that are open."""
+            return [name for sock, name in list(self._sockets.items()) if sock.fileno() != -1]
+
+    _made = _Made()
+
+    def _open_files() -> frozenset[str]:
+        found, number, free = _made.open_sockets(), 0, 0
+        while free < _FREE:
+            free += 1
+            if _is_open(number):
+                found.append(str(number))
+                free = 0
+            number += 1
+        return frozenset(found)
+
+    def _processes() -> int:
+        return _made.processes
+
+else:
+
+    class _Made:
+        """Nothing: the system tells of all."""
+
+        def install(self) -> None:
+            """Do nothing."""
+
+        remove = install
+
+    _made = _Made()
+
+    def _open_files() -> frozenset[str]:
+        for directory in _FD_DIRECTORIES:
+            try:
+                names = os.listdir(directory)
+            except OSError:
+                continue
+            return frozenset(name for name in names if _is_open(int(name)))
+        return frozenset()
+
+    def _processes() -> str:
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children") as file:
+                return file.read()
+        except OSError:
+            return ""

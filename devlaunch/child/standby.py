@@ -218,12 +218,14 @@ class _Guard:
         sys.meta_path.insert(0, self)
         builtins.__import__ = self._note_import
         exit_handlers.install()
+        self._safety.install()
 
     def remove(self) -> None:
         """Leave everything as it was."""
         sys.meta_path.remove(self)
         builtins.__import__ = self._import
         exit_handlers.remove()
+        self._safety.remove()
 
     def begin(self, module: str, number: int | None = None) -> None:
         """The code of a module begins to run; or of a root, in the context of that number."""

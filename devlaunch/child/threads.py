@@ -88,7 +88,7 @@ class HiddenThread:
     """
 
     def __init__(
-        self, step: Callable[[], int], wait: Callable[[int], object], wake: Callable[[], None]
+        self, step: Callable[[], float], wait: Callable[[Any], object], wake: Callable[[], None]
     ) -> None:
         """`wake` has `wait` return at once."""
         self._step = step
@@ -171,7 +171,7 @@ class _Run:
     one may be in a step just as pydevd sets the tracing of all threads.
     """
 
-    def __init__(self, step: Callable[[], int], *, as_pydevds: bool) -> None:
+    def __init__(self, step: Callable[[], float], *, as_pydevds: bool) -> None:
         self.has_ended = False
         self._step = step
         self._as_pydevds = as_pydevds
@@ -180,7 +180,7 @@ class _Run:
         self._alive.acquire()
         self._native_id = 0
 
-    def start(self, wait: Callable[[int], object]) -> None:
+    def start(self, wait: Callable[[Any], object]) -> None:
         """Raises RuntimeError."""
         if self._as_pydevds:
             thread = threading.Thread(target=_consume, args=(map(wait, self),), daemon=True)
@@ -206,7 +206,7 @@ class _Run:
     def __iter__(self) -> _Run:
         return self
 
-    def _bootstrap(self) -> int:
+    def _bootstrap(self) -> float:
         self._native_id = get_native_id()
         is_over = True
         try:

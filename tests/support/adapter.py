@@ -6,9 +6,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from typing import Any, Self
 
 from support.dap import DapClient, RequestFailed
+from support.on_windows import start_on_socket
 
 
 def start_adapter(python: str, **options: Any) -> tuple[subprocess.Popen[bytes], socket.socket]:
@@ -16,9 +18,11 @@ def start_adapter(python: str, **options: Any) -> tuple[subprocess.Popen[bytes],
 
     Over a port the first client can be too early, and is then the only one ever served.
     """
+    words = [python, "-m", "debugpy.adapter"]
+    if sys.platform == "win32":
+        return start_on_socket(words, stderr=subprocess.DEVNULL, **options)
     ours, theirs = socket.socketpair()
     with theirs:
-        words = [python, "-m", "debugpy.adapter"]
         stdio = {"stdin": theirs, "stdout": theirs, "stderr": subprocess.DEVNULL}
         return subprocess.Popen(words, **stdio, **options), ours
 
@@ -37,7 +41,10 @@ class Adapter:
     def __exit__(self, *exc: object) -> None:
         self.client.close()
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(10)
 
     def launch(self, **arguments: Any) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from support.dap import Body, DapClient
 from support.launch import environment, save
 from support.marks import assert_nothing_left
-from support.pty import Pty
+
+if sys.platform == "win32":
+    from support.on_windows import Console as Pty
+    from support.on_windows import start_on_socket
+else:
+    from support.pty import Pty
 
 COMMAND = (sys.executable, "-m", "devlaunch", "adapter")
 
@@ -31,7 +35,7 @@ class Pipes:
         self._in, self._out = process.stdin, process.stdout
         self._timeout = 0.0
 
-    family = socket.AF_UNIX
+    family = getattr(socket, "AF_UNIX", None)
     """Without TCP's options."""
 
     def settimeout(self, timeout: float) -> None:
@@ -64,17 +68,15 @@ class Editor:
         self.terminals: list[Pty] = []
         self.errors = ""
         """What the adapter has written to stderr, after `close`."""
-        self.process = subprocess.Popen(
-            [*COMMAND, *args],
-            cwd=cwd,
-            env=self.env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self.ide: DapClient = DapClient(
-            sock=cast(socket.socket, Pipes(self.process)), timeout=timeout
-        )
+        options: Any = {"cwd": cwd, "env": self.env, "stderr": subprocess.PIPE}
+        sock: Any
+        if sys.platform == "win32":
+            self.process, sock = start_on_socket([*COMMAND, *args], **options)
+        else:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            self.process = subprocess.Popen([*COMMAND, *args], **pipes, **options)
+            sock = Pipes(self.process)
+        self.ide: DapClient = DapClient(sock=sock, timeout=timeout)
         self.ide.reverse = self.answer
 
     def answer(self, request: Body) -> bool | Body:
@@ -108,14 +110,14 @@ class Editor:
 
     def close(self) -> None:
         """The editor goes away without a word."""
-        if self.process.stdout is None or self.process.stdout.closed:
+        if self.process.stderr is None or self.process.stderr.closed:
             return
         self.ide.close()
         try:
             self.wait_ended()
         finally:
             if self.process.poll() is None:
-                self.process.send_signal(signal.SIGKILL)
+                self.process.kill()
                 self.process.wait()
             for pty in self.terminals:
                 pty.close()

@@ -69,7 +69,14 @@ def save(path: Path, text: str) -> None:
     """Write as most editors do: a new file beside it, renamed over it."""
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}~")
     beside.write_text(text)
-    beside.rename(path)
+
+    def replaced() -> bool:
+        with contextlib.suppress(PermissionError):  # on Windows while somebody reads it
+            beside.replace(path)
+            return True
+        return False
+
+    wait_until(replaced, 5, f"{path.name} replaced")
 
 
 def environment(**extra: str) -> dict[str, str]:

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 
-def _alive_with_mark(entry: Path, run_id: str) -> bool:
-    try:
-        environment = (entry / "environ").read_bytes().split(b"\0")
-        state = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    marks = [v.decode().partition("=")[2] for v in environment if v.startswith(b"DEVLAUNCH_RUN=")]
-    runs = {part.partition(".")[0] for mark in marks for part in mark.split("/")}
-    return state not in "ZX" and (run_id in runs or run_id in marks)
+def _environments() -> Iterator[tuple[int, list[str]]]:
+    """The living processes, and `NAME=value` of each variable of theirs."""
+    for entry in Path("/proc").iterdir():
+        try:
+            environment = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+            state = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if entry.name.isdigit() and state not in "ZX":
+            yield int(entry.name), environment
+
+
+if sys.platform == "win32":
+    from support.on_windows import environments as _environments
 
 
 def marked(run_id: str) -> list[int]:
     """The living processes of the run, nested ones included; not this process."""
-    entries = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    found = (int(entry.name) for entry in entries if _alive_with_mark(entry, run_id))
-    return sorted(pid for pid in found if pid != os.getpid())
+    found = []
+    for pid, environment in _environments():
+        marks = [v.partition("=")[2] for v in environment if v.startswith("DEVLAUNCH_RUN=")]
+        runs = {part.partition(".")[0] for mark in marks for part in mark.split("/")}
+        if (run_id in runs or run_id in marks) and pid != os.getpid():
+            found.append(pid)
+    return sorted(found)
 
 
 def standbys(run_id: str) -> list[int]:

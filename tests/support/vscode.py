@@ -29,8 +29,12 @@ from support.adapter import start_adapter
 from support.dap import Body, DapClient, RequestFailed
 from support.launch import environment, free_port, save
 from support.marks import assert_nothing_left
-from support.pty import Pty
 from support.wait import wait_until
+
+if sys.platform == "win32":
+    from support.on_windows import Console as Pty
+else:
+    from support.pty import Pty
 
 CLIENT = {
     "clientID": "vscode",
@@ -245,9 +249,10 @@ class VsCode:
         if request["command"] == "runInTerminal":
             arguments = request["arguments"]
             env = {**self.env, **{k: v for k, v in arguments.get("env", {}).items() if v}}
+            # A shell runs it, as in VS Code's terminals.
+            shell = ["bash", "--norc", "-i", "-c", f"{shlex.join(arguments['args'])}; exit $?"]
             self.terminal = Pty(
-                # A shell runs it, as in VS Code's terminals.
-                ["bash", "--norc", "-i", "-c", f"{shlex.join(arguments['args'])}; exit $?"],
+                arguments["args"] if sys.platform == "win32" else shell,
                 cwd=arguments.get("cwd"),
                 env={**env, "TERM": "xterm"},
             )

@@ -1,0 +1,131 @@
+"""What the other helpers have of POSIX, on Windows: whose mark a process has, pipes, a screen.
+
+There is no terminal: `Console` has pipes, and nothing can be typed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_QUERY_AND_READ = 0x0410
+_SYNCHRONIZE = 0x00100000
+# Of 64-bit Windows: PEB.ProcessParameters, and in those Environment and EnvironmentSize.
+_PARAMETERS, _ENVIRONMENT, _ENVIRONMENT_SIZE = 0x20, 0x80, 0x3F0
+_MOST = 16384
+
+
+def _kernel32() -> Any:
+    assert sys.platform == "win32"
+    kernel32 = ctypes.WinDLL("kernel32")
+    kernel32.OpenProcess.restype = ctypes.c_void_p
+    return kernel32
+
+
+def _processes(kernel32: Any) -> list[int]:
+    found, size = (ctypes.c_uint32 * _MOST)(), ctypes.c_uint32()
+    kernel32.K32EnumProcesses(found, ctypes.sizeof(found), ctypes.byref(size))
+    return found[: size.value // ctypes.sizeof(ctypes.c_uint32)]
+
+
+def environments() -> Iterator[tuple[int, list[str]]]:
+    """The living processes that we may look into, and `NAME=value` of each variable of theirs."""
+    assert sys.platform == "win32"
+    kernel32 = _kernel32()
+    for pid in _processes(kernel32):
+        handle = kernel32.OpenProcess(_QUERY_AND_READ | _SYNCHRONIZE, False, pid)
+        if handle:
+            handle = ctypes.c_void_p(handle)
+            try:
+                if kernel32.WaitForSingleObject(handle, 0) != 0:
+                    yield pid, _environment(kernel32, handle)
+            except OSError:
+                pass  # it has just ended
+            finally:
+                kernel32.CloseHandle(handle)
+
+
+def _environment(kernel32: Any, handle: ctypes.c_void_p) -> list[str]:
+    def read(address: int, size: int = 8) -> bytes:
+        data = ctypes.create_string_buffer(size)
+        if not kernel32.ReadProcessMemory(handle, ctypes.c_void_p(address), data, size, None):
+            raise ctypes.WinError()
+        return data.raw
+
+    def word(address: int) -> int:
+        return int.from_bytes(read(address), "little")
+
+    assert sys.platform == "win32"
+    basic = (ctypes.c_size_t * 6)()  # PROCESS_BASIC_INFORMATION; the second is the PEB's address
+    size = ctypes.c_ulong(ctypes.sizeof(basic))
+    ctypes.WinDLL("ntdll").NtQueryInformationProcess(handle, 0, basic, size, None)
+    parameters = word(basic[1] + _PARAMETERS)
+    block = read(word(parameters + _ENVIRONMENT), word(parameters + _ENVIRONMENT_SIZE))
+    return block.decode("utf-16-le", "replace").split("\0")
+
+
+def start_on_socket(
+    words: Sequence[str], **options: Any
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a process; its stdin and stdout are the other end of the socket."""
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+    ours, inner = socket.socketpair()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    def write() -> None:
+        with contextlib.suppress(OSError), stdin:
+            while data := inner.recv(65536):
+                stdin.write(data)
+                stdin.flush()
+
+    def read() -> None:
+        with contextlib.suppress(OSError), stdout:
+            while data := os.read(stdout.fileno(), 65536):
+                inner.sendall(data)
+            inner.shutdown(socket.SHUT_WR)
+
+    for target in (write, read):
+        threading.Thread(target=target, daemon=True).start()
+    return process, ours
+
+
+class Console:
+    """As `pty.Pty`, on pipes. `screen` is all that was printed so far."""
+
+    def __init__(
+        self, argv: Sequence[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=env,
+        )
+        self.pid = self.process.pid
+        self.screen = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stdout:
+            while data := os.read(stdout.fileno(), 65536):
+                self.screen += data.decode(errors="replace")
+
+    def close(self) -> None:
+        """End the command if it has not ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(10)
