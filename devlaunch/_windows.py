@@ -206,6 +206,9 @@ class Child:
         """Not known."""
         return {}
 
+    def watcher(self, ran: Mapping[int, Collection[str]]) -> None:
+        """Not known."""
+
     def signal(self, sig: int) -> None:
         """Ask with CTRL_BREAK, the one event that a process group can be sent; 9 ends the job."""
         if self._process.poll() is not None:
