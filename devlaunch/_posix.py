@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +23,8 @@ assert sys.platform != "win32"  # tells mypy what this file is for
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 _KILL_SECONDS = 2.0
 _LOOK_SECONDS = 0.01
+_WATCH = re.compile(rb"^inotify wd:\S+ ino:([0-9a-f]+) sdev:([0-9a-f]+)", re.MULTILINE)
+"""What is watched: its inode, and its device as the kernel keeps it (proc_pid_fdinfo(5))."""
 _waitid: Any = getattr(os, "waitid", None)
 """macOS has it from Python 3.13 on; before, the status is only had by reaping."""
 
@@ -111,6 +115,25 @@ class Child:
         except OSError:  # neither descriptors nor memory
             return {}
 
+    def watcher(self, ran: Mapping[int, Collection[str]]) -> tuple[int, int] | None:
+        """Who watches what another one runs; see `process.Child.watcher`."""
+        watched = functools.cache(_watched)
+        for pid, directories in ran.items():
+            places = set(_places(directories))
+            for above in self._above(pid):
+                if places & watched(above):
+                    return pid, above
+        return None
+
+    def _above(self, pid: int) -> list[int]:
+        """The processes above one, up to the main one; none when it does not descend from that."""
+        line = []
+        with suppress(OSError, ValueError, IndexError):  # it has ended
+            while pid > 1 and pid != self.pid:
+                pid = int(table.stat_fields(pid)[1])
+                line.append(pid)
+        return line if pid == self.pid else []
+
     def signal(self, sig: int) -> None:
         """Signal the main process."""
         if sig in _ENDING:
@@ -197,6 +220,25 @@ def describe(pid: int) -> str:
     except OSError:
         return f"pid {pid}"
     return f"{name} (pid {pid})"
+
+
+def _watched(pid: int) -> set[tuple[int, int]]:
+    """What a process watches by inotify(7), as `_places`; nothing where that is not known."""
+    found = b""
+    with suppress(OSError):  # it has ended, is another user's, or there are no descriptors
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError):
+                if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:inotify":
+                    found += table.read_file(f"/proc/{pid}/fdinfo/{fd}")
+    return {(int(inode, 16), int(device, 16) >> 20) for inode, device in _WATCH.findall(found)}
+
+
+def _places(directories: Collection[str]) -> Iterator[tuple[int, int]]:
+    """Their inodes and major devices: btrfs shows another minor one than the kernel keeps."""
+    for directory in directories:
+        with suppress(OSError):
+            status = os.stat(directory)
+            yield status.st_ino, os.major(status.st_dev)
 
 
 def reap_orphans(keep: Collection[int]) -> None:

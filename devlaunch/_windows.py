@@ -122,6 +122,9 @@ class Child:
         """Not known."""
         return {}
 
+    def watcher(self, ran: Mapping[int, Collection[str]]) -> None:
+        """Not known."""
+
     def signal(self, sig: int) -> None:
         """SIGKILL ends the job.
 

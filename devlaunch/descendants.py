@@ -47,13 +47,13 @@ class Descendants:
         imported: Callable[[list[str]], None],
         noted: Callable[[str], None],
         silent: Callable[[list[int]], None],
-        reloader: Callable[[int], None],
+        reloader: Callable[[int, int | None], None],
     ) -> None:
         """`imported` is called with the files that run, none at first; without a socket never.
 
         `noted` gets their lines for the terminal, `silent` the Python processes that have not said
         a word by `LOOK_AFTER`, or none when one is about to be started, `reloader` the one that
-        runs the target again.
+        runs the target again, or that runs files which another one, given as well, watches.
         """
         self.deadline: float | None = None
         """When to call `due`."""
@@ -66,7 +66,8 @@ class Descendants:
         self._silent = silent
         self._reloader = reloader
         self._spoken = 0.0
-        self._heard: set[int] = set()
+        self._ran: dict[int, set[str]] = {}
+        """The directories of the files that each process has said it runs."""
         self._mark = ""
         self._socket: socket.socket | None = None
         self._address = process.reports_address(run_id)
@@ -93,7 +94,7 @@ class Descendants:
         self.deadline = time.monotonic() + LOOK_AFTER
 
     def due(self, now: float) -> None:
-        """See who has not said a word, and who runs the target again."""
+        """See who has not said a word, and who seems to be restarted by a reloader."""
         if self.deadline is None or now < self.deadline:
             return
         self.read()
@@ -103,12 +104,16 @@ class Descendants:
         if generation is None:
             return
         pythons = generation.pythons()
+        ran = self._ran if generation.mark == self._mark else {}
         # After an exec the processes that are forked have the target's command line, too.
         for pid in sorted(pythons) if not generation.was_replaced() else ():
             if runs_again(self._target, self._directory, pythons[pid]):
-                self._reloader(pid)
+                self._reloader(pid, None)
                 break
-        silent = pythons.keys() - (self._heard if generation.mark == self._mark else set())
+        watched = generation.watcher({pid: ran[pid] for pid in pythons.keys() & ran.keys()})
+        if watched:
+            self._reloader(*watched)
+        silent = pythons.keys() - ran.keys()
         if silent:
             self._silent(sorted(silent))
 
@@ -132,9 +137,9 @@ class Descendants:
             return []
         if self._mark != generation.mark:
             self._mark = generation.mark
-            self._heard.clear()
-        if int(words[1]) not in self._heard:
-            self._heard.add(int(words[1]))
+            self._ran.clear()
+        if int(words[1]) not in self._ran:
+            self._ran[int(words[1])] = set()
             self._spoken = time.monotonic()
             self.deadline = self.deadline or self._spoken + LOOK_AFTER
         said = [os.fsdecode(word) for word in words[2:]]
@@ -143,7 +148,9 @@ class Descendants:
         for text in (word.removeprefix(NOTE) for word in said if word.startswith(NOTE)):
             if text.isprintable():
                 self._noted(text[:MOST_NOTED])
-        return [[path for path in said if os.path.isabs(path.removeprefix(WROTE))]]
+        files = [path for path in said if os.path.isabs(path.removeprefix(WROTE))]
+        self._ran[int(words[1])] |= {os.path.dirname(path) for path in files if path[0] == "/"}
+        return [files]
 
 
 def _bound(address: str) -> socket.socket:

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 from typing import Any, Protocol
 
@@ -198,6 +198,10 @@ class Generation:
     def pythons(self) -> dict[int, Running]:
         """The Python processes below; see `process.Child.pythons`."""
         return {} if self._has_ended else self._child.pythons()
+
+    def watcher(self, ran: Mapping[int, Collection[str]]) -> tuple[int, int] | None:
+        """Who watches what another one below runs; see `process.Child.watcher`."""
+        return None if self._has_ended else self._child.watcher(ran)
 
     def was_stopped(self) -> bool:
         """Whether the terminal's Ctrl-Z has stopped it since this was asked last."""

@@ -101,6 +101,12 @@ class Child(Protocol):
         Empty when there is a devlaunch among them: it watches its own.
         """
 
+    def watcher(self, ran: Mapping[int, Collection[str]]) -> tuple[int, int] | None:
+        """A process below, and one above it that watches a directory where it runs files.
+
+        `ran` has these directories of each. None as well where it is not known, or polls.
+        """
+
 
 def new_run_id() -> str:
     """A name for this run that no other one has."""

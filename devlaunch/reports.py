@@ -80,11 +80,16 @@ class Reports:
         text = f"{named} of the app cannot say what it runs: each source file counts from now on"
         self._note_of_reload("cannot know", text)
 
-    def runs_again(self, pid: int) -> None:
-        """A process of the app runs the same program; said once."""
+    def runs_again(self, pid: int, watcher: int | None) -> None:
+        """A process of the app runs the same program, or what another one watches; said once."""
+        seen = (
+            f"process {watcher} of the app watches files that process {pid} below it runs"
+            if watcher
+            else f"process {pid} runs the command line of the app again"
+        )
         text = (
-            f"process {pid} runs the command line of the app again: a reloader of its own? Switch"
-            " it off, or run what it restarts: devlaunch restarts the app"
+            f"{seen}: a reloader of its own? Switch it off, or run what it restarts: devlaunch"
+            " restarts the app"
         )
         self._note_of_reload("runs again", text)
 

@@ -10,7 +10,7 @@ import socket
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -106,12 +106,20 @@ if __name__ == "__main__":
             os.fork()
         case "spawn" | "forkserver":
             multiprocessing.get_context(how).Process(target=time.sleep, args=(600,)).start()
+        case "data":
+            from watchdog.events import FileSystemEventHandler
+            from watchdog.observers import Observer
+            observer = Observer()
+            observer.schedule(FileSystemEventHandler(), "data", recursive=True)
+            observer.start()
+            subprocess.Popen([sys.executable, "work.py"])
     if 0 or not dev:
         look()
     time.sleep(600)
 """
 AGAIN = r"note +process \d+ runs the command line of the app again: a reloader of its own\?"
 LOOKED = r"note +process [\d, ]+ of the app cannot say"
+WORK = "import time; print('work', flush=True); time.sleep(600)\n"
 
 
 @pytest.mark.parametrize("how", ["argv", "late", "silent"])
@@ -127,8 +135,20 @@ def test_a_reloader_that_nobody_knows_is_told_of_once(tmp_path: Path, how: str) 
         assert len(re.findall(AGAIN, launch.text)) == 1
 
 
-@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver", "exec"])
+def test_a_reloader_is_known_by_what_it_watches(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    save(tmp_path / "src" / "work.py", WORK)
+    command = ("watchmedo", "auto-restart", "-R", "-p", "*.py", "--", "python", "src/work.py")
+    with launched("--", *command, cwd=tmp_path) as launch:
+        launch.wait_for(
+            r"process \d+ of the app watches files that process \d+ below it runs: a rel"
+        )
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver", "exec", "data"])
 def test_a_process_that_is_no_reloader_is_not_taken_for_one(tmp_path: Path, how: str) -> None:
+    (tmp_path / "data").mkdir()
+    save(tmp_path / "work.py", WORK)
     save(tmp_path / "job.py", RELOADER)
     with launched("job.py", how, cwd=tmp_path) as launch:
         launch.wait_for(LOOKED)
@@ -222,9 +242,14 @@ def test_what_a_devlaunch_below_runs_is_that_ones(tmp_path: Path) -> None:
 
 class Current:
     mark = "run.1"
+    ran: Mapping[int, Collection[str]]
 
     def pythons(self) -> dict[int, Running]:
         return dict.fromkeys((7, 8), Running(("python", "other.py"), "/"))
+
+    def watcher(self, ran: Mapping[int, Collection[str]]) -> tuple[int, int] | None:
+        self.ran = ran
+        return (7, 6) if 7 in ran else None
 
     def was_replaced(self) -> bool:
         return False
@@ -234,6 +259,7 @@ def test_only_the_present_generation_is_heard() -> None:
     files: list[str] = []
     silent: list[int] = []
     notes: list[str] = []
+    watched: list[tuple[int, int | None]] = []
     current = Current()
     run_id = uuid.uuid4().hex
     with Loop() as loop, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
@@ -245,7 +271,7 @@ def test_only_the_present_generation_is_heard() -> None:
             imported=files.extend,
             noted=notes.append,
             silent=silent.extend,
-            reloader=silent.append,
+            reloader=lambda *pids: watched.append(pids),
         )  # type: ignore[arg-type]
         sender.connect(process.reports_address(run_id))
 
@@ -268,12 +294,14 @@ def test_only_the_present_generation_is_heard() -> None:
         )
         assert notes == ["off"]
         assert say(b"run.1\x007\0silent:") == []
-        for mark, who in (("run.1", [8]), ("run.2", [7, 8])):
+        assert say(b"run.1\x007\0wrote:/made/c.py\0/src/d.py")
+        for mark, who, ran in (("run.1", [8], {7: {"/", "/src"}}), ("run.2", [7, 8], {})):
             current.mark = mark
             silent.clear()
             descendants.served()
             descendants.due(descendants.deadline or 0.0)
-            assert silent == who
+            assert (silent, current.ran) == (who, ran)
+        assert watched == [(7, 6)]
         descendants.close()
     assert not os.path.exists(os.path.dirname(process.reports_address(run_id)))
 

@@ -518,9 +518,11 @@ def test_a_port_that_nobody_listens_on_has_no_holder() -> None:
 def test_what_looks_at_processes_needs_no_descriptor(spawn: Spawn, tmp_path: Path) -> None:
     child = spawn(python(PARENT, tmp_path, READY, {}, "stay"))
     wait_ready(tmp_path, 2)
+    (below,) = (int(path.name.removeprefix("ready-")) for path in tmp_path.glob("ready-[0-9]*"))
     with no_descriptors():
         child.look()
         assert child.pythons() == {}
+        assert child.watcher({below: [str(tmp_path)]}) is None
         assert child.image() is None
         child.signal_session(signal.SIGTERM)
         assert child.dismiss() == []

@@ -243,7 +243,7 @@ def test_both_halves_have_all_that_a_child_has(half: str) -> None:
     methods = {name for name in vars(process.Child) if not name.startswith("_")}
     assert methods <= {name for name in vars(child) if not name.startswith("_")}
     signals = {"signal", "signal_session", "kill"}
-    looks = {"poll", "when_ended", "stopped", "look", "image", "pythons"}
+    looks = {"poll", "when_ended", "stopped", "look", "image", "pythons", "watcher"}
     assert methods == {*looks, "dismiss", "reap", *signals}
 
 
