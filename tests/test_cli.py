@@ -121,7 +121,7 @@ def test_bad_words(project: Path, words: list[str], message: str, hint: str) -> 
         (["--host", "192.0.2.1"], "--host 192.0.2.1: is no address of this machine", ""),
         pytest.param(["--uds", "tool.py"], "--uds {dir}/tool.py: exists and is no socket", "",
                      marks=pytest.mark.posix("socket files")),
-        (["--fd", "99"], "--fd 99: is not open", ""),
+        pytest.param(["--fd", "99"], "--fd 99: is not open", "", marks=pytest.mark.posix("--fd")),
         (["--debug-attach", "--debug-address", "0.0.0.0:0", "--port", "0"],
          "--debug-address 0.0.0.0: other machines could reach it", "--allow-remote-debug"),
         (["--python", "tool.py"], "--python tool.py: no such program on PATH", "give its path"),
@@ -138,7 +138,6 @@ def test_bad_places(project: Path, words: list[str], message: str, hint: str) ->
     assert (done.returncode, done.stdout) == (2, "")
 
 
-@pytest.mark.posix("netstat, which wine lacks")
 @pytest.mark.parametrize(
     ("words", "option"),
     [

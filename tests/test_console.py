@@ -24,6 +24,7 @@ ROWS = [
 ]
 WORK = os.path.abspath("/work")
 APP = os.path.join(WORK, "app.py")
+JOB = os.path.join(WORK, "job.py")
 BROKEN = Failure("NameError: name 'x' is not defined", APP, 12)
 
 
@@ -72,7 +73,7 @@ GOLDEN: dict[str, tuple[Say, int, str]] = {
     "reloaded, many": (lambda c: c.reloaded([f"{WORK}/a/{n}.py" for n in "xyzw"], 1.237), NORMAL,
                        f"12:00:09  reloaded in 1.24 s  {native('a/x.py')} and 3 more\n"),
     "restarted": (lambda c: c.reloaded([], 0.05), NORMAL, "12:00:09  restarted in 50 ms\n"),
-    "restarted, a program": (lambda c: c.reloaded(["/work/job.py"], 0.05, is_served=False), NORMAL,
+    "restarted, a program": (lambda c: c.reloaded([JOB], 0.05, is_served=False), NORMAL,
                              "12:00:09  restarted in 50 ms  job.py\n"),
     "broken": (lambda c: c.broken(BROKEN), QUIET,
                "12:00:09  broken              app.py:12  NameError: name 'x' is not defined\n"

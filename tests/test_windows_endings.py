@@ -170,7 +170,9 @@ def test_nothing_is_left_when_it_is_killed_in_the_midst_of_a_reload(
 
 
 def test_programs_by_their_names(tmp_path: Path) -> None:
-    (tmp_path / "module.py").write_text("import os, sys; print(os.environ['NAME'], sys.argv[1:])")
+    (tmp_path / "module.py").write_text(
+        "import os, sys; print(f'{os.environ[\"NAME\"]} {sys.argv[1:]}')"
+    )
     (tmp_path / "tool.cmd").write_text("@echo off")
     (tmp_path / "some.env").write_text("NAME=value")
     scripts = Path(sys.executable).parent / "Scripts"

@@ -117,7 +117,7 @@ class ConsoleLaunch(Launch):
     """A `Launch` in a new console. `process` is the one that presses the keys."""
 
     def __init__(self, *args: str, cwd: Path, **env: str) -> None:
-        self.cwd = cwd
+        self.cwd, self.port = cwd, None
         self.process = subprocess.Popen(
             [sys.executable, "-c", _KEYBOARD, "-m", "devlaunch", *args],
             cwd=cwd,
@@ -149,7 +149,6 @@ class ConsoleLaunch(Launch):
     def close(self, sig: int = 0) -> None:
         """End what is left."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         if "<status" not in self.text:
             with contextlib.suppress(OSError):
                 os.kill(self.pid, SIGKILL)
@@ -157,4 +156,3 @@ class ConsoleLaunch(Launch):
         self.process.kill()
         self.process.wait()
         self._reader.join(5)
-        self.process.stdout.close()
