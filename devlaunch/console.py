@@ -148,10 +148,11 @@ class Console:
     def relative(self, path: str) -> str:
         """As short as it stays clear: below the current directory, below ~, or absolute."""
         path = os.path.normpath(path)
-        if path == self._directory:
+        same = os.path.normcase
+        if same(path) == same(self._directory):
             return "."
-        for base, prefix in ((self._directory, ""), (os.path.expanduser("~"), "~/")):
-            if base not in ("", "/") and path.startswith(base + os.sep):
+        for base, prefix in ((self._directory, ""), (os.path.expanduser("~"), f"~{os.sep}")):
+            if base not in ("", "/") and same(path).startswith(same(base) + os.sep):
                 return _plain(prefix + path[len(base) + 1 :])
         return _plain(path)
 

@@ -57,22 +57,32 @@ def is_filled(path: str) -> bool:
 
 
 def changed_at(path: str) -> float | None:
-    """When content or status changed last (st_ctime), as `time.monotonic()` seconds."""
+    """When content or status changed last, as `time.monotonic()` seconds."""
     try:
-        ctime_ns = os.stat(path).st_ctime_ns
+        status = os.stat(path)
     except OSError:
         return None
-    return as_monotonic(ctime_ns, wall=time.time(), monotonic=time.monotonic())
+    when_ns = changed_ns(status.st_mtime_ns, status.st_ctime_ns, now_ns=time.time_ns())
+    return as_monotonic(when_ns, wall=time.time(), monotonic=time.monotonic())
 
 
-def as_monotonic(ctime_ns: int, *, wall: float, monotonic: float) -> float:
+def changed_ns(mtime_ns: int, ctime_ns: int, *, now_ns: int) -> int:
+    """When content or status changed last, as far as the two times of a file tell.
+
+    On POSIX the ctime does. On Windows that is when the file was made, also as a copy that has the
+    mtime of its original; an edit is later. A time to come (`touch -d`) is that of no edit.
+    """
+    return mtime_ns if ctime_ns < mtime_ns <= now_ns else ctime_ns
+
+
+def as_monotonic(time_ns: int, *, wall: float, monotonic: float) -> float:
     """A file's time as `time.monotonic()` seconds; `wall` and `monotonic` are the clocks now.
 
     Never earlier than it was: a file system that counts in seconds may say up to two too early. And
     never later than now: a clock was set back, or a server's is ahead.
     """
-    changed = ctime_ns / 1e9
-    if ctime_ns % 1_000_000_000 == 0:
+    changed = time_ns / 1e9
+    if time_ns % 1_000_000_000 == 0:
         changed += COARSE_TIME
     return monotonic - max(0.0, wall - changed)
 

@@ -27,7 +27,9 @@ _ASSIGNED_APP = re.compile(r"^(app|application|api)\b\s*(?::[^=\n]+)?=(?!=)", re
 
 def looks_like_app(word: str, base: str = "") -> bool:
     """Whether the word is meant as `module:attr`, well formed or not; files come first."""
-    return ":" in word and not os.path.exists(os.path.join(base, word))
+    is_path = os.path.isabs(word)  # a drive's colon is none of an app's; `a:app` is one
+    tail = os.path.splitdrive(word)[1] if is_path else word
+    return ":" in tail and not os.path.exists(os.path.join(base, word))
 
 
 def parse_target(words: Sequence[str], base: str, *, absolute: bool = False) -> Target:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from devlaunch.core.filters import is_pattern
+from devlaunch.core.filters import is_glob, is_pattern
+from devlaunch.core.paths import plain, slashed
 
 Convert = Callable[[object], Any]
 
@@ -148,14 +149,15 @@ def to_choice(kind: type[StrEnum]) -> Choice:
     return Choice(kind)
 
 
-def to_pattern(value: object) -> str:
+def to_pattern(value: object, separator: str = os.sep) -> str:
     """A glob, with its brackets closed and its ranges in order."""
     text = to_text(value)
-    if re.search(r"(?<!\\)\[(?![!^]?\]?[^\]/]+\])", text):
+    pattern = slashed(text, separator)
+    if re.search(r"(?<!\\)\[(?![!^]?\]?[^\]/]+\])", pattern):
         raise BadValue(
             "a path or a glob", hint="the [ is never closed; write \\[ for the character"
         )
-    if not is_pattern(text):
+    if not is_pattern(pattern):
         raise BadValue(
             "a path or a glob",
             hint="a range goes upwards, as in [a-z], and a final \\ or a sole ! means nothing",
@@ -184,11 +186,17 @@ def split_list(text: str) -> list[str]:
     return [item for item in text.split(os.pathsep) if item]
 
 
-def to_words(value: object) -> tuple[str, ...]:
-    """The words of a TARGET: an array of them, or one text in the shell's quoting."""
+def to_words(value: object, separator: str = os.sep) -> tuple[str, ...]:
+    """The words of a TARGET: an array of them, or one text in the shell's quoting.
+
+    A backslash that parts paths quotes nothing.
+    """
     if isinstance(value, str):
+        lexer = shlex.shlex(value, posix=True, punctuation_chars=False)
+        lexer.whitespace_split, lexer.commenters = True, ""
+        lexer.escape = lexer.escape.replace(separator, "")
         try:
-            return tuple(shlex.split(value))
+            return tuple(lexer)
         except ValueError as error:
             raise BadValue("a target in the shell's quoting", hint=str(error).lower()) from None
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
@@ -198,7 +206,7 @@ def to_words(value: object) -> tuple[str, ...]:
 
 def locate(path: str, base: str) -> str:
     """The absolute path, from `base` on; `~` is the home directory, links stay what they are."""
-    return os.path.normpath(os.path.join(base, os.path.expanduser(path)))
+    return os.path.normpath(os.path.join(base, os.path.expanduser(plain(path))))
 
 
 def locate_program(name: str, base: str) -> str:
@@ -208,6 +216,6 @@ def locate_program(name: str, base: str) -> str:
 
 def locate_pattern(pattern: str, base: str) -> str:
     """As `locate`; a glob without a slash matches at any depth below `base`."""
-    if "/" not in pattern and re.search(r"[*?\[]", pattern):
+    if is_glob(pattern) and not os.path.dirname(pattern):
         return os.path.join(base, "**", pattern)
     return locate(pattern, base)

@@ -529,3 +529,21 @@ def test_a_submodule_is_looked_for_by_its_last_name_too():
     assert is_module_entry("bar.py", ["foo", "bar"])
     assert not is_module_entry("baz.py", ["foo", "bar"])
     assert not is_module_entry("bars.py", ["foo", "bar"])
+
+
+# --- Windows --------------------------------------------------------------------------------------
+
+
+def test_paths_of_windows():
+    changes = Changes(Filters(r"C:\root", ["*.html"]))
+    changes.generation_started(100.0)
+    changes.imported([r"C:\root\a.py"], 100.5)
+    changes.generation_served(101.0)
+    assert changes.touched({r"C:\root\a.py": "a", r"C:\root\b.py": "b"}, 102.0) == (
+        r"C:\root\a.py",
+    )
+    assert changes.touched({r"C:\root\pages\A.HTML": "a"}, 103.0)
+    assert not changes.interesting(r"C:\root\.venv\x.py")
+    changes.generation_failed(104.0, "foo", [r"D:\env\Lib\site-packages"])
+    assert changes.interesting(r"D:\env\Lib\site-packages\foo.pyd")
+    assert not changes.interesting(r"D:\env\Lib\foo.txt")

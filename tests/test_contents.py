@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devlaunch.contents import MOST_READ, as_monotonic, digest, discard_bytecode
+from devlaunch.contents import MOST_READ, as_monotonic, changed_ns, digest, discard_bytecode
 
 
 def test_bytecode_of_changed_sources_is_removed_for_every_interpreter(tmp_path: Path) -> None:
@@ -71,6 +71,19 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
 )
 def test_when_a_file_was_written(ctime: float, changed: float) -> None:
     assert as_monotonic(int(ctime * 1e9), wall=1000.0, monotonic=100.0) == changed
+
+
+@pytest.mark.parametrize(
+    ("mtime", "ctime", "changed"),
+    [
+        pytest.param(5, 5, 5, id="edited"),
+        pytest.param(3, 5, 5, id="POSIX: renamed, or its mtime restored; Windows: copied"),
+        pytest.param(5, 3, 5, id="Windows: edited after it was made"),
+        pytest.param(9, 3, 3, id="an mtime to come"),
+    ],
+)
+def test_which_time_says_when_a_file_changed(mtime: int, ctime: int, changed: int) -> None:
+    assert changed_ns(mtime, ctime, now_ns=6) == changed
 
 
 def test_the_digest_of_a_directory_tells_its_names(tmp_path: Path) -> None:

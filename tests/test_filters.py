@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from support.paths import FLAVOURS, Native
 
 from devlaunch.core.filters import (
     GITIGNORE_BEGINS,
@@ -13,10 +16,38 @@ from devlaunch.core.filters import (
 from devlaunch.values import BadValue, to_pattern
 
 
+class Told:
+    """Filters that are told of paths of one system, in tests that write them as POSIX has them."""
+
+    def __init__(self, native: Native, filters: Filters) -> None:
+        self._native = native
+        self._filters = filters
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._filters, name)
+        if not callable(value):
+            return value
+        return lambda path, *rest: value(self._native(path), *rest)
+
+
+class Make:
+    def __init__(self, native: Native) -> None:
+        self.native = native
+
+    def __call__(self, root: str, watch=(), ignore=(), **options: bool) -> Told:
+        watch, ignore = map(self.native, watch), map(self.native, ignore)
+        return Told(self.native, Filters(self.native(root), watch, ignore, **options))
+
+
+@pytest.fixture(params=FLAVOURS)
+def make(request: pytest.FixtureRequest) -> Make:
+    return Make(request.param)
+
+
 @pytest.mark.parametrize("name", sorted(IGNORED_DIRECTORIES))
 @pytest.mark.parametrize("parent", ["/root", "/root/a/b"])
-def test_these_directories_are_never_entered(name, parent):
-    filters = Filters("/root")
+def test_these_directories_are_never_entered(make, name, parent):
+    filters = make("/root")
     assert filters.ignores(f"{parent}/{name}")
     assert filters.ignores(f"{parent}/{name}/deep/below")
     assert not filters.ignores(f"{parent}/x{name}")
@@ -40,24 +71,24 @@ def test_these_directories_are_never_entered(name, parent):
         ("/root/top/a.py", "by /.gitignore:1"),
     ],
 )
-def test_why_a_file_is_ignored(path, why):
-    filters = Filters("/root", ignore=["*_pb2.py", "/root/old", "/root/new"])
+def test_why_a_file_is_ignored(make, path, why):
+    filters = make("/root", ignore=["*_pb2.py", "/root/old", "/root/new"])
     filters.learn_environment("/root/env", True)
     filters.learn_gitignore("/", "top/")
     rules = "\n".join(["# of mine", "scratch", GITIGNORE_BEGINS, "", "ge*/", "*.log", "gen/"])
     filters.learn_gitignore("/root", rules)
     filters.learn_gitignore("/root/sub", "out/")
-    assert filters.why_ignored(path) == why
+    assert filters.why_ignored(path) == " ".join(map(make.native, why.split(" ")))
 
 
-def test_names_above_the_root_do_not_matter():
-    filters = Filters("/home/u/.tox/venv/app")
+def test_names_above_the_root_do_not_matter(make):
+    filters = make("/home/u/.tox/venv/app")
     assert not filters.ignores("/home/u/.tox/venv/app")
     assert not filters.ignores("/home/u/.tox/venv/app/pkg")
 
 
-def test_an_environment_is_not_entered():
-    filters = Filters("/root")
+def test_an_environment_is_not_entered(make):
+    filters = make("/root")
     assert not filters.ignores("/root/myenv/lib")
     assert filters.learn_environment("/root/myenv", True)
     assert not filters.learn_environment("/root/myenv", True)
@@ -82,8 +113,8 @@ def test_an_environment_is_not_entered():
         ({"/root": "\\\n[bad\nbuild"}, ["/root/build"], ["/root/bad"]),
     ],
 )
-def test_what_gitignore_files_ignore(gitignores, ignored, entered):
-    filters = Filters("/root")
+def test_what_gitignore_files_ignore(make, gitignores, ignored, entered):
+    filters = make("/root")
     for directory, text in gitignores.items():
         assert filters.learn_gitignore(directory, text)
         assert not filters.learn_gitignore(directory, text)
@@ -110,8 +141,8 @@ def test_what_gitignore_files_ignore(gitignores, ignored, entered):
         ("a/docs", "/elsewhere/a/docs", False),
     ],
 )
-def test_ignore_patterns_name_directories(pattern, directory, verdict):
-    assert Filters("/root", ignore=[pattern]).ignores(directory) is verdict
+def test_ignore_patterns_name_directories(make, pattern, directory, verdict):
+    assert make("/root", ignore=[pattern]).ignores(directory) is verdict
 
 
 @pytest.mark.parametrize(
@@ -125,19 +156,19 @@ def test_ignore_patterns_name_directories(pattern, directory, verdict):
         ("*_pb2.py", "/elsewhere/x_pb2.py", True),
     ],
 )
-def test_ignore_patterns_name_files(pattern, path, verdict):
-    filters = Filters("/root", ignore=[pattern])
+def test_ignore_patterns_name_files(make, pattern, path, verdict):
+    filters = make("/root", ignore=[pattern])
     assert filters.is_excluded(path) is verdict
     assert filters.reports(path), "its bytecode may be stale"
 
 
 @pytest.mark.parametrize("line", ["[z-a]", "x/[9-1].py", "\\", "!"])
-def test_what_is_no_pattern(line):
-    filters = Filters("/root", ignore=[line])
+def test_what_is_no_pattern(make, line):
+    filters = make("/root", ignore=[line])
     assert filters.learn_gitignore("/root", f"{line}\nbuild")
     assert filters.ignores("/root/build")
     with pytest.raises(BadValue, match="a path or a glob") as caught:
-        to_pattern(line)
+        to_pattern(line, separator="/")
     assert "[a-z]" in caught.value.hint
 
 
@@ -164,28 +195,28 @@ def test_what_is_a_pattern(text):
         ("/", ["/x", "/root/y"], []),
     ],
 )
-def test_watch_names_files_directories_and_globs(watch, yes, no):
-    filters = Filters("/root", watch=[watch])
+def test_watch_names_files_directories_and_globs(make, watch, yes, no):
+    filters = make("/root", watch=[watch])
     filters.learn_gitignore("/root", "build/")
     assert [path for path in yes if not filters.is_watched(path)] == []
     assert [path for path in no if filters.is_watched(path)] == []
     assert [path for path in yes if not filters.reports(path)] == []
 
 
-def test_watch_names_a_dropping_or_an_ignored_file_exactly():
-    filters = Filters("/root", watch=["notes.tmp", "drop", "x.gen"], ignore=["*.gen"])
+def test_watch_names_a_dropping_or_an_ignored_file_exactly(make):
+    filters = make("/root", watch=["notes.tmp", "drop", "x.gen"], ignore=["*.gen"])
     assert filters.is_watched("/root/notes.tmp")
     assert not filters.is_watched("/root/drop/notes.tmp")
     assert filters.is_watched("/root/x.gen")
 
 
-def test_scanning_begins_at_the_root_and_what_watch_names():
-    filters = Filters("/root", watch=["*.x", "../shared/**/y", "build/gen", "."])
-    assert filters.roots == ("/root", "/shared", "/root/build/gen")
+def test_scanning_begins_at_the_root_and_what_watch_names(make):
+    filters = make("/root", watch=["*.x", "../shared/**/y", "build/gen", "."])
+    assert filters.roots == tuple(map(make.native, ("/root", "/shared", "/root/build/gen")))
 
 
-def test_a_followed_link_leads_to_a_tree_that_is_not_ignored():
-    filters = Filters("/root")
+def test_a_followed_link_leads_to_a_tree_that_is_not_ignored(make):
+    filters = make("/root")
     assert filters.ignores("/root/.venv/src/lib/pkg")
     filters.follow("/root/.venv/src/lib")
     assert not filters.ignores("/root/.venv/src/lib/pkg")
@@ -216,10 +247,10 @@ def test_a_followed_link_leads_to_a_tree_that_is_not_ignored():
         ),
     ],
 )
-def test_what_editors_leave_is_a_dropping_and_no_source(name):
-    assert is_dropping(f"/root/{name}")
-    assert not is_source(f"/root/{name}")
-    assert not Filters("/root", watch=["."]).reports(f"/root/{name}")
+def test_what_editors_leave_is_a_dropping_and_no_source(make, name):
+    assert is_dropping(make.native(f"/root/{name}"))
+    assert not is_source(make.native(f"/root/{name}"))
+    assert not make("/root", watch=["."]).reports(f"/root/{name}")
 
 
 @pytest.mark.parametrize(
@@ -229,20 +260,79 @@ def test_what_editors_leave_is_a_dropping_and_no_source(name):
         *(("a.pyi", False), ("a.txt", False), (".a.py", False), ("py", False), ("tmp.py", True)),
     ],
 )
-def test_sources_are_what_can_be_imported(name, verdict):
-    assert is_source(f"/root/{name}") is verdict
+def test_sources_are_what_can_be_imported(make, name, verdict):
+    assert is_source(make.native(f"/root/{name}")) is verdict
 
 
-def test_a_script_may_have_no_suffix():
-    filters = Filters("/root")
+def test_a_script_may_have_no_suffix(make):
+    filters = make("/root")
     assert filters.reports("/root/manage")
     assert not filters.reports("/root/data.bin")
-    assert not Filters("/root", ignore=["manage"]).reports("/root/manage")
+    assert not make("/root", ignore=["manage"]).reports("/root/manage")
 
 
 @pytest.mark.parametrize(
     ("pattern", "parts"),
-    [("a/b", ("a/b", "")), ("*.x", ("", "*.x")), ("/a/*/b", ("/a", "*/b")), ("/*", ("/", "*"))],
+    [
+        *(("a/b", ("a/b", "")), ("*.x", ("", "*.x")), ("/a/*/b", ("/a", "*/b"))),
+        *(
+            ("/*", ("/", "*")),
+            ("C:/*/b", ("C:/", "*/b")),
+            ("//server/share/*", ("//server/share", "*")),
+        ),
+    ],
 )
 def test_split_glob(pattern, parts):
     assert split_glob(pattern) == parts
+
+
+@pytest.mark.parametrize(
+    ("root", "watch", "yes", "no"),
+    [
+        (r"C:\root", r"A\*.HTML", r"C:\root\a\x.html", r"C:\root\x.html"),
+        (r"C:\root", r".\a", r"C:\root\A\x.html", r"C:\root\ab"),
+        (r"C:\root", "c:/ROOT/x.yaml", r"C:\root\x.yaml", r"C:\root\a\x.yaml"),
+        (r"C:\root", r"\\?\C:\root\x.yaml", r"C:\root\x.yaml", r"C:\x.yaml"),
+        (r"C:\root", r"D:\a\**\*.x", r"D:\a\b\c.x", r"C:\root\c.x"),
+        (r"C:\root", r"D:\*.x", r"D:\a.x", r"D:\a\b.x"),
+        (r"C:\root", r"\\server\share\*.x", r"\\server\share\a.x", r"\\server\other\a.x"),
+        (r"C:\root", r"\\?\UNC\server\share", r"\\server\share\a\b", r"\\server\x"),
+        (r"\\server\share", "a", r"\\server\share\a\b", r"\\server\share\b"),
+        ("C:\\", "a", r"C:\a\b", r"C:\b"),
+    ],
+)
+def test_watch_takes_what_people_write_on_windows(root, watch, yes, no):
+    filters = Filters(root, watch=[watch])
+    assert filters.is_watched(yes)
+    assert not filters.is_watched(no)
+
+
+@pytest.mark.parametrize(
+    ("ignore", "gitignore", "path"),
+    [
+        (["build\\"], "", r"C:\root\a\Build"),
+        ([r"a\build"], "", r"C:\root\a\build"),
+        ([r".\a\build"], "", r"C:\root\a\build"),
+        ([r"c:\Root\A\build"], "", r"C:\root\a\build"),
+        ([r"\\?\C:\root\a\build"], "", r"C:\root\a\build"),
+        ([], "/a/Build/", r"C:\root\a\build"),
+        ([], "", r"C:\root\a\Node_Modules"),
+        ([], "", r"C:\root\a\__pycache__"),
+    ],
+)
+def test_what_is_ignored_on_windows(ignore, gitignore, path):
+    filters = Filters(r"C:\root", ignore=ignore)
+    filters.learn_gitignore(r"C:\root", gitignore)
+    assert filters.ignores(path)
+    assert filters.ignores(path + r"\deep\below")
+    assert not filters.ignores(path + "x")
+    assert filters.why_ignored(path + r"\a.py")
+    for text in ignore:
+        assert to_pattern(text, separator="\\") == text
+
+
+def test_posix_tells_case_and_backslashes_apart():
+    filters = Filters("/root", watch=["a.TXT"], ignore=["Gen", r"\#x"])
+    assert not filters.is_watched("/root/a.txt")
+    assert not filters.ignores("/root/gen")
+    assert filters.ignores("/root/#x")

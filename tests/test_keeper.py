@@ -14,6 +14,7 @@ from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launc
 from devlaunch.dap.keeper import ADOPTION_TIMEOUT as SESSION_TIMEOUT
 from devlaunch.dap.keeper import GOODBYE_TIMEOUT, MAX_STRANGERS, READY_TIMEOUT, Keeper
 from devlaunch.dap.messages import AdmitPeer, Outbox
+from devlaunch.dap.recording import Recording
 from devlaunch.dap.roster import (
     ADOPTION_TIMEOUT,
     CONFIGURE_TIMEOUT,
@@ -232,6 +233,23 @@ def test_without_a_debuggee_the_ide_gets_pending_breakpoints():
     again = {"source": APP, "breakpoints": [{"line": 7}, {"line": 9}, {"line": 7}]}
     ids = [b["id"] for b in world.request(1, "setBreakpoints", **again)["body"]["breakpoints"]]
     assert ids == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (r"c:\p\app.py", r"C:\P\App.py", True),
+        (r"c:\p\app.py", "c:/p/app.py", True),
+        ("/p/app.py", "/p/App.py", False),
+        ("/p/a\\b.py", "/p/a/b.py", False),
+    ],
+)
+def test_the_spellings_of_a_source(one: str, other: str, *, is_same: bool) -> None:
+    recording = Recording()
+    for path in (one, other):
+        asked = {"source": {"path": path}, "breakpoints": [{"line": 1}]}
+        recording.record("setBreakpoints", asked)
+    assert len(recording.requests()) == (1 if is_same else 2)
 
 
 BEFORE_ATTACH = [

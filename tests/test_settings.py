@@ -16,7 +16,7 @@ from devlaunch.envfile import read_env_file
 from devlaunch.errors import EX_USAGE, UsageError
 from devlaunch.options import BY_KEY, KEYS, OPTIONS
 from devlaunch.settings import resolve
-from devlaunch.values import DEFAULT_POLL
+from devlaunch.values import DEFAULT_POLL, to_words
 
 APP = {"target": "app:app"}
 NOTHING: Mapping[str, str] = {}
@@ -390,3 +390,20 @@ def test_env_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"A=\xff")
     with pytest.raises(UsageError, match="is not UTF-8"):
         read_env_file(str(tmp_path / "x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "posix", "windows"),
+    [
+        ("app.py 'a b' \"c d\" # e", *[("app.py", "a b", "c d", "#", "e")] * 2),
+        (r"src\app.py", ("srcapp.py",), (r"src\app.py",)),
+        (r'"my src\app.py"', (r"my src\app.py",), (r"my src\app.py",)),
+        (r"a\ b", ("a b",), ("a\\", "b")),
+        ("", (), ()),
+    ],
+)
+def test_a_backslash_quotes_where_it_parts_no_paths(
+    text: str, posix: tuple[str, ...], windows: tuple[str, ...]
+) -> None:
+    assert to_words(text, separator="/") == posix
+    assert to_words(text, separator="\\") == windows

@@ -87,6 +87,7 @@ def test_a_script_can_be_made_absolute(project: str) -> None:
         (["tol.py"], "no such file: tol.py", "did you mean tool.py?"),
         (["pkg/mid.py"], "no such file: pkg/mid.py", "did you mean pkg/mod.py?"),
         (["no/such.py"], "no such file: no/such.py", ""),
+        ([os.path.abspath("no/such.py")], "no such file: ", ""),
         (["tool.py/x.py"], "tool.py/x.py: not a directory", ""),
         (["pkg"], "'pkg' is a directory", "did you mean -m pkg?"),
         (["plain"], "'plain' is a directory", FORMS),

@@ -28,7 +28,7 @@ from devlaunch.dap.exchange import (
 from devlaunch.errors import UsageError
 from devlaunch.events import Message
 from devlaunch.settings import read_pyproject, resolve
-from devlaunch.values import BadValue, listed, nearest, to_address, to_bool, to_words
+from devlaunch.values import BadValue, listed, locate, nearest, to_address, to_bool, to_words
 
 LAUNCHER = (sys.executable, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 """Not `-m devlaunch`: the app's directory, where it runs, is no place to import modules from."""
@@ -197,7 +197,7 @@ def _texts(value: object) -> Iterator[str]:
 
 def _find_cwd(given: Message, directory: str) -> str:
     name = "cwd" if "cwd" in given else "workspaceFolder"
-    cwd = os.path.normpath(os.path.join(directory, os.path.expanduser(str(given.get(name, "")))))
+    cwd = locate(str(given.get(name, "")), directory)
     if not os.path.isdir(cwd):
         raise UsageError(f"{name} {cwd}: there is no such directory")
     return cwd

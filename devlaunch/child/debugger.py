@@ -198,7 +198,7 @@ def _load(directory: str | None) -> Any:
         spec = None if directory else importlib.util.find_spec("debugpy")
         place = directory or (os.path.dirname(spec.origin) if spec and spec.origin else None)
         if place:  # first: its files are executed now
-            modules.libraries.append(os.path.abspath(place) + os.sep)
+            modules.add_library(place)
         module = _load_from(directory) if directory else importlib.import_module("debugpy")
         importlib.import_module("debugpy.server.api")  # pydevd reads the environment now
         mends.apply(sys.modules["pydevd"])

@@ -10,7 +10,7 @@ import _socket
 import os
 import sys
 from _imp import extension_suffixes
-from os.path import abspath, basename, dirname, join, realpath
+from os.path import abspath, basename, dirname, join, normcase, realpath
 
 if __package__:
     from . import hide
@@ -22,15 +22,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_STDLIB = tuple(directory(dirname(os.__file__)) + os.sep for directory in (abspath, realpath))
-_HERE = dirname(dirname(abspath(__file__))) + os.sep
-_BESIDE = dirname(abspath(sys.executable)) + os.sep
+
+def _tree(directory: str) -> str:
+    """What the paths below it begin with, as `normcase` spells them."""
+    return normcase(join(abspath(directory), ""))
+
+
+# On Windows the extension modules have a directory of their own.
+_PYTHONS = (dirname(os.__file__), join(sys.base_prefix, "DLLs"))
+_STDLIB = tuple(_tree(spell(each)) for each in _PYTHONS for spell in (abspath, realpath))
+_HERE = _tree(dirname(dirname(abspath(__file__))))
+_BESIDE = _tree(dirname(abspath(sys.executable)))
 # Not where an interpreter was unpacked beside the project's files.
-_SCRIPTS = [_BESIDE] if _BESIDE.endswith((f"bin{os.sep}", f"Scripts{os.sep}")) else []
+_SCRIPTS = [_BESIDE] if _BESIDE.endswith((f"bin{os.sep}", normcase("Scripts/"))) else []
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _CACHES = (
     *(f"{os.sep}{name}{os.sep}" for name in (".cache", "archive-v0")),
-    f"{os.sep}Library{os.sep}Caches{os.sep}",
+    normcase("/Library/Caches/"),
 )
 """Where installers link packages from, when they are told to."""
 _PYTHON = (".py", ".pyw")
@@ -46,10 +54,13 @@ MOST_FILES = 32
 
 _WRITING = os.O_WRONLY | os.O_RDWR
 
-libraries: list[str] = []
-"""Further directories that are not the user's: where the debugger was loaded from."""
-
+_libraries: list[str] = []
 _real: dict[str, str] = {}
+
+
+def add_library(directory: str) -> None:
+    """A further directory that is not the user's: where the debugger was loaded from."""
+    _libraries.append(_tree(directory))
 
 
 def is_users(path: str) -> bool:
@@ -57,7 +68,10 @@ def is_users(path: str) -> bool:
 
     What counts is where the file lies: a package may be installed as a link into its project.
     """
-    if path.startswith(("<", _HERE, *_SCRIPTS, *libraries)):
+    if path.startswith("<"):
+        return False
+    path = normcase(path)
+    if path.startswith((_HERE, *_SCRIPTS, *_libraries)):
         return False
     if any(part in path for part in _PACKAGES):
         real = _real_path(path)
@@ -77,7 +91,7 @@ def _real_path(path: str) -> str:
         real = join(_real[place], basename(path))
         if os.path.islink(real):
             real = realpath(real)
-        _real[path] = real
+        _real[path] = real = normcase(real)
     return real
 
 

@@ -110,7 +110,7 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
     directory = os.path.dirname(os.path.abspath(str(pydevd.__file__)))
     if directory not in sys.path:  # its import does so, which may have been made ahead of time
         sys.path.insert(0, directory)
-    modules.libraries.append(directory + os.sep)
+    modules.add_library(directory)
     _hide_frames()
     _trim_tracebacks()
     pydevd.SetupHolder.setup = setup
@@ -253,7 +253,7 @@ def _load(request: dict[str, Any]) -> Any:
 
 def _make_importable(directory: str) -> None:
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        modules.libraries.append(directory + os.sep)
+        modules.add_library(directory)
         sys.meta_path.insert(0, _Finder(directory))
 
 

@@ -20,11 +20,11 @@ first report of all.
 from __future__ import annotations
 
 import math
-import posixpath
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from devlaunch.core.filters import SOURCE_SUFFIXES, Filters, is_dropping, is_source
+from devlaunch.core.paths import basename, dirname
 from devlaunch.core.repeats import Repeats
 
 REPORT_DELAY = 0.5
@@ -34,8 +34,8 @@ REPORT_LAG = 2.0
 
 WRITING = 2.0
 """Seconds between the app's word that it opens a file for writing and what that comes to."""
-CLOCK_TICK = 0.01
-"""The kernel stamps files with a clock that lags so far behind at most."""
+CLOCK_TICK = 0.02
+"""The kernel stamps files with a clock that lags so far behind at most: 10 ms, on Windows 16."""
 
 Digest = str | None
 
@@ -252,7 +252,7 @@ class Changes:
 
     def _is_source(self, path: str) -> bool:
         """Whether it is one of the project's; there is more in what is ignored."""
-        return is_source(path) and not self._filters.ignores(posixpath.dirname(path))
+        return is_source(path) and not self._filters.ignores(dirname(path))
 
     def _restarting(self, changed: Iterable[str], now: float) -> tuple[str, ...]:
         """What of that restarts the app: not for ever what it writes itself."""
@@ -274,9 +274,7 @@ class Changes:
         if self._missing is None:
             return False
         names, search_path = self._missing
-        return posixpath.dirname(path) in search_path and is_module_entry(
-            posixpath.basename(path), names
-        )
+        return dirname(path) in search_path and is_module_entry(basename(path), names)
 
     def _unreported_since(self, now: float) -> float:
         """The time after which a newly reported file may have been imported."""

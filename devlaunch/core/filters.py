@@ -1,24 +1,26 @@
 """Which directories are entered, which files are sources, which are asked for by name.
 
 Pure: what lies on the disk (`.gitignore` texts, which directories are virtual environments, where
-symbolic links lead) is told to it as data. Paths are absolute, normalized and `/`-separated.
+symbolic links lead) is told to it as data. Paths are real ones, of any system: see `core.paths`.
 
 Patterns are gitignore(5) patterns relative to the root: without a slash they match at any depth.
+On Windows they match in any case, as git has it there, and options may have backslashes.
 """
 
 from __future__ import annotations
 
 import fnmatch
-import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from devlaunch.core.paths import basename, below, dirname, fold, is_below, resolve, slashed
+
 if TYPE_CHECKING:
-    from pathspec import PathSpec
     from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
 
-    Rules = PathSpec[GitIgnoreBasicPattern]
+Rules = Callable[[str], bool | None]
+"""Whether a relative path, `/` after a directory's, is included; None: no pattern matches."""
 
 IGNORED_DIRECTORIES = frozenset(
     {
@@ -43,22 +45,18 @@ GITIGNORE_BEGINS = "# devlaunch: here .gitignore begins, after .git/info/exclude
 """The line between the two in the text that is handed to `Filters.learn_gitignore`."""
 
 
-def _spec(lines: Iterable[str]) -> Rules | None:
+def _rules(lines: Iterable[str], root: str) -> Rules:
     """Compile gitignore lines; as in git, a line that is no pattern matches nothing.
 
-    None when there is no pattern: pathspec takes a while to load, and the app waits for us then.
+    Without any pattern pathspec is not loaded: that takes a while, and the app waits for us then.
     """
-    patterns = [pattern for line in lines if (pattern := _compile(line)) is not None]
+    patterns = [found for line in lines if (found := _compile(fold(line, root))) is not None]
     if not patterns:
-        return None
+        return lambda _: None
     from pathspec import PathSpec
 
-    return PathSpec(patterns)
-
-
-def _verdict(rules: Rules | None, path: str) -> bool | None:
-    """Whether the rules include the path; None when no pattern matches."""
-    return None if rules is None else rules.check_file(path).include
+    spec = PathSpec(patterns)
+    return lambda path: spec.check_file(fold(path, root)).include
 
 
 def _compile(line: str) -> GitIgnoreBasicPattern | None:
@@ -93,24 +91,19 @@ def split_glob(pattern: str) -> tuple[str, str]:
     if not magic:
         return pattern, ""
     base = "/".join(parts[: magic[0]])
-    if not base and pattern.startswith("/"):
-        base = "/"
+    if magic[0] == 1 and base in ("", pattern[:1] + ":"):  # the top of all, or of a drive
+        base += "/"
     return base, "/".join(parts[magic[0] :])
-
-
-def is_below(path: str, directory: str) -> bool:
-    """Whether `path` is `directory` or lies in its tree."""
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def is_dropping(path: str) -> bool:
     """Whether an editor or a tool left this file beside the one that was meant."""
-    return _DROPPING.match(posixpath.basename(path)) is not None
+    return _DROPPING.match(basename(path)) is not None
 
 
 def is_source(path: str) -> bool:
     """Whether the import system could load this file."""
-    name = posixpath.basename(path)
+    name = basename(path)
     return name.endswith(SOURCE_SUFFIXES) and name[0] not in ".#" and not is_dropping(name)
 
 
@@ -118,18 +111,21 @@ class _Watched:
     """One --watch value: a file, a directory (every file below it) or a glob."""
 
     def __init__(self, pattern: str, root: str) -> None:
-        base, rest = split_glob(pattern)
-        self.base = posixpath.normpath(posixpath.join(root, base))
+        base, rest = split_glob(slashed(pattern, root))
+        self.base = resolve(base, root)
+        self._folded = fold(self.base, root)
         anchored = "/" in rest or bool(base)
-        self._is_glob = bool(rest)
-        self._rules = _spec([f"/{rest}" if anchored else rest]) if rest else None
+        self._rules = _rules([f"/{rest}" if anchored else rest], root) if rest else None
+
+    def is_at(self, path: str) -> bool:
+        """Whether it names exactly this file."""
+        return fold(path, self.base) == self._folded
 
     def matches(self, path: str) -> bool:
-        if not is_below(path, self.base):
+        folded = fold(path, self.base)
+        if not is_below(folded, self._folded):
             return False
-        if not self._is_glob:
-            return True
-        return bool(_verdict(self._rules, path[len(self.base.rstrip("/")) + 1 :]))
+        return self._rules is None or bool(self._rules(below(folded, self._folded)))
 
 
 class Filters:
@@ -156,10 +152,11 @@ class Filters:
         self._tops = frozenset((root, *(watched.base for watched in self._watched)))
         self._ignored = tuple(ignore)
         patterns = [_relative(pattern, root) for pattern in self._ignored]
-        self._ignore = _spec(patterns)
+        self._ignore = _rules(patterns, root)
         # Outside the root there is nothing that an anchored pattern could be relative to.
-        self._ignore_anywhere = _spec(line for line in patterns if "/" not in line.rstrip("/"))
-        self._gitignores: dict[str, tuple[str, Rules | None]] = {}
+        names = (line for line in patterns if "/" not in line.rstrip("/"))
+        self._ignore_anywhere = _rules(names, root)
+        self._gitignores: dict[str, tuple[str, Rules]] = {}
         self._environments: frozenset[str] = frozenset()
         self._verdicts: dict[str, bool] = {}
         self._executed: frozenset[str] = frozenset()
@@ -183,7 +180,7 @@ class Filters:
         if text == (known[0] if known else None):
             return False
         others = {path: value for path, value in self._gitignores.items() if path != directory}
-        told = {} if text is None else {directory: (text, _spec(text.splitlines()))}
+        told = {} if text is None else {directory: (text, _rules(text.splitlines(), self.root))}
         self._gitignores = others | told
         self._verdicts = {}
         return True
@@ -223,13 +220,13 @@ class Filters:
 
     def is_watched(self, path: str) -> bool:
         """Whether --watch asks for the file, so that a change of it always counts."""
-        if any(watched.base == path for watched in self._watched):
+        if any(watched.is_at(path) for watched in self._watched):
             return True
         return (
             any(watched.matches(path) for watched in self._watched)
             and not is_dropping(path)
             and not self.is_excluded(path)
-            and not self.ignores(posixpath.dirname(path))
+            and not self.ignores(dirname(path))
         )
 
     def is_excluded(self, path: str) -> bool:
@@ -246,27 +243,27 @@ class Filters:
             return True
         if self._explains and not is_dropping(path):
             return True
-        if "." not in posixpath.basename(path) and not is_dropping(path):
+        if "." not in basename(path) and not is_dropping(path):
             return not self.is_excluded(path) or self.is_watched(path)
         return self.is_watched(path)
 
     def explains(self, directory: str) -> bool:
         """Whether to look into a directory that is ignored, at its files only, to say so."""
-        return self._explains and posixpath.basename(directory) not in _UNEXPLAINED
+        return self._explains and self._key(directory) not in _UNEXPLAINED
 
     def why_ignored(self, path: str) -> str:
         """By what the file, or a directory above, is ignored: `by .gitignore:3`; empty if not."""
         if self.is_excluded(path):
             return self._ignored_by(path, "")
-        directory = posixpath.dirname(path)
+        directory = dirname(path)
         if not self.ignores(directory):
             return ""
-        while self.ignores(posixpath.dirname(directory)):
-            directory = posixpath.dirname(directory)
+        while self.ignores(dirname(directory)):
+            directory = dirname(directory)
         if self._check_ignore(directory, "/"):
             return self._ignored_by(directory, "/")
-        name = posixpath.basename(directory)
-        if name in IGNORED_DIRECTORIES:
+        name = basename(directory)
+        if self._key(directory) in IGNORED_DIRECTORIES:
             return f"by the built-in list ({name})"
         if directory in self._environments:
             return f"as a virtual environment ({name})"
@@ -275,39 +272,39 @@ class Filters:
     def _ignored_by(self, path: str, mark: str) -> str:
         """The last --ignore value that matches."""
         inside = is_below(path, self.root)
-        subject = (_below(path, self.root) if inside else posixpath.basename(path)) + mark
-        rules = ((value, _spec([_relative(value, self.root)])) for value in reversed(self._ignored))
-        return "by --ignore " + next(
-            (value for value, rule in rules if _verdict(rule, subject)), ""
-        )
+        subject = (below(path, self.root) if inside else basename(path)) + mark
+        for value in reversed(self._ignored):
+            if _rules([_relative(value, self.root)], self.root)(subject):
+                return f"by --ignore {value}"
+        return "by --ignore"
 
     def _gitignored_by(self, directory: str) -> str:
         """The last line that matches, of the nearest .gitignore with one."""
-        above = posixpath.dirname(directory)
+        above = dirname(directory)
         while above not in self._gitignores or self._check_gitignore(above, directory) is None:
-            above = posixpath.dirname(above)
-        lines, relative = self._gitignores[above][0].splitlines(), _below(directory, above) + "/"
+            above = dirname(above)
+        lines, relative = self._gitignores[above][0].splitlines(), below(directory, above) + "/"
         count = next(
-            n for n in range(len(lines), 0, -1) if _verdict(_spec([lines[n - 1]]), relative)
+            n for n in range(len(lines), 0, -1) if _rules([lines[n - 1]], self.root)(relative)
         )
         file, begins = ".gitignore", 0
         if GITIGNORE_BEGINS in lines:
             begins = lines.index(GITIGNORE_BEGINS) + 1
             if count < begins:
                 file, begins = ".git/info/exclude", 0
-        name = posixpath.join(_below(above, self.root), file)
-        return f"by {name}:{count - begins}"
+        return f"by {below(resolve(file, above), self.root)}:{count - begins}"
 
     def _is_in_ignored(self, directory: str) -> bool:
-        parent = posixpath.dirname(directory)
+        parent = dirname(directory)
         # Above the tops names mean nothing: a project may well lie below a `.tox`.
-        return any(is_below(parent, top) for top in self._tops) and self.ignores(parent)
+        is_below_top = parent != directory and any(is_below(parent, top) for top in self._tops)
+        return is_below_top and self.ignores(parent)
 
     def _is_ignored_itself(self, directory: str) -> bool:
         if (asked := self._check_ignore(directory, "/")) is not None:
             return asked
         return (
-            posixpath.basename(directory) in IGNORED_DIRECTORIES
+            self._key(directory) in IGNORED_DIRECTORIES
             or directory in self._environments
             or bool(self._check_gitignores(directory))
         )
@@ -315,36 +312,34 @@ class Filters:
     def _check_ignore(self, path: str, mark: str) -> bool | None:
         """What --ignore says; None when no pattern matches. `mark` is `/` for a directory."""
         if is_below(path, self.root) and path != self.root:
-            relative = path[len(self.root.rstrip("/")) + 1 :]
-            return _verdict(self._ignore, relative + mark)
-        return _verdict(self._ignore_anywhere, posixpath.basename(path) + mark)
+            return self._ignore(below(path, self.root) + mark)
+        return self._ignore_anywhere(basename(path) + mark)
 
     def _check_gitignores(self, directory: str) -> bool | None:
         """What the nearest .gitignore with a matching pattern says, as in gitignore(5)."""
-        parent = posixpath.dirname(directory)
+        parent = dirname(directory)
         while True:
             verdict = self._check_gitignore(parent, directory)
             if verdict is not None:
                 return verdict
-            above = posixpath.dirname(parent)
+            above = dirname(parent)
             if above == parent:
                 return None
             parent = above
 
     def _check_gitignore(self, parent: str, directory: str) -> bool | None:
         known = self._gitignores.get(parent)
-        return _verdict(known[1], _below(directory, parent) + "/") if known else None
+        return known[1](below(directory, parent) + "/") if known else None
 
-
-def _below(path: str, directory: str) -> str:
-    """The path relative to a directory above; itself when that is none."""
-    return path[len(directory.rstrip("/")) + 1 :] if is_below(path, directory) else path
+    def _key(self, directory: str) -> str:
+        """Its name, as it stands in the lists of names."""
+        return fold(basename(directory), self.root)
 
 
 def _relative(pattern: str, root: str) -> str:
     """Make an --ignore value a gitignore pattern relative to the root."""
-    prefix = root.rstrip("/") + "/"
-    if pattern.startswith(prefix):
+    pattern, prefix = slashed(pattern, root), slashed(root, root).rstrip("/") + "/"
+    if fold(pattern, root).startswith(fold(prefix, root)):
         return "/" + pattern[len(prefix) :]
     if pattern.startswith("./"):
         return pattern[1:]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from devlaunch.core.paths import fold, slashed
 from devlaunch.dap.acceptance import complete, takeable
 from devlaunch.events import Message
 
@@ -144,7 +145,10 @@ def _source_key(arguments: Message) -> str:
     source = arguments.get("source")
     if not isinstance(source, dict):
         return ""
-    return str(source.get("path") or (source.get("sourceReference"), source.get("name")))
+    path = str(source.get("path") or "")
+    # VS Code has drives in lower case, and others as they are.
+    spelled = fold(slashed(path, path), path)
+    return spelled or str((source.get("sourceReference"), source.get("name")))
 
 
 def _state(breakpoint_: Message) -> object:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
-from devlaunch.core.filters import is_below
+from devlaunch.core.paths import is_below
 from devlaunch.hiding import hide_thread
 
 if TYPE_CHECKING:

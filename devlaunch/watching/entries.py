@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from devlaunch.core.filters import GITIGNORE_BEGINS, is_below
+from devlaunch.contents import changed_ns
+from devlaunch.core.filters import GITIGNORE_BEGINS
+from devlaunch.core.paths import is_below
 
 _MOST_GITIGNORE = 1 << 20
 _MOST_SPELLINGS = 8
+_JUNCTION = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)
+"""What marks a directory that leads elsewhere, where the system has such."""
 
 
 class Stamp(NamedTuple):
-    """What of a file differs after a save, even one of the same size and a restored mtime."""
+    """What of a file differs after a save, even one of the same size and a restored mtime.
+
+    On Windows, where the ctime is that of its making, only when that replaced the file.
+    """
 
     mtime_ns: int
     size: int
@@ -27,6 +35,11 @@ class Stamp(NamedTuple):
     def fingerprint(self) -> int:
         """One number for all of it, of 8 bytes: what is kept of 100,000 files has to be little."""
         return hash(tuple(self)) & 0xFFFF_FFFF_FFFF_FFFF
+
+    @property
+    def changed_ns(self) -> int:
+        """See `contents.changed_ns`."""
+        return changed_ns(self.mtime_ns, self.ctime_ns, now_ns=time.time_ns())
 
 
 class Child(NamedTuple):
@@ -125,13 +138,21 @@ def _text_of(path: str) -> str | None:
 
 
 def kind_of(entry: os.DirEntry[str] | os.stat_result) -> tuple[bool, bool]:
-    """Whether the entry is a directory, and whether it is a symbolic link."""
-    if isinstance(entry, os.stat_result):
-        return stat.S_ISDIR(entry.st_mode), stat.S_ISLNK(entry.st_mode)
+    """Whether the entry is a directory, and whether it is a symbolic link or a junction."""
     try:
+        if isinstance(entry, os.stat_result) or _JUNCTION is not None:
+            status = (
+                entry if isinstance(entry, os.stat_result) else entry.stat(follow_symlinks=False)
+            )
+            is_link = stat.S_ISLNK(status.st_mode) or _is_junction(status)
+            return stat.S_ISDIR(status.st_mode) and not is_link, is_link
         return entry.is_dir(follow_symlinks=False), entry.is_symlink()
     except OSError:
         return False, False
+
+
+def _is_junction(status: os.stat_result) -> bool:
+    return _JUNCTION is not None and getattr(status, "st_reparse_tag", 0) == _JUNCTION
 
 
 def mode_of(path: str) -> int | None:

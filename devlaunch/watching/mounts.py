@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from devlaunch.core.filters import Filters, is_below
+from devlaunch.core.filters import Filters
+from devlaunch.core.paths import is_below
 
 MOUNTINFO = "/proc/self/mountinfo"
 _SILENT = re.compile(

@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from devlaunch.core.changes import is_module_entry
-from devlaunch.core.filters import Filters, is_below
+from devlaunch.core.filters import Filters
+from devlaunch.core.paths import is_below
 from devlaunch.watching.entries import (
     Child,
     Directory,
@@ -31,8 +32,7 @@ from devlaunch.watching.entries import (
     stamp_of,
 )
 
-_TOP = ""
-_MODULE = "module"
+_TOP, _MODULE = "", "module"
 
 
 class Tree:
@@ -371,7 +371,7 @@ class Tree:
         if is_event:
             is_touched = new is not None or old is not None
         else:
-            is_touched = new != old and (stamp is None or stamp.ctime_ns >= since_ns)
+            is_touched = new != old and (stamp is None or stamp.changed_ns >= since_ns)
         if is_touched:
             self._touch(path)
         if is_event and self._is_module_entry(*os.path.split(directory.path)):
