@@ -38,15 +38,15 @@ _TOP, _MODULE = "", "module"
 class Tree:
     """The picture, and the work that is still to do on it.
 
-    `watch` makes the OS report the entries of a directory (OSError: it does not) and names the one
-    that is not reported any more for that; `unwatch` ends it. Files that changed after `since_ns`
-    (`time.time_ns()`) are touched when a first scan finds them, because no event may tell.
+    `watch` is `Backend.watch`, told whether the tree is to be watched as well; `unwatch` ends it.
+    Files that changed after `since_ns` (`time.time_ns()`) are touched when a first scan finds them,
+    because no event may tell.
     """
 
     def __init__(
         self,
         filters: Filters,
-        watch: Callable[[str], str | None],
+        watch: Callable[[str, bool], str | None],
         unwatch: Callable[[str], None],
         since_ns: int,
     ) -> None:
@@ -190,13 +190,14 @@ class Tree:
                 known.holders.add(holder)
             if child.recursive and not known.recursive:
                 known.recursive = True
+                self._unreported.add(child.path)
                 self._pending.append((child.path, since_ns))
             return True
         try:
             identity = identity_of(child.path)
             if self._is_entered_elsewhere(child.path, identity):
                 return True
-            self._report(child.path)
+            self._report(child.path, whole=child.recursive)
         except OSError:
             return False
         self._by_identity[identity] = child.path
@@ -213,9 +214,9 @@ class Tree:
         self._links[path] = other
         return True
 
-    def _report(self, path: str) -> None:
+    def _report(self, path: str, *, whole: bool) -> None:
         """Have the entries of a directory reported (OSError: impossible)."""
-        moved = self._watch(path)
+        moved = self._watch(path, whole)
         self._unreported.discard(path)
         if moved is not None and moved in self.directories:
             # What lay there lies here now; another may have taken its place.
@@ -266,7 +267,7 @@ class Tree:
                 if self._is_entered_elsewhere(directory.path, identity):
                     self._drop(directory)
                     return
-                self._report(directory.path)
+                self._report(directory.path, whole=directory.recursive)
             if identity != directory.identity:
                 self._replace(directory, identity)
             with os.scandir(directory.path) as scan:
@@ -284,14 +285,13 @@ class Tree:
         for name in known | entries.keys():
             if name not in known and self._is_beside(directory.path, entries[name], others):
                 continue
-            stamp, child = None, None
-            if name in entries:
-                stamp, child = self._classify(directory, name, entries[name], others)
+            entry = entries.get(name)
+            stamp, child = self._classify(directory, name, entry, others) if entry else (None, None)
             self._apply(directory, name, stamp, child, since_ns)
 
     def _replace(self, directory: Directory, identity: tuple[int, int]) -> None:
         """Another directory has taken the place of this one, and of all that lay below."""
-        self._report(directory.path)
+        self._report(directory.path, whole=directory.recursive)
         if self._by_identity.get(directory.identity) == directory.path:
             del self._by_identity[directory.identity]
         self._by_identity[identity] = directory.path
