@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from devlaunch.contents import real_path
 from devlaunch.core.paths import is_below
 from devlaunch.hiding import hide_thread
 from devlaunch.watching.backends import Deliver, Signal
@@ -204,7 +205,7 @@ class DirectoryChanges:
         for action, name in parse(data):
             path = os.path.join(directory, name)
             if _SHORT_NAME.search(name):
-                path = os.path.realpath(path)
+                path = real_path(path)
             is_known = path in self._watched
             # That an entry of a directory has changed is told by itself.
             if action != _MODIFIED if is_known else os.path.dirname(path) in self._watched:
