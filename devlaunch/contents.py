@@ -90,9 +90,11 @@ def changed_ns(mtime_ns: int, ctime_ns: int, *, now_ns: int) -> int:
     """When content or status changed last, as far as the two times of a file tell.
 
     On POSIX the ctime does. On Windows that is when the file was made, also as a copy that has the
-    mtime of its original; an edit is later. A time to come (`touch -d`) is that of no edit.
+    mtime of its original; an edit is later. A time to come (`touch -d`) is that of no edit, but for
+    the next two seconds: Windows rounds up on FAT.
     """
-    return mtime_ns if ctime_ns < mtime_ns <= now_ns else ctime_ns
+    is_edit = ctime_ns < mtime_ns <= now_ns + COARSE_TIME * 1e9
+    return min(mtime_ns, now_ns) if is_edit else ctime_ns
 
 
 def as_monotonic(time_ns: int, *, wall: float, monotonic: float) -> float:

@@ -88,7 +88,8 @@ def test_when_a_file_was_written(ctime: float, changed: float) -> None:
         pytest.param(5, 5, 5, id="edited"),
         pytest.param(3, 5, 5, id="POSIX: renamed, or its mtime restored; Windows: copied"),
         pytest.param(5, 3, 5, id="Windows: edited after it was made"),
-        pytest.param(9, 3, 3, id="an mtime to come"),
+        pytest.param(1_500_000_000, 3, 6, id="FAT: edited just now, rounded up"),
+        pytest.param(9_000_000_000, 3, 3, id="an mtime to come"),
     ],
 )
 def test_which_time_says_when_a_file_changed(mtime: int, ctime: int, changed: int) -> None:
