@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 from support.wait import wait_until
 
-from devlaunch.core.debounce import Debounce
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
 from devlaunch.watch import Watcher
@@ -773,24 +772,6 @@ def test_an_overflow_of_the_queue_of_events(watch, tmp_path):
     assert overflows, "the queue did not overflow, so nothing was tested"
     made.write_text("again")
     watched.sees(made)
-
-
-def test_a_burst_of_files_makes_one_batch(watch, mode, tmp_path):
-    watched, debounce = watch(**mode), Debounce()
-    files = {str(write(tmp_path / "app" / f"f{n}.py")) for n in range(300)}
-    batches, seen = [], 0
-
-    def collect() -> bool:
-        nonlocal seen
-        for event in watched.posted.events[seen:]:
-            seen += 1
-            if isinstance(event, FilesTouched):
-                debounce.touch(event.paths, time.monotonic())
-        batches.extend(filter(None, [debounce.take(time.monotonic())]))
-        return set().union(*batches) >= files
-
-    wait_until(collect)
-    assert len(batches) == 1
 
 
 # --- falling back to polling ----------------------------------------------------------------------
