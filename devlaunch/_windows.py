@@ -40,6 +40,11 @@ ENABLE_VIRTUAL_TERMINAL_PROCESSING = 0x0004
 KILLED_STATUS = 1
 ENDING_SECONDS = 2.0
 """That the processes of a job may take to be gone; most are at once."""
+GENERIC_READ = 0x80000000
+FILE_SHARE_ALL = 0x7
+OPEN_EXISTING = 3
+ERROR_SHARING_VIOLATION = 32
+ERROR_LOCK_VIOLATION = 33
 
 _SIGNALS = {
     0xC000013A: -signal.SIGINT,  # STATUS_CONTROL_C_EXIT
@@ -327,3 +332,27 @@ def enable_escapes(fd: int) -> bool:
     # It is the console's, for the app's colours too, and for whoever uses it after us.
     atexit.register(kernel32.SetConsoleMode, handle, before)
     return True
+
+
+def open_shared(path: str, flags: int) -> int:
+    """Open a file for reading, as an `opener` of `open`. Raises OSError.
+
+    Others may rename, remove and replace it meanwhile (ReplaceFile, or a rename with the semantics
+    of POSIX; MoveFileEx replaces no file that is open at all), which `open` keeps them from.
+    """
+    if sys.platform != "win32":
+        raise OSError("this is for Windows")
+    import _winapi
+    import msvcrt
+
+    try:
+        handle = _winapi.CreateFile(path, GENERIC_READ, FILE_SHARE_ALL, 0, OPEN_EXISTING, 0, 0)
+    except OSError as error:
+        number = error.errno or 0
+        raise OSError(number, os.strerror(number), path, error.winerror) from None
+    return msvcrt.open_osfhandle(handle, flags)
+
+
+def is_sharing_violation(error: OSError) -> bool:
+    """Whether a program keeps others from the file, or a part of it, as long as it has it open."""
+    return getattr(error, "winerror", None) in (ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION)

@@ -6,13 +6,23 @@ import contextlib
 import importlib.util
 import os
 import stat
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from devlaunch.core.paths import plain
 
 try:
     from _blake2 import blake2b  # `hashlib` would load OpenSSL: some MB, and time at the start
 except ImportError:
     from hashlib import blake2b
+
+open_shared: Callable[[str, int], int] | None = None
+"""The `opener` of `open` for a person's files: what reads one is not to be in an editor's way."""
+if sys.platform == "win32":
+    from devlaunch import _windows
+
+    open_shared = _windows.open_shared
 
 MOST_READ = 4 << 20
 """Bytes of a file that may be read in the loop's thread, which has Ctrl-C to answer as well."""
@@ -37,7 +47,7 @@ def digest(path: str) -> str | None:
             return None
         if status.st_size > MOST_READ:
             return f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_ctime_ns}"
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_shared) as file:
             return _digest(file.read())
     except OSError:
         return None
@@ -45,6 +55,16 @@ def digest(path: str) -> str | None:
 
 def _digest(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
+
+
+def is_withheld(path: str) -> bool:
+    """Whether a program, as it saves or searches the file, keeps all others from reading it."""
+    if sys.platform == "win32":
+        try:
+            os.close(_windows.open_shared(path, os.O_RDONLY))
+        except OSError as error:
+            return _windows.is_sharing_violation(error)
+    return False
 
 
 def is_filled(path: str) -> bool:
@@ -70,9 +90,11 @@ def changed_ns(mtime_ns: int, ctime_ns: int, *, now_ns: int) -> int:
     """When content or status changed last, as far as the two times of a file tell.
 
     On POSIX the ctime does. On Windows that is when the file was made, also as a copy that has the
-    mtime of its original; an edit is later. A time to come (`touch -d`) is that of no edit.
+    mtime of its original; an edit is later. A time to come (`touch -d`) is that of no edit, but for
+    the next two seconds: Windows rounds up on FAT.
     """
-    return mtime_ns if ctime_ns < mtime_ns <= now_ns else ctime_ns
+    is_edit = ctime_ns < mtime_ns <= now_ns + COARSE_TIME * 1e9
+    return min(mtime_ns, now_ns) if is_edit else ctime_ns
 
 
 def as_monotonic(time_ns: int, *, wall: float, monotonic: float) -> float:
@@ -87,9 +109,17 @@ def as_monotonic(time_ns: int, *, wall: float, monotonic: float) -> float:
     return monotonic - max(0.0, wall - changed)
 
 
+def real_path(path: str) -> str:
+    r"""Where the path leads, as `os.path.realpath` says it.
+
+    That leaves `\\?\` before a path of Windows which comes or goes as it is looked at.
+    """
+    return plain(os.path.realpath(path))
+
+
 def with_realpaths(paths: Iterable[str]) -> list[str]:
     """The paths and where their symbolic links lead: a save may be seen under either name."""
-    return list(dict.fromkeys(each for path in paths for each in (path, os.path.realpath(path))))
+    return list(dict.fromkeys(each for path in paths for each in (path, real_path(path))))
 
 
 def discard_bytecode(paths: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from devlaunch.console import Console
+from devlaunch.contents import open_shared
 from devlaunch.errors import DevlaunchError, UsageError
 
 
@@ -62,7 +63,7 @@ def read_env_file(path: str, origin: str = "--env-file") -> dict[str, str]:
     and the line when one is broken.
     """
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(path, encoding="utf-8-sig", opener=open_shared) as file:
             text = file.read()
     except UnicodeDecodeError:
         raise UsageError(f"{origin} {path}: is not UTF-8 text") from None

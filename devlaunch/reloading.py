@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from devlaunch.config import Config, TargetKind
 from devlaunch.contents import (
@@ -12,10 +13,11 @@ from devlaunch.contents import (
     digest,
     discard_bytecode,
     is_filled,
+    is_withheld,
     with_realpaths,
 )
 from devlaunch.core.changes import Changes
-from devlaunch.core.debounce import Debounce
+from devlaunch.core.debounce import LONGEST, Debounce
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, LogLine, Report, WatchReady
 from devlaunch.machine import working_directory
@@ -57,6 +59,7 @@ class Reloading:
         self._changes = Changes(filters, serves_at_once=is_program, since=since)
         self._places = {path: found_identity(path) for path in (working_directory(), root)}
         self._debounce = Debounce()
+        self._withheld_since = math.inf
         self._unexplained = Debounce()
         script = [config.target.name] if config.target.kind is TargetKind.SCRIPT else []
         self._watcher = Watcher(
@@ -103,6 +106,9 @@ class Reloading:
         times = {p: changed_at(p) or changed_at(os.path.dirname(p)) for p in batch}
         written = {path: when for path, when in times.items() if when is not None}
         digests = {path: digest(path) for path in batch.difference(self._places)}
+        if self._waits_for(digests, now):
+            self._debounce.touch(batch, now)
+            return ()
         changed = self._restarting(
             (
                 *self._changes.touched(digests, now, written),
@@ -112,6 +118,14 @@ class Reloading:
         quiet = batch | self._unexplained.take(now)
         self._explain(quiet.difference(with_realpaths(changed)))
         return changed
+
+    def _waits_for(self, digests: Mapping[str, str | None], now: float) -> bool:
+        """Whether one of these files cannot be read yet, which is not to be taken for gone."""
+        if not any(found is None and is_withheld(path) for path, found in digests.items()):
+            self._withheld_since = math.inf
+            return False
+        self._withheld_since = min(self._withheld_since, now)
+        return now < self._withheld_since + LONGEST
 
     def imported(self, files: Sequence[str], now: float) -> Changed:
         """The app runs these files; some may have been saved since it read them.

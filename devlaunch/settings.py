@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devlaunch.config import Config, Target, TargetKind
+from devlaunch.contents import open_shared
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import UsageError
 from devlaunch.machine import working_directory
@@ -187,7 +188,7 @@ def _load_toml(path: str) -> tuple[str, dict[str, Any]]:
     import tomllib
 
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", opener=open_shared) as file:
             text = file.read()
         return text, tomllib.loads(text)
     except UnicodeDecodeError:

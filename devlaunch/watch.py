@@ -32,7 +32,7 @@ from devlaunch.watching.backends import (
     Signal,
 )
 from devlaunch.watching.entries import found_identity, has_identity, read_gitignore, size_of
-from devlaunch.watching.mounts import MOUNTINFO, silent_mount
+from devlaunch.watching.mounts import MOUNTINFO, parse_mountinfo, silent_mount
 from devlaunch.watching.tree import Tree
 
 _POLL_SHARE = 4
@@ -65,7 +65,24 @@ def system_backend(deliver: Deliver) -> Backend:
         from devlaunch.watching.inotify import Inotify
 
         return Inotify(deliver)
+    if sys.platform == "win32":
+        from devlaunch.watching.windows import DirectoryChanges
+
+        return DirectoryChanges(deliver)
     return Observer(deliver)
+
+
+def system_mounts(roots: Iterable[str]) -> dict[str, str]:
+    """The types of file systems by where they are mounted, as far as these paths need them."""
+    if sys.platform == "win32":
+        from devlaunch.watching.windows import network_drives
+
+        return network_drives(roots)
+    try:
+        with open(MOUNTINFO, errors="surrogateescape") as file:
+            return parse_mountinfo(file.read())
+    except OSError:
+        return {}
 
 
 class Watcher:
@@ -74,7 +91,7 @@ class Watcher:
     `filters` say where to begin, what to enter and what to report, and are told what lies on the
     disk. `extra` are more directories, or files, which are reported whatever their names. `poll` is
     None for events of the OS, else seconds. `since` is a time (`time.monotonic()`, None for now):
-    what changed later is reported. `backend` and `mountinfo` are how the OS is reached.
+    what changed later is reported. `backend` and `mounts` are how the OS is reached.
 
     Paths posted are real paths; where a symbolic link led there, the path through it as well.
     """
@@ -88,14 +105,14 @@ class Watcher:
         poll: float | None = None,
         since: float | None = None,
         backend: Callable[[Deliver], Backend] = system_backend,
-        mountinfo: Callable[[], str] | None = None,
+        mounts: Callable[[Iterable[str]], dict[str, str]] = system_mounts,
     ) -> None:
         self._post = post
         self._filters = filters
         self._extra = tuple(extra)
         self._interval = poll
         self._make_backend = backend
-        self._mountinfo = mountinfo or _read_mountinfo
+        self._mounts = mounts
         self._backend: Backend = NoEvents()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         age_ns = 0 if since is None else int((time.monotonic() - since) * 1e9)
@@ -162,7 +179,7 @@ class Watcher:
     def _prepare(self) -> None:
         _learn_from_above(self._filters)
         if self._interval is None:
-            mount = silent_mount(self._mountinfo(), self._filters)
+            mount = silent_mount(self._mounts(self._filters.roots), self._filters)
             if mount is not None:
                 self._degrade(f"{mount[0]} is a file system ({mount[1]}) that reports no changes")
         if self._interval is None:
@@ -286,11 +303,11 @@ class Watcher:
             case (Signal.REFRESH_ALL, _):
                 self._tree.refresh_all(rewatch=True)
 
-    def _watch(self, path: str) -> str | None:
+    def _watch(self, path: str, whole: bool) -> str | None:
         try:
-            return self._backend.watch(path)
+            return self._backend.watch(path, whole=whole)
         except OSError as error:
-            if error.errno not in _LIMITS:
+            if error.errno not in (*_LIMITS, errno.ENOTSUP):
                 raise
             self._degrade(_limit_reason(error))
             return None
@@ -341,14 +358,6 @@ def _limit_reason(error: OSError) -> str:
         f"the system's limit of file {what} is reached;"
         f" raise it with `sudo sysctl fs.inotify.{setting}`"
     )
-
-
-def _read_mountinfo() -> str:
-    try:
-        with open(MOUNTINFO, errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def _learn_from_above(filters: Filters) -> None:

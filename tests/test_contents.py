@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from devlaunch.contents import MOST_READ, as_monotonic, changed_ns, digest, discard_bytecode
+from devlaunch.contents import (
+    MOST_READ,
+    as_monotonic,
+    changed_ns,
+    digest,
+    discard_bytecode,
+    is_withheld,
+    open_shared,
+)
 
 
 def test_bytecode_of_changed_sources_is_removed_for_every_interpreter(tmp_path: Path) -> None:
@@ -79,11 +88,29 @@ def test_when_a_file_was_written(ctime: float, changed: float) -> None:
         pytest.param(5, 5, 5, id="edited"),
         pytest.param(3, 5, 5, id="POSIX: renamed, or its mtime restored; Windows: copied"),
         pytest.param(5, 3, 5, id="Windows: edited after it was made"),
-        pytest.param(9, 3, 3, id="an mtime to come"),
+        pytest.param(1_500_000_000, 3, 6, id="FAT: edited just now, rounded up"),
+        pytest.param(9_000_000_000, 3, 3, id="an mtime to come"),
     ],
 )
 def test_which_time_says_when_a_file_changed(mtime: int, ctime: int, changed: int) -> None:
     assert changed_ns(mtime, ctime, now_ns=6) == changed
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="files are not kept from others here")
+def test_what_is_read_is_not_in_the_way_of_an_editor(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("1")
+    with open(path, opener=open_shared) as file:
+        path.rename(tmp_path / "backup.py")
+        path.write_text("2")
+        (tmp_path / "backup.py").unlink()
+        assert file.read() == "1"
+    assert digest(str(path)) is not None
+    gone = tmp_path / "gone"
+    with pytest.raises(FileNotFoundError, match="gone"), open(gone, opener=open_shared):
+        pass
+    assert not is_withheld(str(path))
+    assert not is_withheld(str(gone))
 
 
 @pytest.mark.posix("a name is bytes")

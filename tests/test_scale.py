@@ -103,7 +103,7 @@ def test_the_picture_of_a_large_tree_is_small(tmp_path: Path) -> None:
             (path / f"module{file}.py").touch()
     watched: list[str] = []
 
-    def watch(path: str) -> None:
+    def watch(path: str, whole: bool) -> None:
         watched.append(path)
 
     tree = Tree(Filters(str(tmp_path)), watch, watched.remove, time.time_ns())

@@ -171,6 +171,43 @@ def test_an_open_stream_is_cut(tmp_path: Path, server: str) -> None:
         launch.wait_served("1")
 
 
+def test_saves_in_a_row_end_with_the_last(tmp_path: Path) -> None:
+    """In place and by renaming, below the root as well, some of them while the app starts."""
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg/__init__.py").touch()
+    path = tmp_path / "pkg/value.py"
+    path.write_text("VERSION = 'v0'\n")
+    (tmp_path / "app.py").write_text("from pkg.value import VERSION\n" + APP.split("\n", 2)[2])
+    app = (tmp_path / "app.py").read_text()
+    (tmp_path / "app.py").write_text("import os, subprocess, sys\n" + app.format())
+    ways = [
+        lambda text: save(path, text),
+        path.write_text,
+        lambda text: (path.replace(tmp_path / "value.py~"), path.write_text(text)),
+    ]
+    with running(tmp_path, "--server", "wsgiref", "app:app") as launch:
+        answer(launch, "v0")
+        for version in range(1, 10):  # of the same size, most within a second of the one before
+            ways[version % 3](f"VERSION = 'v{version}'\n")
+            time.sleep(0.3)
+        answer(launch, "v9")
+
+
+def test_a_file_that_its_editor_keeps_to_itself_is_waited_for(tmp_path: Path) -> None:
+    import _winapi
+
+    path = tmp_path / "app.py"
+    path.write_text(APP.format(version=0))
+    with running(tmp_path, "--server", "wsgiref", "app:app") as launch:
+        before = answer(launch, "0")
+        handle = _winapi.CreateFile(str(path), 0x40000000, 0, 0, 2, 0, 0)  # share nothing, truncate
+        _winapi.WriteFile(handle, APP.format(version=1).encode())
+        time.sleep(1.5)  # a start that does not wait has read it by then
+        _winapi.CloseHandle(handle)
+        assert answer(launch, "1") != before
+        assert "broken" not in launch.text
+
+
 def test_broken_code_is_mended(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("x = (")
     with running(tmp_path, "--server", "wsgiref", "app:app") as launch:

@@ -1,4 +1,4 @@
-"""How the OS tells about changes: inotify(7), what watchdog has for other systems, or not at all.
+"""How the OS tells about changes: inotify(7), ReadDirectoryChangesW, what watchdog has, or not.
 
 A backend calls `deliver` from a thread of its own with whatever it got; the owner hands that to
 `read`, which says what it means. Everything else is called by the owner only.
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Deliver = Callable[[Any], None]
 
-_QUIET = 0.02
-
 
 class Signal(Enum):
     """What an event asks for."""
@@ -38,8 +36,10 @@ class Signal(Enum):
 class Backend(Protocol):
     """Where events come from."""
 
-    def watch(self, path: str) -> str | None:
+    def watch(self, path: str, *, whole: bool) -> str | None:
         """Report the entries of this directory; again when another one has taken its place.
+
+        `whole`: its tree is to be watched too, directory by directory.
 
         Returns the path under which the same directory was watched until now: it is not any more.
         Raises OSError, with ENOSPC or EMFILE for a limit of the OS.
@@ -58,7 +58,7 @@ class Backend(Protocol):
 class NoEvents:
     """The backend of polling: somebody else looks from time to time."""
 
-    def watch(self, path: str) -> str | None:  # noqa: ARG002
+    def watch(self, path: str, *, whole: bool) -> str | None:  # noqa: ARG002
         """Do nothing."""
         return None
 
@@ -74,7 +74,7 @@ class NoEvents:
 
 
 class Observer:
-    """watchdog's observer for this platform: recursive where the OS is (FSEvents, Windows).
+    """watchdog's observer for this platform: recursive where the OS is (FSEvents).
 
     Events from directories that are not in the picture are dropped by `Tree.examine`.
     """
@@ -93,12 +93,11 @@ class Observer:
 
         self._handler = Handler()
         self._roots: list[str] = []
-        # On Windows it hands out nothing until there was no event for so many seconds.
-        self._observer: BaseObserver = SystemObserver(timeout=_QUIET)
+        self._observer: BaseObserver = SystemObserver()
         hide_thread(self._observer)
         self._observer.start()
 
-    def watch(self, path: str) -> str | None:
+    def watch(self, path: str, *, whole: bool) -> str | None:  # noqa: ARG002
         """Watch the tree, unless one that holds it is; see `Backend.watch`."""
         if not any(is_below(path, root) for root in self._roots):
             self._observer.schedule(self._handler, path, recursive=True)

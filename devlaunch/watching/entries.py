@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from devlaunch.contents import changed_ns
+from devlaunch.contents import changed_ns, open_shared
 from devlaunch.core.filters import GITIGNORE_BEGINS
 from devlaunch.core.paths import is_below
 
@@ -136,7 +136,7 @@ def read_gitignore(directory: str) -> str | None:
 
 def _text_of(path: str) -> str | None:
     try:
-        with open(path, errors="replace") as file:
+        with open(path, errors="replace", opener=open_shared) as file:
             return file.read(_MOST_GITIGNORE)
     except OSError:
         return None

@@ -79,7 +79,7 @@ class Inotify:
         hide_thread(self._inotify)
         self._inotify.start()
 
-    def watch(self, path: str) -> str | None:
+    def watch(self, path: str, *, whole: bool) -> str | None:  # noqa: ARG002
         """Watch the directory; see `Backend.watch`."""
         # An id of its own each time: InotifyFD warns when it knows the id of a watch already,
         # and the kernel gives a directory that moved the watch that it had.

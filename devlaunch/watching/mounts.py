@@ -1,9 +1,9 @@
-"""File systems that do not report changes, told by their mounts (Linux)."""
+"""File systems that do not report changes, told by their mounts or drives."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from devlaunch.core.filters import Filters
 from devlaunch.core.paths import is_below
@@ -11,7 +11,7 @@ from devlaunch.core.paths import is_below
 MOUNTINFO = "/proc/self/mountinfo"
 _SILENT = re.compile(
     "nfs4?|cifs|smb[a-z0-9]*|9p|fuse(\\..*)?|vboxsf|drvfs|virtiofs|osxfs|grpcfuse|fakeowner"
-    "|prl_fs|vmhgfs|afs|ceph|lustre|glusterfs"
+    "|prl_fs|vmhgfs|afs|ceph|lustre|glusterfs|network drive"
 )
 """Network and host-shared file systems: the other side's writes raise no inotify(7) event here.
 
@@ -19,13 +19,12 @@ _SILENT = re.compile(
 """
 
 
-def silent_mount(mountinfo: str, filters: Filters) -> tuple[str, str] | None:
+def silent_mount(mounts: Mapping[str, str], filters: Filters) -> tuple[str, str] | None:
     """The mount point and type of the first watched file system that reports no changes.
 
-    `mountinfo` is the text of /proc/self/mountinfo (proc_pid_mountinfo(5)). A mount matters when a
-    root lies on it, or when it lies in a root's tree and is not ignored.
+    `mounts` are types by mount points. A mount matters when a root lies on it, or when it lies in a
+    root's tree and is not ignored.
     """
-    mounts = dict(_parse(mountinfo))
     for root in filters.roots:
         above = [point for point in mounts if is_below(root, point)]
         below = [p for p in mounts if is_below(p, root) and p != root and not filters.ignores(p)]
@@ -35,12 +34,15 @@ def silent_mount(mountinfo: str, filters: Filters) -> tuple[str, str] | None:
     return None
 
 
-def _parse(mountinfo: str) -> Iterable[tuple[str, str]]:
-    for line in mountinfo.splitlines():
+def parse_mountinfo(text: str) -> dict[str, str]:
+    """Types by mount points, from the text of /proc/self/mountinfo (proc_pid_mountinfo(5))."""
+    mounts = {}
+    for line in text.splitlines():
         head, _, tail = line.partition(" - ")
         fields = head.split(" ")
         if len(fields) > 4 and tail:
-            yield _unescape(fields[4]), tail.split(" ")[0]
+            mounts[_unescape(fields[4])] = tail.split(" ")[0]
+    return mounts
 
 
 def _unescape(field: str) -> str:

@@ -15,6 +15,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from devlaunch.contents import real_path
 from devlaunch.core.changes import is_module_entry
 from devlaunch.core.filters import Filters
 from devlaunch.core.paths import is_below
@@ -38,15 +39,14 @@ _TOP, _MODULE = "", "module"
 class Tree:
     """The picture, and the work that is still to do on it.
 
-    `watch` makes the OS report the entries of a directory (OSError: it does not) and names the one
-    that is not reported any more for that; `unwatch` ends it. Files that changed after `since_ns`
+    `watch` and `unwatch` are those of `Backend`. Files that changed after `since_ns`
     (`time.time_ns()`) are touched when a first scan finds them, because no event may tell.
     """
 
     def __init__(
         self,
         filters: Filters,
-        watch: Callable[[str], str | None],
+        watch: Callable[[str, bool], str | None],
         unwatch: Callable[[str], None],
         since_ns: int,
     ) -> None:
@@ -82,7 +82,7 @@ class Tree:
         """Report entries of these directories that may make one of the modules importable."""
         self.stop_looking()
         self._modules = frozenset(modules)
-        self._module_directories = frozenset(map(os.path.realpath, search_path))
+        self._module_directories = frozenset(map(real_path, search_path))
         for path in sorted(self._module_directories):
             if self._enter(Child(path, recursive=False), _MODULE, self._since_ns):
                 self._pending.append((path, self._since_ns))
@@ -167,14 +167,14 @@ class Tree:
     # --- directories ----------------------------------------------------------------------------
 
     def _add(self, path: str, recursive: bool, since_ns: int) -> None:
-        real = os.path.realpath(path)
+        real = real_path(path)
         # Looked at once: a directory may come into being meanwhile.
         mode = mode_of(real)
         if mode is not None and not stat.S_ISDIR(mode):
             self._files |= {path, real}
             if path != real:
                 self._add(os.path.dirname(real), recursive=False, since_ns=since_ns)
-            real, recursive = os.path.realpath(os.path.dirname(path)), False
+            real, recursive = real_path(os.path.dirname(path)), False
         elif real != path:
             self._links[path] = real
         if recursive:
@@ -190,13 +190,14 @@ class Tree:
                 known.holders.add(holder)
             if child.recursive and not known.recursive:
                 known.recursive = True
+                self._unreported.add(child.path)
                 self._pending.append((child.path, since_ns))
             return True
         try:
             identity = identity_of(child.path)
             if self._is_entered_elsewhere(child.path, identity):
                 return True
-            self._report(child.path)
+            self._report(child.path, whole=child.recursive)
         except OSError:
             return False
         self._by_identity[identity] = child.path
@@ -213,9 +214,9 @@ class Tree:
         self._links[path] = other
         return True
 
-    def _report(self, path: str) -> None:
+    def _report(self, path: str, *, whole: bool) -> None:
         """Have the entries of a directory reported (OSError: impossible)."""
-        moved = self._watch(path)
+        moved = self._watch(path, whole)
         self._unreported.discard(path)
         if moved is not None and moved in self.directories:
             # What lay there lies here now; another may have taken its place.
@@ -266,7 +267,7 @@ class Tree:
                 if self._is_entered_elsewhere(directory.path, identity):
                     self._drop(directory)
                     return
-                self._report(directory.path)
+                self._report(directory.path, whole=directory.recursive)
             if identity != directory.identity:
                 self._replace(directory, identity)
             with os.scandir(directory.path) as scan:
@@ -284,14 +285,13 @@ class Tree:
         for name in known | entries.keys():
             if name not in known and self._is_beside(directory.path, entries[name], others):
                 continue
-            stamp, child = None, None
-            if name in entries:
-                stamp, child = self._classify(directory, name, entries[name], others)
+            entry = entries.get(name)
+            stamp, child = self._classify(directory, name, entry, others) if entry else (None, None)
             self._apply(directory, name, stamp, child, since_ns)
 
     def _replace(self, directory: Directory, identity: tuple[int, int]) -> None:
         """Another directory has taken the place of this one, and of all that lay below."""
-        self._report(directory.path)
+        self._report(directory.path, whole=directory.recursive)
         if self._by_identity.get(directory.identity) == directory.path:
             del self._by_identity[directory.identity]
         self._by_identity[identity] = directory.path
@@ -311,7 +311,7 @@ class Tree:
     def _follow_links(self) -> None:
         """Scan links again that lead through another one, or a directory, which has changed."""
         self._is_relinked = False
-        stale = {link for link, target in self._links.items() if os.path.realpath(link) != target}
+        stale = {link for link, target in self._links.items() if real_path(link) != target}
         self._pending.extend((path, 0) for path in {os.path.dirname(link) for link in stale})
 
     def _refresh_below(self, path: str) -> None:
@@ -330,7 +330,7 @@ class Tree:
         """What to remember of an entry, and which directory to watch because of it."""
         path = os.path.join(directory.path, name)
         is_directory, is_link = kind_of(entry)
-        leads_to = os.path.realpath(path) if is_link else path
+        leads_to = real_path(path) if is_link else path
         # Looked at once: it may come into being meanwhile.
         mode = mode_of(leads_to) if is_link else None
         wanted, child = self._is_module_entry(directory.path, name), None
