@@ -360,6 +360,14 @@ def test_the_readme_names_the_commands_of_the_makefile() -> None:
     assert {"demo", "test"} <= named <= set(targets)
 
 
+@pytest.mark.parametrize("file", [".ci/run", ".github/workflows/check.yml"])
+def test_ci_runs_targets_of_the_makefile(file: str) -> None:
+    makefile, text = (ROOT / "Makefile").read_text("utf-8"), (ROOT / file).read_text("utf-8")
+    assert file.startswith(".ci") or yaml.safe_load(text)["jobs"]
+    run = set(re.findall(r"^\s*(?:- run: )?make ([a-z-]+)", text, re.MULTILINE))
+    assert {"check", "test"} <= run <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+
+
 def test_the_diagram_shows_what_the_table_leads_to() -> None:
     edges = states.edges()
     both_ways = {(after, before) for (before, after), arrow in ARROWS.items() if arrow.back}

