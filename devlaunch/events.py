@@ -134,6 +134,8 @@ class FilesTouched:
     """The OS reported these absolute paths; their content may be as before, or gone."""
 
     paths: frozenset[str]
+    are_closed: bool = True
+    """Whether nobody writes them any more, as far as the OS tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,8 @@ class Reloading:
         paths = [path for path in event.paths if path in self._places or interesting(path)]
         if self._explains:
             self._unexplained.touch(event.paths.difference(with_realpaths(paths)), now)
-        self._debounce.touch(paths, now, written=len(paths) == 1 and is_filled(paths[0]))
+        is_written = event.are_closed and len(paths) == 1 and is_filled(paths[0])
+        self._debounce.touch(paths, now, written=is_written)
 
     def due(self, now: float) -> Changed:
         """What has changed, once the files have been quiet for a moment."""

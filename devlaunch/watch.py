@@ -285,7 +285,8 @@ class Watcher:
 
     def _flush(self) -> None:
         if self._tree.touched and not self._found:
-            self._post(FilesTouched(frozenset(self._tree.touched)))
+            touched = frozenset(self._tree.touched)
+            self._post(FilesTouched(touched, self._backend.tells_closing))
             self._tree.touched.clear()
 
     def _add(self, paths: Iterable[str], *, recursive: bool) -> None:

@@ -19,7 +19,7 @@ from support.wait import wait_until
 
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
-from devlaunch.watch import Watcher
+from devlaunch.watch import Watcher, system_mounts
 from devlaunch.watching.backends import Observer
 from devlaunch.watching.mounts import parse_mountinfo, silent_mount
 from devlaunch.watching.tree import Tree
@@ -207,6 +207,9 @@ def test_saves_of_every_kind(watch, mode, tmp_path):
     new = write(root / "pkg" / "new.py")
     watched.sees(new)
     old.write_text("x = 2\n")
+    wait_until(lambda: str(old) in watched.posted.touched, what="the save")
+    are_closed = {event.are_closed for event in watched.posted.of(FilesTouched)}
+    assert are_closed == {mode == {} and sys.platform == "linux"}
     watched.sees(old)
     with old.open("a") as file:
         file.write("y = 3\n")
@@ -922,6 +925,15 @@ MOUNTS = """\
 def test_file_systems_that_report_no_changes(root, app, data, silent):
     mounts = parse_mountinfo(MOUNTS.format(app=app, data=data))
     assert silent_mount(mounts, Filters(root)) == silent
+
+
+def test_a_network_drive_is_silent():
+    share = "\\\\nas\\share"
+    mounts = {f"{share}\\": "network drive"}
+    assert silent_mount(mounts, Filters(f"{share}\\app")) == (f"{share}\\", "network drive")
+    assert silent_mount(mounts, Filters("C:\\app")) is None
+    if sys.platform == "win32":
+        assert system_mounts(("C:\\app", f"{share}\\app")) == mounts
 
 
 def test_a_silent_file_system_is_polled(watch, tmp_path):

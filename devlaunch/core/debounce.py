@@ -11,7 +11,8 @@ WRITTEN_FILE = 0.004
 """Quiet time after which a single file that was closed, or moved into place, is a batch: it is
 complete, and a second file that is saved with it comes sooner, or while the app still stops."""
 ONE_FILE = 0.025
-"""The same while the file is gone or empty, which is how some editors begin to save it."""
+"""The same while the file is gone or empty, which is how some editors begin to save it, and where
+nothing tells that it was closed."""
 SEVERAL_FILES = 0.100
 """Quiet time for more: the pauses of a checkout or a formatter between files are shorter."""
 LONGEST = 2.0

@@ -36,6 +36,9 @@ class Signal(Enum):
 class Backend(Protocol):
     """Where events come from."""
 
+    tells_closing: bool
+    """Whether an event of a file comes when it was closed, so that all of it is there."""
+
     def watch(self, path: str, *, whole: bool) -> str | None:
         """Report the entries of this directory; again when another one has taken its place.
 
@@ -58,6 +61,8 @@ class Backend(Protocol):
 class NoEvents:
     """The backend of polling: somebody else looks from time to time."""
 
+    tells_closing = False
+
     def watch(self, path: str, *, whole: bool) -> str | None:  # noqa: ARG002
         """Do nothing."""
         return None
@@ -78,6 +83,8 @@ class Observer:
 
     Events from directories that are not in the picture are dropped by `Tree.examine`.
     """
+
+    tells_closing = False
 
     def __init__(self, deliver: Deliver) -> None:
         from watchdog.events import FileSystemEvent, FileSystemEventHandler

@@ -61,6 +61,8 @@ class Inotify:
     then the kernel's bounded queue fills, and its overflow asks for a rescan.
     """
 
+    tells_closing = True
+
     def __init__(self, deliver: Deliver, capacity: int = 4096) -> None:
         # Its warnings of an overflow are no news for the user: we act on it.
         logger = logging.getLogger("watchdog.observers.inotify_c")

@@ -75,6 +75,8 @@ class DirectoryChanges:
     kernel's buffer of that directory runs over, which asks for a rescan.
     """
 
+    tells_closing = False
+
     def __init__(
         self, deliver: Deliver, capacity: int = 4096, whole_trees: bool | None = None
     ) -> None:
@@ -236,8 +238,13 @@ def parse(data: bytes) -> Iterator[tuple[int, str]]:
 def network_drives(roots: Iterable[str]) -> dict[str, str]:
     r"""The drives and shares of these paths that other machines write to, `\\wsl$` too."""
     drives = {os.path.splitdrive(root)[0] + "\\" for root in roots}
-    kernel32 = ctypes.WinDLL("kernel32")
-    return {drive: "network drive" for drive in drives if kernel32.GetDriveTypeW(drive) == _REMOTE}
+    return {drive: "network drive" for drive in drives if _is_remote(drive)}
+
+
+def _is_remote(drive: str) -> bool:
+    if drive.startswith("\\\\") and not drive.startswith("\\\\?\\"):
+        return True  # a share, though nobody may answer for it just now
+    return bool(ctypes.WinDLL("kernel32").GetDriveTypeW(drive) == _REMOTE)
 
 
 def _is_wine() -> bool:
