@@ -98,15 +98,6 @@ def test_what_is_generated_is_up_to_date(path: Path) -> None:
     assert path.read_text("utf-8") == GENERATED[path](), "run: make format"
 
 
-@pytest.mark.posix("a file of GitHub's, the same everywhere")
-def test_the_workflow_calls_what_ci_calls() -> None:
-    workflow = yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text("utf-8"))
-    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
-    calls = [step["run"].removesuffix(" PYTHON=python") for step in steps if "run" in step]
-    assert calls
-    assert set(calls) <= set((ROOT / ".ci/run").read_text("utf-8").splitlines())
-
-
 def test_the_help_of_each_command_is_shown() -> None:
     assert {"run", *HELP_OF_COMMANDS} <= set(cli.COMMANDS)
     for name in set(cli.COMMANDS) - {"run"}:
