@@ -216,12 +216,17 @@ def spawn(
     import msvcrt
 
     # Winsock hands sockets to another process by WSADuplicateSocket, which has to know its id. So
-    # all that is inherited is a pipe; what to make of it is in `child/inherited`.
+    # all that is inherited is a pipe; what to make of it is in `child/descriptors`.
     reader, writer = os.pipe()
     try:
         handle = msvcrt.get_osfhandle(reader)
         os.set_handle_inheritable(handle, True)
         options["startupinfo"] = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})
+        # Beside such a list nothing else is sure to be inherited, unless it is named.
+        for fd, name in enumerate(("stdin", "stdout", "stderr")):
+            with suppress(OSError):  # it is closed, as in a program without a console
+                os.fstat(fd)
+                options[name] = fd
         process = popen([*argv, str(handle)], env=env, cwd=cwd, **options)
         return Child(process, kernel or Kernel32(), lambda: _share(pass_fds, process.pid, writer))
     finally:
@@ -290,7 +295,7 @@ def sweep(
     kernel = kernel or Kernel32()
     for pid in kernel.members(job) - {os.getpid()}:
         with suppress(OSError):  # it has ended meanwhile
-            kernel.terminate(pid, KILLED_STATUS)
+            kernel.terminate(job, pid, KILLED_STATUS)
     left = _wait_for_end(kernel, job, os.getpid())
     # This process cannot leave it, and may start others when the run is over.
     kernel.limit(job, 0)

@@ -71,8 +71,8 @@ class Kernel(Protocol):
     def resume(self, pid: int) -> None:
         """NtResumeProcess."""
 
-    def terminate(self, pid: int, status: int) -> None:
-        """TerminateProcess."""
+    def terminate(self, job: int, pid: int, status: int) -> None:
+        """TerminateProcess, if it is in the job."""
 
     def terminate_job(self, job: int, status: int) -> None:
         """TerminateJobObject."""
@@ -147,11 +147,16 @@ class Kernel32:
         finally:
             self.close(process)
 
-    def terminate(self, pid: int, status: int) -> None:
-        """End a process."""
+    def terminate(self, job: int, pid: int, status: int) -> None:
+        """End a process of the job: its id may have become another's meanwhile."""
         process = self._open(pid)
+        handle, is_member = ctypes.c_void_p(process), ctypes.c_int()
         try:
-            self._check(self._kernel32.TerminateProcess(ctypes.c_void_p(process), status))
+            self._check(
+                self._kernel32.IsProcessInJob(handle, ctypes.c_void_p(job), ctypes.byref(is_member))
+            )
+            if is_member.value:
+                self._check(self._kernel32.TerminateProcess(handle, status))
         finally:
             self.close(process)
 

@@ -29,7 +29,7 @@ from devlaunch.errors import DevlaunchError
 from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
 from devlaunch.loop import Loop, signals_to_catch
 from devlaunch.reloading import Changed, Reloading
-from devlaunch.reports import Reports
+from devlaunch.reports import WHY_SURVIVED, Reports
 from devlaunch.standby import Standby
 from devlaunch.terminal import Terminal
 
@@ -261,23 +261,13 @@ class Launcher:
         self._poll(generation)
 
     def _poll(self, generation: Generation) -> None:
-        status = generation.poll()
-        if status is not None:
+        if (status := generation.poll()) is not None:
             self._child_ended(generation, status)
 
     def _child_ended(self, generation: Generation, status: int) -> None:
-        if generation.overdue:
-            self._console.note(
-                f"killed {', '.join(generation.overdue)}: started by the app, and did not end by"
-                f" SIGTERM within {self._config.grace:g} s"
-            )
+        self._reports.overdue(generation.overdue, self._config.grace)
         self._descendants.read()
-        survivors = generation.finish()
-        if survivors:
-            self._console.warning(
-                f"could not end process {', '.join(map(str, sorted(survivors)))}",
-                hint="it belongs to another user, or hangs in the kernel",
-            )
+        self._reports.survived(generation.finish())
         self._generation = None
         self._hung_up.ended()
         self._ended.append(generation.mark)
@@ -399,8 +389,7 @@ class Launcher:
     def _kill(self, generation: Generation) -> None:
         if generation.pid in generation.kill():
             text = f"could not end the app (pid {generation.pid})"
-            hint = "it belongs to another user, or hangs in the kernel"
-            self._failure = DevlaunchError(text, hint=hint)
+            self._failure = DevlaunchError(text, hint=WHY_SURVIVED)
             if self._link:
                 self._link.fail(self._failure)
             self._loop.stop()

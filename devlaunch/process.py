@@ -194,6 +194,9 @@ def control_channel() -> tuple[socket.socket, socket.socket]:
     On Windows the number is a handle, by which the child knows what it is handed (`spawn`).
     """
     ours, theirs = socket.socketpair()
+    for each in (ours, theirs) if ours.family == socket.AF_INET else ():
+        # The second of two messages would wait for the first one's ACK, on Windows up to 200 ms.
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     ours.setblocking(False)
     return ours, theirs
 

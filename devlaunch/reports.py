@@ -12,6 +12,8 @@ from devlaunch.control import Message
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
 
+WHY_SURVIVED = "it belongs to another user, or hangs in the kernel"
+
 
 class Reports:
     """Words what the supervisor reports and what a child says."""
@@ -59,6 +61,20 @@ class Reports:
                 self._console.warning(reason)
             case events.LogLine(text, verbose):
                 self._console.note(text, verbose=verbose)
+
+    def overdue(self, processes: list[str], grace: float) -> None:
+        """Name whom the app has started, and who had to be killed after `grace` seconds."""
+        if processes:
+            self._console.note(
+                f"killed {', '.join(processes)}: started by the app, and did not end by"
+                f" SIGTERM within {grace:g} s"
+            )
+
+    def survived(self, pids: set[int]) -> None:
+        """Name who has survived SIGKILL."""
+        if pids:
+            text = f"could not end process {', '.join(map(str, sorted(pids)))}"
+            self._console.warning(text, hint=WHY_SURVIVED)
 
     def note(self, text: str) -> None:
         """What a process of the app has to say; once, as each generation says the same."""

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from support.launch import Launch, ending
+from support.launch import Launch, ending, save
 from support.wait import wait_until
 from support.windows import CTRL_BREAK, CTRL_C, IS_WINE, ConsoleLaunch, below, shown_on_console
-from test_windows_runs import APP, answer, is_alive, running, save
+from test_windows_runs import APP, answer, is_alive, running
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
 

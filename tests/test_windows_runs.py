@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.dap import DapClient
-from support.launch import Launch, asgi_app
+from support.launch import Launch, asgi_app, launched, save
 from support.wait import wait_until
 
 import devlaunch
+from devlaunch.process import control_channel
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
 
@@ -51,30 +52,11 @@ def is_alive(pid: int) -> bool:
     return alive
 
 
-def save(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}~")
-    beside.write_text(text)
-
-    def replace() -> bool:
-        with contextlib.suppress(PermissionError):  # the app's import reads it: editors try again
-            beside.replace(path)
-        return not beside.exists()
-
-    wait_until(replace, 5, "it is replaced")
-
-
-@contextlib.contextmanager
-def running(directory: Path, *args: str, **options: Any) -> Iterator[Launch]:
+def running(
+    directory: Path, *args: str, **options: Any
+) -> contextlib.AbstractContextManager[Launch]:
     port = ["--port", "0"] if args[-1].endswith("app") and "--port" not in args else []
-    launch = Launch(*port, *args, cwd=directory, **options)
-    try:
-        yield launch
-    except BaseException:
-        print(launch.text)
-        raise
-    finally:
-        launch.process.kill()
-        launch.process.wait()
+    return launched(*port, *args, cwd=directory, **options)
 
 
 def answer(launch: Launch, version: str, timeout: float = 30.0) -> int:
@@ -216,6 +198,29 @@ def test_broken_code_is_mended(tmp_path: Path) -> None:
         answer(launch, "1")
 
 
+def test_each_way_to_save(tmp_path: Path) -> None:
+    (path := tmp_path / "app.py").write_text(APP.format(version=0))
+    with running(tmp_path, "-v", "--server", "wsgiref", "app:app") as launch:
+        before = answer(launch, "0")
+        launch.wait_for("watching .* directories")
+        path.touch()
+        launch.wait_for("content unchanged")
+        assert answer(launch, "0") == before
+        path.write_text(APP.format(version=1))
+        answer(launch, "1")
+        save(path, APP.format(version=2))
+        answer(launch, "2")
+
+
+def test_a_save_during_a_start(tmp_path: Path) -> None:
+    slow = "import time; print('starting', flush=True); time.sleep(1)\n"
+    (tmp_path / "app.py").write_text(slow + APP.format(version=0))
+    with running(tmp_path, "--server", "wsgiref", "app:app") as launch:
+        launch.wait_for("starting")
+        save(tmp_path / "app.py", APP.format(version=1))
+        answer(launch, "1")
+
+
 def test_a_program_that_ends_is_started_again(tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text("print('ran once')")
     with running(tmp_path, "job.py") as launch:
@@ -255,6 +260,12 @@ def test_a_port_in_use_is_the_first_ones(tmp_path: Path) -> None:
         answer(first, "0")
 
 
+def test_the_control_channel_delays_nothing() -> None:
+    for sock in control_channel():
+        with sock:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def make_environment(directory: Path) -> Path:
     """A virtual environment that finds our packages; its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
@@ -290,9 +301,9 @@ def test_a_python_that_another_program_starts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["--fd=3", "--uds=here"])
 def test_an_option_that_cannot_be(tmp_path: Path, option: str) -> None:
     (tmp_path / "app.py").write_text(APP.format(version=0))
-    launch = Launch(option, "app:app", cwd=tmp_path)
-    launch.wait_for(rf"error: {option[:4]}.*: .*\n.*use --port")
-    assert launch.process.wait(20) == 2
+    with launched(option, "app:app", cwd=tmp_path) as launch:
+        launch.wait_for(rf"error: {option[:4]}.*: .*\n.*use --port")
+        assert launch.wait_ended(20) == 2
 
 
 @pytest.mark.parametrize("chosen", ["the launcher's", "by --python", "conda's"])

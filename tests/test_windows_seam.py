@@ -50,8 +50,8 @@ class FakeKernel:
     def resume(self, pid: int) -> None:
         self._call("resume", pid)
 
-    def terminate(self, pid: int, status: int) -> None:
-        self._call("terminate", pid, status)
+    def terminate(self, job: int, pid: int, status: int) -> None:
+        self._call("terminate", job, pid, status)
         self.living.discard(pid)
 
     def terminate_job(self, job: int, status: int) -> None:
@@ -186,7 +186,7 @@ def test_who_has_left_the_job_of_its_child_ends_with_the_run() -> None:
         ("create_job", kill_on_job_close),
         ("assign", JOB, os.getpid()),
         ("members", JOB),
-        ("terminate", 78, 1),
+        ("terminate", JOB, 78, 1),
         ("members", JOB),
         ("limit", JOB, 0),
         ("close", JOB),

@@ -63,7 +63,7 @@ def main(fd: int, pipe: int | None = None) -> None:
 
     try:
         descriptors.receive(fd, pipe)
-    except OSError:
+    except (OSError, ValueError):  # or the number is another file's by now
         sys.exit(
             "devlaunch: a program has run the command line of its process again: sys.argv is it"
         )

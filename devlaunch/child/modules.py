@@ -309,8 +309,7 @@ def starts_python(program: str | None, command: str | None) -> bool:
     """Whether this starts a Python: by itself, by a console script, or maybe by a shell."""
     line = command or program or ""
     first = program or (line[1:].partition('"')[0] if line[:1] == '"' else line.partition(" ")[0])
-    name = first.replace("\\", "/").rpartition("/")[2].lower()
-    place = first.replace("\\", "/").lower().rpartition("/")[0]
+    place, _, name = first.replace("\\", "/").lower().rpartition("/")
     if name.startswith(("python", "py.exe")) or name == "py" or place.endswith("/scripts"):
         return True
     return name.startswith("cmd") and "py" in line.lower()

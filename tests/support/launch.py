@@ -16,7 +16,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from support.marks import assert_nothing_left
 from support.wait import wait_until
@@ -96,8 +96,8 @@ class Launch:
         python: str = sys.executable,
         env: Mapping[str, str] = {},
         command: tuple[str, ...] = ("-m", "devlaunch"),
-        pass_fds: tuple[int, ...] = (),
         port: int | None = None,
+        **options: Any,
     ) -> None:
         self.run_id = f"test-{uuid.uuid4().hex}"
         self.cwd = cwd
@@ -107,10 +107,9 @@ class Launch:
             [python, *command, *args],
             cwd=cwd,
             env=environment(DEVLAUNCH_RUN=self.run_id, **env),
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            **({"pass_fds": pass_fds} if pass_fds else {}),
+            **{"stdin": subprocess.DEVNULL, **options},
         )
         self.text = ""
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -82,7 +82,7 @@ def start_on_socket(
     stdin, stdout = process.stdin, process.stdout
 
     def write() -> None:
-        with contextlib.suppress(OSError), stdin:
+        with contextlib.suppress(OSError), stdin, inner:
             while data := inner.recv(65536):
                 stdin.write(data)
                 stdin.flush()

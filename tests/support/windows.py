@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -116,20 +115,10 @@ def below(pid: int) -> set[int]:
 class ConsoleLaunch(Launch):
     """A `Launch` in a new console. `process` is the one that presses the keys."""
 
-    def __init__(self, *args: str, cwd: Path, **env: str) -> None:
-        self.cwd, self.port = cwd, None
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _KEYBOARD, "-m", "devlaunch", *args],
-            cwd=cwd,
-            env=environment(**env),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            **_hidden_console(),
-        )
-        self.text = ""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+    def __init__(self, *args: str, cwd: Path) -> None:
+        words = ("-m", "devlaunch", *args)
+        options = {"stdin": subprocess.PIPE, **_hidden_console()}
+        super().__init__(*words, cwd=cwd, command=("-c", _KEYBOARD), **options)
 
     @property
     def pid(self) -> int:
