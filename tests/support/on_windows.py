@@ -82,10 +82,12 @@ def start_on_socket(
     stdin, stdout = process.stdin, process.stdout
 
     def write() -> None:
-        with contextlib.suppress(OSError), stdin, inner:
-            while data := inner.recv(65536):
-                stdin.write(data)
-                stdin.flush()
+        with inner:
+            with contextlib.suppress(OSError), stdin:
+                while data := inner.recv(65536):
+                    stdin.write(data)
+                    stdin.flush()
+            reader.join()
 
     def read() -> None:
         with contextlib.suppress(OSError), stdout:
@@ -93,8 +95,9 @@ def start_on_socket(
                 inner.sendall(data)
             inner.shutdown(socket.SHUT_WR)
 
-    for target in (write, read):
-        threading.Thread(target=target, daemon=True).start()
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    threading.Thread(target=write, daemon=True).start()
     return process, ours
 
 
