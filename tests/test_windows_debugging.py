@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.dap import Body, DapClient
 from support.editor import Editor
-from support.launch import WSGI, Launch, launched, save
+from support.launch import WSGI, Launch, asgi_app, launched, save
 from support.launch import WSGI_HANDLER_LINE as HANDLER_LINE
 from support.marks import assert_nothing_left, marked
 from support.pycharm import UNCAUGHT, Mode, Suspended, command, install_pydevd, pycharm
@@ -144,6 +144,23 @@ def attach_and_reload(launch: Launch, app: Path, path: str) -> None:
         assert len(ide.events("initialized")) == 1
         ide.request("disconnect", terminateDebuggee=False)
     launch.wait_served("v3")
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
+def test_no_thread_of_a_loop_is_shown(app: Path, server: str) -> None:
+    app.write_text(asgi_app("v0"))
+    options = ("--debug-attach", "--debug-address", "127.0.0.1:0", "--port", "0")
+    with launched(*options, "--server", server, "app:app", cwd=app.parent) as launch:
+        launch.wait_served("v0")
+        with DapClient("127.0.0.1", launch.debug_port, timeout=60) as ide:
+            ide.attach(exceptions=["uncaught"], justMyCode=True)
+            for version in ("v1", "v2"):
+                assert [each["name"] for each in ide.request("threads")["threads"]] == [
+                    "MainThread"
+                ]
+                save(app, asgi_app(version))
+                launch.wait_served(version)
+            ide.request("disconnect", terminateDebuggee=False)
 
 
 def stop(ide: VsCode, _: Session) -> None:

@@ -106,6 +106,10 @@ class HiddenThread:
             )
         self._begin(as_pydevds="pydevd" in sys.modules)
 
+    def stop(self) -> None:
+        """End it for good; waits until it is gone."""
+        self._end()
+
     def _begin(self, *, as_pydevds: bool = False) -> None:
         run = _Run(self._step, as_pydevds=as_pydevds)
         # Several threads may fork at a time; there is no switch from here to the second line.

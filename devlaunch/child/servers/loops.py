@@ -7,13 +7,13 @@ import errno
 import select
 import socket
 import sys
-from _thread import allocate_lock
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from .. import hide
-from ..threads import start_hidden_thread
+from ..threads import HiddenThread
 from .listener import Listener
 
 hide(__name__)
@@ -21,6 +21,8 @@ hide(__name__)
 _select = select.select  # before anything can be monkey-patched
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENOBUFS, errno.ENOMEM})
+_LONGEST = 3600.0
+"""Seconds of one wait: it takes some limit, of no meaning here."""
 _RETRY = 1.0
 """Seconds until the next attempt when the system has no more sockets (`ACCEPT_RETRY_DELAY`)."""
 
@@ -28,42 +30,48 @@ _RETRY = 1.0
 if sys.platform == "win32":
 
     class Doorman:
-        """A thread that waits until there are connections, by what leaves no trace at a socket."""
+        """A thread that waits until there are connections, by what leaves no trace at a socket.
+
+        It waits in a function in C, as a `HiddenThread` has to: no debugger shows or holds it.
+        """
 
         def __init__(self, listener: socket.socket) -> None:
-            self._listener = listener
+            # One of its own: the loop may close the other at any time.
+            self._listener = socket.fromfd(listener.fileno(), listener.family, listener.type)
             self._bell, self._button = socket.socketpair()
-            self._asked = allocate_lock()
-            self._asked.acquire()
+            self._bell.setblocking(False)
+            self._watched = [self._bell]
             self._call: Callable[[], object] | None = None
-            start_hidden_thread(self._watch)
+            wait = partial(_select, self._watched, [], [])
+            self._thread = HiddenThread(self._step, wait, self._ring)
+            self._thread.start()
 
         def ask(self, call: Callable[[], object]) -> None:
             """Call, from the thread, once there may be one. Not again before that."""
             self._call = call
-            self._asked.release()
+            self._ring()
 
         def dismiss(self) -> None:
             """End the thread; what was asked for may be called or not."""
-            self._button.close()
-            if self._call is None:
-                self._asked.release()
+            self._thread.stop()
+            for each in (self._listener, self._bell, self._button):
+                each.close()
 
-        def _watch(self) -> None:
-            with self._bell:
-                while True:
-                    self._asked.acquire()
-                    try:
-                        readable, _, _ = _select([self._listener, self._bell], [], [])
-                    except (OSError, ValueError):  # the loop has closed the listener
-                        return
-                    call, self._call = self._call, None
-                    if call is None or self._bell in readable:
-                        return
-                    try:
+        def _ring(self) -> None:
+            self._button.send(b"\0")
+
+        def _step(self) -> float:
+            with suppress(BlockingIOError):
+                self._bell.recv(64)
+            if self._listener in self._watched:
+                self._watched.remove(self._listener)
+                call, self._call = self._call, None
+                if call is not None:
+                    with suppress(RuntimeError):  # the loop has been closed
                         call()
-                    except RuntimeError:  # the loop has been closed
-                        return
+            elif self._call is not None:
+                self._watched.append(self._listener)
+            return _LONGEST
 
     class Proactor(asyncio.IocpProactor):
         """Accepts without AcceptEx where the listener is shared.
