@@ -227,6 +227,8 @@ def test_a_program_that_ends_is_started_again(tmp_path: Path) -> None:
         launch.wait_for("finished")
         save(tmp_path / "job.py", "raise SystemExit(3)")
         launch.wait_for("status 3")
+        save(tmp_path / "job.py", "print('ran twice')")
+        launch.wait_for("^ran twice")
 
 
 def test_nothing_survives_the_launcher(tmp_path: Path) -> None:
