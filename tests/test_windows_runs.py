@@ -20,7 +20,7 @@ from support.launch import Launch, asgi_app, launched, save
 from support.wait import wait_until
 
 import devlaunch
-from devlaunch.process import control_channel
+from devlaunch.machine import socket_pair
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
 
@@ -262,8 +262,8 @@ def test_a_port_in_use_is_the_first_ones(tmp_path: Path) -> None:
         answer(first, "0")
 
 
-def test_the_control_channel_delays_nothing() -> None:
-    for sock in control_channel():
+def test_pairs_of_sockets_delay_nothing() -> None:
+    for sock in socket_pair():
         with sock:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
