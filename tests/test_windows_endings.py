@@ -250,7 +250,7 @@ print("takes escapes:", mode.value & 4, "\\x1b[32mgr\\u00fcn\\x1b[0m")
     )
     before, after, text = shown_on_console("--no-reload", "job.py", cwd=tmp_path)
     if before is None:
-        pytest.skip("wine's consoles have no modes without a terminal")
+        pytest.skip("wine needs a terminal for that: see tests/windows/console.py")
     assert before == after
     assert "\u279c  app" in text
     assert "takes escapes: 4" in text
