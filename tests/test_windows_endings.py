@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from support.launch import Launch, ending, save
 from support.wait import wait_until
-from support.windows import CTRL_BREAK, CTRL_C, IS_WINE, ConsoleLaunch, below, shown_on_console
-from test_windows_runs import APP, answer, is_alive, running
+from support.windows_console import CTRL_BREAK, CTRL_C, IS_WINE, ConsoleLaunch, shown_on_console
+from support.windows_launch import APP, answer, running
+from support.windows_processes import below, is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
 
