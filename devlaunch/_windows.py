@@ -1,9 +1,10 @@
 """Children on Windows: a job object for each, which ends all of it when its handle is closed.
 
-The kernel closes the launcher's handles however it ends, so no guardian is needed. Another job
-holds the launcher and all that it starts: who was not in its own yet, and who has left that one by
-CREATE_BREAKAWAY_FROM_JOB, which takes the part of DEVLAUNCH_KEEP: kept over restarts, not beyond
-the end. Jobs nest since Windows 8, so all of this may run in another one, as of an IDE or of CI.
+The kernel closes the launcher's handles however it ends, so no guardian is needed. Around these
+jobs is one of the whole run, with who has left them by CREATE_BREAKAWAY_FROM_JOB, which takes the
+part of DEVLAUNCH_KEEP: kept over restarts, not beyond the end. The outermost holds the launcher as
+well, and so a child that is in no other yet. Jobs nest since Windows 8, so all of this may run in
+another one, as of an IDE or of CI.
 
 Sources: Microsoft's documentation, "Job Objects", "Nested Jobs", "Process Creation Flags".
 """
@@ -21,8 +22,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Protocol
+from contextlib import ExitStack, suppress
+from typing import Any, NamedTuple, Protocol
 
 from devlaunch._windows_kernel import (
     JOB_OBJECT_LIMIT_BREAKAWAY_OK,
@@ -87,6 +88,8 @@ class Child:
             self._job = kernel.create_job(
                 JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_BREAKAWAY_OK
             )
+            if _jobs:
+                kernel.assign(_jobs.run, self.pid)
             kernel.assign(self._job, self.pid)
             before_start()
             kernel.resume(self.pid)
@@ -165,28 +168,40 @@ class Child:
             self._kernel.close(job)
 
 
-def _wait_for_end(kernel: Kernel, job: int, spared: int = 0) -> set[int]:
+def _wait_for_end(kernel: Kernel, job: int) -> set[int]:
     """Wait until all of a job have ended; returns who did not."""
     until = time.monotonic() + ENDING_SECONDS
-    while (left := kernel.members(job) - {spared}) and time.monotonic() < until:
+    while (left := kernel.members(job)) and time.monotonic() < until:
         time.sleep(0.002)
     return left
 
 
-_run_job = 0
+class _Jobs(NamedTuple):
+    """What the jobs of the children are in."""
+
+    outermost: int
+    """With this process, and so all that it starts."""
+    run: int
+
+
+_jobs: _Jobs | None = None
 
 
 def contain(kernel: Kernel | None = None) -> None:
     """Have all that this process starts from now on end with it. Raises OSError."""
-    global _run_job
+    global _jobs
     kernel = kernel or Kernel32()
-    job = kernel.create_job(JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE)
-    try:
-        kernel.assign(job, os.getpid())
-    except OSError:
-        kernel.close(job)
-        raise
-    _run_job = job
+    with ExitStack() as undo:
+
+        def create() -> int:
+            job = kernel.create_job(JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE)
+            undo.callback(kernel.close, job)
+            return job
+
+        jobs = _Jobs(create(), create())
+        kernel.assign(jobs.outermost, os.getpid())
+        undo.pop_all()
+    _jobs = jobs
 
 
 def _as_signal(status: int) -> int:
@@ -288,19 +303,17 @@ def sweep(
     kernel: Kernel | None = None,
 ) -> set[int]:
     """At the end of a run: end who has left its child's job; the job of each generation is gone."""
-    global _run_job
-    job = _run_job
-    if not job or "." in run_id:
+    global _jobs
+    if not _jobs or "." in run_id:
         return set()
     kernel = kernel or Kernel32()
-    for pid in kernel.members(job) - {os.getpid()}:
-        with suppress(OSError):  # it has ended meanwhile
-            kernel.terminate(job, pid, KILLED_STATUS)
-    left = _wait_for_end(kernel, job, os.getpid())
-    # This process cannot leave it, and may start others when the run is over.
-    kernel.limit(job, 0)
-    kernel.close(job)
-    _run_job = 0
+    (outermost, run), _jobs = _jobs, None
+    kernel.terminate_job(run, KILLED_STATUS)
+    left = _wait_for_end(kernel, run)
+    kernel.close(run)
+    # This process cannot leave it, and others that it has started may outlive the run.
+    kernel.limit(outermost, 0)
+    kernel.close(outermost)
     return left
 
 

@@ -71,9 +71,6 @@ class Kernel(Protocol):
     def resume(self, pid: int) -> None:
         """NtResumeProcess."""
 
-    def terminate(self, job: int, pid: int, status: int) -> None:
-        """TerminateProcess, if it is in the job."""
-
     def terminate_job(self, job: int, status: int) -> None:
         """TerminateJobObject."""
 
@@ -81,14 +78,18 @@ class Kernel(Protocol):
         """CloseHandle."""
 
 
-class Kernel32:
-    """The real one."""
+def _library(name: str) -> Any:
+    if sys.platform != "win32":
+        raise OSError(f"{name} is a part of Windows")
+    return ctypes.WinDLL(name, use_last_error=True)
 
-    def __init__(self) -> None:
-        if sys.platform != "win32":
-            raise OSError("kernel32 is a part of Windows")
-        self._kernel32: Any = ctypes.WinDLL("kernel32", use_last_error=True)
-        self._ntdll: Any = ctypes.WinDLL("ntdll")
+
+class Kernel32:
+    """The real one, with the libraries of the system unless others are given."""
+
+    def __init__(self, kernel32: Any = None, ntdll: Any = None) -> None:
+        self._kernel32: Any = kernel32 or _library("kernel32")
+        self._ntdll: Any = ntdll or _library("ntdll")
         # Handles are pointers: ctypes would cut them to 32 bits.
         self._kernel32.CreateJobObjectW.restype = ctypes.c_void_p
         self._kernel32.OpenProcess.restype = ctypes.c_void_p
@@ -113,17 +114,17 @@ class Kernel32:
         )
 
     def members(self, job: int) -> set[int]:
-        """Who lives in the job, or in one that is nested in it."""
+        """Who lives in the job, or in one that is nested in it; of very many only some."""
         ids = ProcessIds()
-        self._check(
-            self._kernel32.QueryInformationJobObject(
-                ctypes.c_void_p(job),
-                JOB_OBJECT_BASIC_PROCESS_ID_LIST,
-                ctypes.byref(ids),
-                ctypes.sizeof(ids),
-                None,
-            )
+        is_all = self._kernel32.QueryInformationJobObject(
+            ctypes.c_void_p(job),
+            JOB_OBJECT_BASIC_PROCESS_ID_LIST,
+            ctypes.byref(ids),
+            ctypes.sizeof(ids),
+            None,
         )
+        if not ids.NumberOfProcessIdsInList:  # else it is ERROR_MORE_DATA
+            self._check(is_all)
         return set(ids.ProcessIdList[: ids.NumberOfProcessIdsInList])
 
     def assign(self, job: int, pid: int) -> None:
@@ -144,19 +145,6 @@ class Kernel32:
         try:
             if self._ntdll.NtResumeProcess(ctypes.c_void_p(process)) < 0:
                 raise OSError(f"NtResumeProcess failed for process {pid}")
-        finally:
-            self.close(process)
-
-    def terminate(self, job: int, pid: int, status: int) -> None:
-        """End a process of the job: its id may have become another's meanwhile."""
-        process = self._open(pid)
-        handle, is_member = ctypes.c_void_p(process), ctypes.c_int()
-        try:
-            self._check(
-                self._kernel32.IsProcessInJob(handle, ctypes.c_void_p(job), ctypes.byref(is_member))
-            )
-            if is_member.value:
-                self._check(self._kernel32.TerminateProcess(handle, status))
         finally:
             self.close(process)
 

@@ -19,10 +19,13 @@ except ImportError:
 
 open_shared: Callable[[str, int], int] | None = None
 """The `opener` of `open` for a person's files: what reads one is not to be in an editor's way."""
+CTIME_IS_BIRTH = False
+"""Whether `st_ctime` is when a file was made, and no change of its status."""
 if sys.platform == "win32":
     from devlaunch import _windows
 
     open_shared = _windows.open_shared
+    CTIME_IS_BIRTH = True
 
 MOST_READ = 4 << 20
 """Bytes of a file that may be read in the loop's thread, which has Ctrl-C to answer as well."""
@@ -86,14 +89,16 @@ def changed_at(path: str) -> float | None:
     return as_monotonic(when_ns, wall=time.time(), monotonic=time.monotonic())
 
 
-def changed_ns(mtime_ns: int, ctime_ns: int, *, now_ns: int) -> int:
+def changed_ns(
+    mtime_ns: int, ctime_ns: int, *, now_ns: int, ctime_is_birth: bool = CTIME_IS_BIRTH
+) -> int:
     """When content or status changed last, as far as the two times of a file tell.
 
-    On POSIX the ctime does. On Windows that is when the file was made, also as a copy that has the
-    mtime of its original; an edit is later. A time to come (`touch -d`) is that of no edit, but for
-    the next two seconds: Windows rounds up on FAT.
+    The ctime does, but where that is when the file was made, also as a copy that has the mtime of
+    its original: an edit is later. A time to come (`touch -d`) is that of no edit, but for the next
+    two seconds: Windows rounds up on FAT.
     """
-    is_edit = ctime_ns < mtime_ns <= now_ns + COARSE_TIME * 1e9
+    is_edit = ctime_is_birth and ctime_ns < mtime_ns <= now_ns + COARSE_TIME * 1e9
     return min(mtime_ns, now_ns) if is_edit else ctime_ns
 
 

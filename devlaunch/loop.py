@@ -17,7 +17,7 @@ from types import FrameType, TracebackType
 from typing import Protocol, Self
 
 from devlaunch.events import DeadlineReached, LogLine, SignalReceived
-from devlaunch.machine import most_files, shortage
+from devlaunch.machine import most_files, shortage, socket_pair
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGTSTP", "SIGWINCH")
 """Besides SIGCHLD. Which of them are ignored, as nohup(1) has it for SIGHUP, stay so."""
@@ -54,7 +54,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._inbox: deque[object] = deque()
         self._callbacks: dict[int, tuple[Callback | None, Callback | None]] = {}
-        self._wake_reader, self._wake_writer = wakeup or socket.socketpair()
+        self._wake_reader, self._wake_writer = wakeup or socket_pair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
         self._previous_handlers: dict[int, object] = {}

@@ -1,6 +1,6 @@
 """What the machine has to spare: time without work, memory, descriptors; and when it has none left.
 
-Times and memory are known on Linux, else a guess.
+Times and memory are known on Linux, else a guess. And pairs of sockets as it has them.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -89,6 +90,18 @@ def working_directory() -> str:
         raise UsageError(
             "the current directory does not exist any more", hint="change to another one"
         ) from None
+
+
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets that deliver each message at once. Raises OSError.
+
+    Where they are of TCP, as on Windows, the second of two would wait for the first one's ACK, up
+    to 200 ms.
+    """
+    pair = socket.socketpair()
+    for each in pair if pair[0].family == socket.AF_INET else ():
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return pair
 
 
 def most_files() -> int | None:

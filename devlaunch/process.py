@@ -17,7 +17,7 @@ from devlaunch.config import Isolation
 from devlaunch.core.invocation import Running
 from devlaunch.errors import EX_CANNOT_EXECUTE, EX_FAILURE, EX_NOT_FOUND, DevlaunchError
 from devlaunch.hiding import plain_processes
-from devlaunch.machine import shortage, shortages
+from devlaunch.machine import shortage, shortages, socket_pair
 
 if sys.platform == "win32":
     from devlaunch import _windows as _platform
@@ -193,10 +193,7 @@ def control_channel() -> tuple[socket.socket, socket.socket]:
     Give the child's `fileno()` to `spawn` in `pass_fds` and in the arguments, then close it here.
     On Windows the number is a handle, by which the child knows what it is handed (`spawn`).
     """
-    ours, theirs = socket.socketpair()
-    for each in (ours, theirs) if ours.family == socket.AF_INET else ():
-        # The second of two messages would wait for the first one's ACK, on Windows up to 200 ms.
-        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    ours, theirs = socket_pair()
     ours.setblocking(False)
     return ours, theirs
 

@@ -83,17 +83,20 @@ def test_when_a_file_was_written(ctime: float, changed: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mtime", "ctime", "changed"),
+    ("mtime", "ctime", "posix", "windows"),
     [
-        pytest.param(5, 5, 5, id="edited"),
-        pytest.param(3, 5, 5, id="POSIX: renamed, or its mtime restored; Windows: copied"),
-        pytest.param(5, 3, 5, id="Windows: edited after it was made"),
-        pytest.param(1_500_000_000, 3, 6, id="FAT: edited just now, rounded up"),
-        pytest.param(9_000_000_000, 3, 3, id="an mtime to come"),
+        pytest.param(5, 5, 5, 5, id="edited"),
+        pytest.param(3, 5, 5, 5, id="POSIX: renamed, or its mtime restored; Windows: copied"),
+        pytest.param(5, 3, 3, 5, id="POSIX: an mtime to come then; Windows: edited"),
+        pytest.param(1_500_000_000, 3, 3, 6, id="FAT: edited just now, rounded up"),
+        pytest.param(9_000_000_000, 3, 3, 3, id="an mtime to come"),
     ],
 )
-def test_which_time_says_when_a_file_changed(mtime: int, ctime: int, changed: int) -> None:
-    assert changed_ns(mtime, ctime, now_ns=6) == changed
+def test_which_time_says_when_a_file_changed(
+    mtime: int, ctime: int, posix: int, windows: int
+) -> None:
+    assert changed_ns(mtime, ctime, now_ns=6, ctime_is_birth=False) == posix
+    assert changed_ns(mtime, ctime, now_ns=6, ctime_is_birth=True) == windows
 
 
 @pytest.mark.skipif(sys.platform != "win32", reason="files are not kept from others here")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from support.launch import Launch, ending, save
 from support.wait import wait_until
-from support.windows import CTRL_BREAK, CTRL_C, IS_WINE, ConsoleLaunch, below, shown_on_console
-from test_windows_runs import APP, answer, is_alive, running
+from support.windows_console import CTRL_BREAK, CTRL_C, IS_WINE, ConsoleLaunch, shown_on_console
+from support.windows_launch import APP, answer, running
+from support.windows_processes import below, is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
 
@@ -154,6 +155,37 @@ def test_who_breaks_away_ends_at_the_end(tmp_path: Path) -> None:
         assert not is_alive(_helper(launch))
 
 
+CALLS = """\
+import devlaunch, pathlib, subprocess, sys, threading, time
+def start():
+    global other
+    while not pathlib.Path("began").exists():
+        time.sleep(0.01)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    pathlib.Path("started").touch()
+threading.Thread(target=start).start()
+print("status", devlaunch.run("job.py", reload=False), flush=True)
+print("other", other.poll(), flush=True)
+other.kill()
+"""
+
+
+def test_what_else_the_calling_program_starts_outlives_the_run(tmp_path: Path) -> None:
+    waits = """\
+import pathlib, time
+pathlib.Path("began").touch()
+while not pathlib.Path("started").exists():
+    time.sleep(0.01)
+"""
+    (tmp_path / "job.py").write_text(HELPER.format(flags=DETACHED | BREAKAWAY) + waits)
+    (tmp_path / "calls.py").write_text(CALLS)
+    with running(tmp_path, "calls.py", command=()) as launch:
+        assert launch.wait_ended(30) == 0
+        assert "status 0" in launch.text
+        assert "other None" in launch.text
+        assert not is_alive(_helper(launch))
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 0.2])
 def test_nothing_is_left_when_it_is_killed_in_the_midst_of_a_reload(
     tmp_path: Path, seconds: float
@@ -219,7 +251,7 @@ print("takes escapes:", mode.value & 4, "\\x1b[32mgr\\u00fcn\\x1b[0m")
     )
     before, after, text = shown_on_console("--no-reload", "job.py", cwd=tmp_path)
     if before is None:
-        pytest.skip("wine's consoles have no modes without a terminal")
+        pytest.skip("wine needs a terminal for that: see tests/windows/console.py")
     assert before == after
     assert "\u279c  app" in text
     assert "takes escapes: 4" in text

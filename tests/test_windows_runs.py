@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import socket
 import subprocess
 import sys
@@ -12,63 +10,18 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.dap import DapClient
-from support.launch import Launch, asgi_app, launched, save
+from support.launch import asgi_app, launched, save
 from support.wait import wait_until
+from support.windows_launch import APP, answer, running
+from support.windows_processes import is_alive
 
 import devlaunch
-from devlaunch.process import control_channel
+from devlaunch.machine import socket_pair
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
-
-APP = """\
-import os, subprocess, sys, time
-VERSION = {version!r}
-started = []
-def app(environ, start_response):
-    start_response("200 OK", [])
-    if environ["PATH_INFO"] == "/start":
-        code = "import time; time.sleep(300)"
-        started.append(subprocess.Popen([sys.executable, "-c", code], creationflags=0x208))
-        return [str(started[-1].pid).encode()]
-    if environ["PATH_INFO"] == "/slow":
-        print("in slow", flush=True)
-        time.sleep(1)
-    return [f"{{VERSION}} {{os.getpid()}}".encode()]
-"""
-
-
-def is_alive(pid: int) -> bool:
-    kernel32 = ctypes.WinDLL("kernel32")
-    kernel32.OpenProcess.restype = ctypes.c_void_p
-    handle = kernel32.OpenProcess(0x00100000, False, pid)  # SYNCHRONIZE
-    if not handle:
-        return False
-    alive = kernel32.WaitForSingleObject(ctypes.c_void_p(handle), 0) != 0
-    kernel32.CloseHandle(ctypes.c_void_p(handle))
-    return alive
-
-
-def running(
-    directory: Path, *args: str, **options: Any
-) -> contextlib.AbstractContextManager[Launch]:
-    port = ["--port", "0"] if args[-1].endswith("app") and "--port" not in args else []
-    return launched(*port, *args, cwd=directory, **options)
-
-
-def answer(launch: Launch, version: str, timeout: float = 30.0) -> int:
-    """The process that answers with this version."""
-
-    def look() -> list[str]:
-        with contextlib.suppress(OSError):
-            words = launch.get(timeout=3).split()
-            return words if words[0] == version else []
-        return []
-
-    return int(wait_until(look, timeout, lambda: f"{version} served:\n{launch.text}")[1])
 
 
 @pytest.mark.parametrize("server", ["wsgiref", "werkzeug", "uvicorn", "hypercorn"])
@@ -227,6 +180,8 @@ def test_a_program_that_ends_is_started_again(tmp_path: Path) -> None:
         launch.wait_for("finished")
         save(tmp_path / "job.py", "raise SystemExit(3)")
         launch.wait_for("status 3")
+        save(tmp_path / "job.py", "print('ran twice')")
+        launch.wait_for("^ran twice")
 
 
 def test_nothing_survives_the_launcher(tmp_path: Path) -> None:
@@ -260,8 +215,8 @@ def test_a_port_in_use_is_the_first_ones(tmp_path: Path) -> None:
         answer(first, "0")
 
 
-def test_the_control_channel_delays_nothing() -> None:
-    for sock in control_channel():
+def test_pairs_of_sockets_delay_nothing() -> None:
+    for sock in socket_pair():
         with sock:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 

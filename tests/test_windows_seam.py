@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ class FakeKernel:
     def __init__(self, calls: list[Any], failing: str = "") -> None:
         self.calls = calls
         self.failing = failing
-        self.living: set[int] = set()
+        self.jobs = 0
 
     def _call(self, name: str, *args: Any) -> None:
         self.calls.append((name, *args))
@@ -35,24 +36,21 @@ class FakeKernel:
 
     def create_job(self, flags: int) -> int:
         self._call("create_job", flags)
-        return JOB
+        self.jobs += 1
+        return JOB + self.jobs - 1
 
     def limit(self, job: int, flags: int) -> None:
         self._call("limit", job, flags)
 
     def members(self, job: int) -> set[int]:
         self._call("members", job)
-        return set(self.living)
+        return set()
 
     def assign(self, job: int, pid: int) -> None:
         self._call("assign", job, pid)
 
     def resume(self, pid: int) -> None:
         self._call("resume", pid)
-
-    def terminate(self, job: int, pid: int, status: int) -> None:
-        self._call("terminate", job, pid, status)
-        self.living.discard(pid)
 
     def terminate_job(self, job: int, status: int) -> None:
         self._call("terminate_job", job, status)
@@ -177,20 +175,41 @@ def test_who_has_left_the_job_of_its_child_ends_with_the_run() -> None:
     calls: list[Any] = []
     kernel = FakeKernel(calls)
     _windows.contain(kernel)
-    kernel.living = {os.getpid(), 78}
+    _windows.Child(FakePopen(calls, [], creationflags=0), kernel)
     assert _windows.sweep("run.1", 1.0, 1, 0.0, kernel) == set(), "its job has ended with it"
     assert _windows.sweep("run", 1.0, 1, 0.0, kernel) == set()
     assert _windows.sweep("run", 1.0, 1, 0.0, kernel) == set(), "it is over"
     kill_on_job_close = 0x2000
+    outermost, run, childs = JOB, JOB + 1, JOB + 2
     assert calls == [
         ("create_job", kill_on_job_close),
-        ("assign", JOB, os.getpid()),
-        ("members", JOB),
-        ("terminate", JOB, 78, 1),
-        ("members", JOB),
-        ("limit", JOB, 0),
-        ("close", JOB),
+        ("create_job", kill_on_job_close),
+        ("assign", outermost, os.getpid()),
+        ("popen", [], 0),
+        ("create_job", KILL_ON_JOB_CLOSE_AND_BREAKAWAY_OK),
+        ("assign", run, 77),
+        ("assign", childs, 77),
+        ("resume", 77),
+        ("terminate_job", run, 1),
+        ("members", run),
+        ("close", run),
+        ("limit", outermost, 0),
+        ("close", outermost),
     ]
+
+
+def test_of_more_processes_than_can_be_listed_some_are() -> None:
+    def query(_job: Any, _kind: int, found: Any, *_: Any) -> int:
+        found._obj.NumberOfAssignedProcesses = 5000
+        found._obj.NumberOfProcessIdsInList = 2
+        found._obj.ProcessIdList[:2] = 7, 8
+        return 0  # ERROR_MORE_DATA
+
+    library = SimpleNamespace(
+        CreateJobObjectW=lambda: None, OpenProcess=lambda: None, QueryInformationJobObject=query
+    )
+    kernel = _windows_kernel.Kernel32(library, library)
+    assert kernel.members(JOB) == {7, 8}
 
 
 @pytest.mark.parametrize(

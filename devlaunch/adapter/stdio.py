@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 
 from devlaunch.errors import UsageError
+from devlaunch.machine import socket_pair
 
 _SIZE = 64 * 1024
 
@@ -37,7 +38,7 @@ class Stdio:
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(2, 1)
-        self.socket, self._inner = socket.socketpair()
+        self.socket, self._inner = socket_pair()
         _start(pump_to_socket, reader, self._inner)
         self._writing = _start(_pump_from_socket, self._inner, writer)
 
@@ -85,7 +86,7 @@ class OutputPipe:
         self._socket: socket.socket | None = None
         self._fd = fd
         if sys.platform == "win32":
-            self._socket, inner = socket.socketpair()
+            self._socket, inner = socket_pair()
             self._socket.setblocking(False)
             _start(pump_to_socket, fd, inner)
         else:

@@ -145,19 +145,14 @@ def _text_of(path: str) -> str | None:
 def kind_of(entry: os.DirEntry[str] | os.stat_result) -> tuple[bool, bool]:
     """Whether the entry is a directory, and whether it is a symbolic link or a junction."""
     try:
-        if isinstance(entry, os.stat_result) or _JUNCTION is not None:
-            status = (
-                entry if isinstance(entry, os.stat_result) else entry.stat(follow_symlinks=False)
-            )
-            is_link = stat.S_ISLNK(status.st_mode) or _is_junction(status)
-            return stat.S_ISDIR(status.st_mode) and not is_link, is_link
-        return entry.is_dir(follow_symlinks=False), entry.is_symlink()
+        if isinstance(entry, os.DirEntry):
+            if _JUNCTION is None:
+                return entry.is_dir(follow_symlinks=False), entry.is_symlink()
+            entry = entry.stat(follow_symlinks=False)
     except OSError:
         return False, False
-
-
-def _is_junction(status: os.stat_result) -> bool:
-    return _JUNCTION is not None and getattr(status, "st_reparse_tag", 0) == _JUNCTION
+    is_link = stat.S_ISLNK(entry.st_mode) or getattr(entry, "st_reparse_tag", 0) == _JUNCTION
+    return stat.S_ISDIR(entry.st_mode) and not is_link, is_link
 
 
 def mode_of(path: str) -> int | None:

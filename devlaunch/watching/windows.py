@@ -27,8 +27,11 @@ import _winapi  # noqa: E402
 
 _BUFFER = 1 << 16
 """The most that a server takes for a directory of its own."""
-_FILTER = 0x01 | 0x02 | 0x08 | 0x10
-"""Names of files and of directories, sizes, times of the last write."""
+_FILTER = 0x01 | 0x02 | 0x04 | 0x08 | 0x10
+"""Names of files and of directories, attributes, sizes, times of the last write.
+
+To wine a time that is set, and nothing else of the file, is an attribute.
+"""
 _SHARE_ALL = 0x7
 _OPEN_EXISTING = 3
 _BACKUP_SEMANTICS_OVERLAPPED = 0x42000000

@@ -10,7 +10,7 @@ import sys
 from typing import Any, Self
 
 from support.dap import DapClient, RequestFailed
-from support.on_windows import start_on_socket
+from support.windows_processes import start_on_socket
 
 
 def start_adapter(python: str, **options: Any) -> tuple[subprocess.Popen[bytes], socket.socket]:

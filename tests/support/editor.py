@@ -18,8 +18,8 @@ from support.launch import environment, save
 from support.marks import assert_nothing_left
 
 if sys.platform == "win32":
-    from support.on_windows import Console as Pty
-    from support.on_windows import start_on_socket
+    from support.windows_processes import Console as Pty
+    from support.windows_processes import start_on_socket
 else:
     from support.pty import Pty
 

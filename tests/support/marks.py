@@ -23,7 +23,7 @@ def _environments() -> Iterator[tuple[int, list[str]]]:
 
 
 if sys.platform == "win32":
-    from support.on_windows import environments as _environments
+    from support.windows_processes import environments as _environments
 
 
 def marked(run_id: str) -> list[int]:

@@ -32,7 +32,7 @@ from support.marks import assert_nothing_left
 from support.wait import wait_until
 
 if sys.platform == "win32":
-    from support.on_windows import Console as Pty
+    from support.windows_processes import Console as Pty
 else:
     from support.pty import Pty
 

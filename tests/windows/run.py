@@ -37,6 +37,7 @@ sys.path[:0] = [str(HERE.parent)]
 from support import apt  # noqa: E402
 from support.environments import BUILD, lock_of  # noqa: E402
 
+CONSOLES = "tests/windows/console.py"
 PLACE = PROJECT / "build" / "windows"
 ROOT = PLACE / "root"
 """The Debian. To wine its directories are below `Z:\\`."""
@@ -217,12 +218,17 @@ def copy_sources() -> None:
 # --- inside: one run ----------------------------------------------------------------------------
 
 
-def windows(version: str, *arguments: str) -> list[str]:
-    """The command that runs Windows' Python, in the copy of the sources."""
+def windows(version: str, *arguments: str, cwd: str = "/w/devlaunch") -> list[str]:
+    """The command that runs Windows' Python, in the copy of the sources or another directory."""
     program = f"/w/{directory(version).name}/python.exe"
     environment = [f"{name}={value}" for name, value in WINE.items()]
-    shell = 'cd /w/devlaunch && exec wine "$0" "$@"'
+    shell = f'cd {cwd} && exec wine "$0" "$@"'
     return ["chroot", str(ROOT), "env", "-i", *environment, "sh", "-c", shell, program, *arguments]
+
+
+def on_linux(version: str, *arguments: str) -> list[str]:
+    """The command that runs this system's Python: nobody else can give wine a terminal."""
+    return ["env", f"WINDOWS_PYTHON={version}", sys.executable, *arguments]
 
 
 def programs() -> dict[int, str]:
@@ -242,8 +248,9 @@ def tests(version: str, arguments: Sequence[str]) -> int:
     began = time.monotonic()
     # Of the two, only pytest's own words matter: wineserver dumps its handles when it is ended.
     with LOG.open("wb") as log:
-        command = windows(version, "-m", "pytest", "-p", "no:cacheprovider", *arguments)
-        status = subprocess.run(command, stderr=log, check=False).returncode
+        words = ["-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        command = (on_linux if CONSOLES in arguments else windows)(version, *words)
+        status = subprocess.run(command, cwd=PROJECT, stderr=log, check=False).returncode
     deadline = time.monotonic() + LEAVING
     while (left := programs()) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -262,7 +269,8 @@ def inside(versions: Sequence[str], arguments: Sequence[str]) -> int:
     for version in versions:
         python(version)
     copy_sources()
-    return max([tests(version, arguments) for version in versions])
+    runs = [arguments] if arguments else [["-n", "2"], [CONSOLES]]
+    return max([tests(version, each) for version in versions for each in runs])
 
 
 def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -281,7 +289,7 @@ def main(words: Sequence[str]) -> int:
     options, arguments = parse(words)
     try:
         if options.inside:
-            return inside(options.python or ["3.11"], arguments or ["-n", "2"])
+            return inside(options.python or ["3.11"], arguments)
         return enter(words)
     except Impossible as error:
         if not options.if_possible:

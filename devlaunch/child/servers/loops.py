@@ -40,6 +40,8 @@ if sys.platform == "win32":
             self._listener = socket.fromfd(listener.fileno(), listener.family, listener.type)
             self._bell, self._button = socket.socketpair()
             self._bell.setblocking(False)
+            # A second ring would wait for the first one's ACK, up to 200 ms: it is TCP here.
+            self._button.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._watched = [self._bell]
             self._call: Callable[[], object] | None = None
             wait = partial(_select, self._watched, [], [])

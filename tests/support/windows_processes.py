@@ -1,4 +1,4 @@
-"""What the other helpers have of POSIX, on Windows: whose mark a process has, pipes, a screen.
+"""Processes on Windows: which there are, their marks, and what they print and read by pipes.
 
 There is no terminal: `Console` has pipes, and nothing can be typed.
 """
@@ -69,6 +69,48 @@ def _environment(kernel32: Any, handle: ctypes.c_void_p) -> list[str]:
     parameters = word(basic[1] + _PARAMETERS)
     block = read(word(parameters + _ENVIRONMENT), word(parameters + _ENVIRONMENT_SIZE))
     return block.decode("utf-16-le", "replace").split("\0")
+
+
+class _Entry(ctypes.Structure):
+    """PROCESSENTRY32W."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint32) for name in ("size", "usage", "pid")),
+        ("heap", ctypes.c_size_t),
+        *((name, ctypes.c_uint32) for name in ("module", "threads", "parent", "base", "flags")),
+        ("exe", ctypes.c_wchar * 260),
+    )
+
+
+def below(pid: int) -> set[int]:
+    """The processes that this one, which may have ended, has started, and so on."""
+    parents: dict[int, int] = {}
+    if sys.platform == "win32":
+        kernel32 = _kernel32()
+        kernel32.CreateToolhelp32Snapshot.restype = ctypes.c_void_p
+        snapshot = ctypes.c_void_p(kernel32.CreateToolhelp32Snapshot(2, 0))
+        entry = _Entry(size=ctypes.sizeof(_Entry))
+        is_found = kernel32.Process32FirstW(snapshot, ctypes.byref(entry))
+        while is_found:
+            parents[entry.pid] = entry.parent
+            is_found = kernel32.Process32NextW(snapshot, ctypes.byref(entry))
+        kernel32.CloseHandle(snapshot)
+    found, size = {pid}, 0
+    while len(found) > size:
+        size = len(found)
+        found |= {each for each, parent in parents.items() if parent in found}
+    return found - {pid}
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process has not ended."""
+    kernel32 = _kernel32()
+    handle = kernel32.OpenProcess(_SYNCHRONIZE, False, pid)
+    if not handle:
+        return False
+    alive = kernel32.WaitForSingleObject(ctypes.c_void_p(handle), 0) != 0
+    kernel32.CloseHandle(ctypes.c_void_p(handle))
+    return alive
 
 
 def start_on_socket(

@@ -81,37 +81,6 @@ def _hidden_console() -> dict[str, Any]:
     return {"startupinfo": shown, "creationflags": subprocess.CREATE_NEW_CONSOLE}
 
 
-class _Entry(ctypes.Structure):
-    """PROCESSENTRY32W."""
-
-    _fields_ = (
-        *((name, ctypes.c_uint32) for name in ("size", "usage", "pid")),
-        ("heap", ctypes.c_size_t),
-        *((name, ctypes.c_uint32) for name in ("module", "threads", "parent", "base", "flags")),
-        ("exe", ctypes.c_wchar * 260),
-    )
-
-
-def below(pid: int) -> set[int]:
-    """The processes that this one, which may have ended, has started, and so on."""
-    parents: dict[int, int] = {}
-    if sys.platform == "win32":
-        kernel32 = ctypes.WinDLL("kernel32")
-        kernel32.CreateToolhelp32Snapshot.restype = ctypes.c_void_p
-        snapshot = ctypes.c_void_p(kernel32.CreateToolhelp32Snapshot(2, 0))
-        entry = _Entry(size=ctypes.sizeof(_Entry))
-        is_found = kernel32.Process32FirstW(snapshot, ctypes.byref(entry))
-        while is_found:
-            parents[entry.pid] = entry.parent
-            is_found = kernel32.Process32NextW(snapshot, ctypes.byref(entry))
-        kernel32.CloseHandle(snapshot)
-    found, size = {pid}, 0
-    while len(found) > size:
-        size = len(found)
-        found |= {each for each, parent in parents.items() if parent in found}
-    return found - {pid}
-
-
 class ConsoleLaunch(Launch):
     """A `Launch` in a new console. `process` is the one that presses the keys."""
 
