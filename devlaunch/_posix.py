@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -20,6 +21,12 @@ from devlaunch.core.invocation import Running
 
 assert sys.platform != "win32"  # tells mypy what this file is for
 
+WHY_NOT_EXECUTED = {
+    errno.EACCES: "make it executable: chmod +x {}",
+    errno.ENOEXEC: "it needs a first line such as #!/usr/bin/env python3",
+    errno.ENOENT: "the interpreter that its first line names does not exist",
+}
+"""Hints by number; `{}` is the program."""
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 _KILL_SECONDS = 2.0
 _LOOK_SECONDS = 0.01

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -46,7 +47,13 @@ FILE_SHARE_ALL = 0x7
 OPEN_EXISTING = 3
 ERROR_SHARING_VIOLATION = 32
 ERROR_LOCK_VIOLATION = 33
+ERROR_BAD_EXE_FORMAT = 193
+ERROR_EXE_MACHINE_TYPE_MISMATCH = 216
 
+WHY_NOT_EXECUTED = {
+    errno.ENOEXEC: "it is no program; name the one that runs it first, such as python {}",
+}
+"""Hints by number; `{}` is the program."""
 _SIGNALS = {
     0xC000013A: -signal.SIGINT,  # STATUS_CONTROL_C_EXIT
     0xC0000005: -signal.SIGSEGV,  # STATUS_ACCESS_VIOLATION
@@ -369,6 +376,25 @@ def open_shared(path: str, flags: int) -> int:
         number = error.errno or 0
         raise OSError(number, os.strerror(number), path, error.winerror) from None
     return msvcrt.open_osfhandle(handle, flags)
+
+
+def posix_errno(error: OSError) -> int | None:
+    """See `machine.posix_errno`. Windows' own words are in its language, and have `%1` in them."""
+    number = getattr(error, "winerror", None)
+    if number in (ERROR_BAD_EXE_FORMAT, ERROR_EXE_MACHINE_TYPE_MISMATCH):
+        return errno.ENOEXEC
+    # EINVAL stands for all that C has no number for; numbers of sockets have no words in C.
+    if is_sharing_violation(error) or error.errno == errno.EINVAL or (error.errno or 0) >= 10000:
+        return None
+    # It has no other for a directory that is opened as a file.
+    if error.errno == errno.EACCES and error.filename and os.path.isdir(error.filename):
+        return errno.EISDIR
+    return error.errno
+
+
+def has_no_reader(error: OSError) -> bool:
+    """Whether a pipe was written to that nobody reads: C makes EINVAL of ERROR_NO_DATA."""
+    return error.errno in (errno.EPIPE, errno.EINVAL)
 
 
 def is_sharing_violation(error: OSError) -> bool:

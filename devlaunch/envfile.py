@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from devlaunch.console import Console
 from devlaunch.contents import open_shared
 from devlaunch.errors import DevlaunchError, UsageError
+from devlaunch.machine import reason_of
 
 
 class EnvFile:
@@ -68,7 +69,7 @@ def read_env_file(path: str, origin: str = "--env-file") -> dict[str, str]:
     except UnicodeDecodeError:
         raise UsageError(f"{origin} {path}: is not UTF-8 text") from None
     except OSError as error:
-        raise UsageError(f"{origin} {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"{origin} {path}: {reason_of(error)}") from None
     return _parse(text, path)
 
 

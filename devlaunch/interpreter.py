@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from devlaunch.errors import UsageError
 from devlaunch.hiding import plain_processes
-from devlaunch.machine import working_directory
+from devlaunch.machine import reason_of, working_directory
 from devlaunch.values import nearest
 
 OLDEST = (3, 10)
@@ -219,8 +219,7 @@ def probe_interpreter(executable: str, chosen_by: str = "--python") -> Probe:
             f"{origin}: is no Python (no answer in {PROBE_TIMEOUT:.0f} s)", hint=hint
         ) from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"{origin}: cannot be run: {reason}", hint=hint) from None
+        raise UsageError(f"{origin}: cannot be run: {reason_of(error)}", hint=hint) from None
     _, mark, answer = done.stdout.rpartition("\n" + _MARK)
     if not mark:
         said = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2].strip()

@@ -28,6 +28,7 @@ from devlaunch.envfile import EnvFile
 from devlaunch.errors import DevlaunchError
 from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
 from devlaunch.loop import Loop, signals_to_catch
+from devlaunch.machine import reason_of
 from devlaunch.reloading import Changed, Reloading
 from devlaunch.reports import WHY_SURVIVED, Reports
 from devlaunch.standby import Standby
@@ -249,7 +250,7 @@ class Launcher:
         try:
             self._guardian.ensure()
         except OSError as error:
-            self._console.warning(f"there is no new guardian process: {error.strerror}")
+            self._console.warning(f"there is no new guardian process: {reason_of(error)}")
         generation = self._generation
         ours = [*self._standby.living, *([generation] if generation else [])]
         process.reap_orphans([self._guardian.pid or 0, *(each.pid for each in ours)])

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from devlaunch.config import Config
 from devlaunch.errors import EX_FAILURE, AddressInUseError, DevlaunchError, UsageError
+from devlaunch.machine import reason_of
 
 BACKLOG = 2048
 
@@ -196,9 +197,9 @@ def explain_bind_error(
             )
         case errno.EACCES | errno.EPERM:
             other = _option_with(option, host, port + 8000 if port < 1024 else 0)
-            why = "ports below 1024 are privileged; " if port < 1024 else ""
             return UsageError(
-                f"{option}: no permission to listen on {where}", hint=f"{why}use {other}"
+                f"{option}: no permission to listen on {where}",
+                hint=f"{_why_refused(port)}use {other}",
             )
         case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
             return UsageError(
@@ -206,8 +207,14 @@ def explain_bind_error(
                 hint="use 127.0.0.1, or 0.0.0.0 for every address",
             )
         case _:
-            reason = (error.strerror or str(error)).lower()
-            return DevlaunchError(f"{option}: cannot listen on {where}: {reason}")
+            return DevlaunchError(f"{option}: cannot listen on {where}: {reason_of(error)}")
+
+
+def _why_refused(port: int) -> str:
+    if sys.platform == "win32":
+        command = "netsh interface ipv4 show excludedportrange protocol=tcp"
+        return f"Windows may have reserved it: `{command}` lists such ports; "
+    return "ports below 1024 are privileged; " if port < 1024 else ""
 
 
 def _other_port(host: str, port: int, option: str) -> str:
@@ -246,7 +253,7 @@ def bind_unix(path: str) -> socket.socket:
     except OSError as error:
         sock.close()
         # "AF_UNIX path too long" has no errno.
-        raise UsageError(f"--uds {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"--uds {path}: {reason_of(error)}") from None
     return sock
 
 
@@ -257,7 +264,7 @@ def _clear_stale(path: str) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UsageError(f"--uds {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"--uds {path}: {reason_of(error)}") from None
     if not stat.S_ISSOCK(status.st_mode):
         raise UsageError(
             f"--uds {path}: exists and is no socket", hint="remove it, or choose another path"
@@ -270,7 +277,7 @@ def _clear_stale(path: str) -> int | None:
             )
         os.unlink(path)
     except OSError as error:
-        raise UsageError(f"--uds {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"--uds {path}: {reason_of(error)}") from None
     return stat.S_IMODE(status.st_mode)
 
 

@@ -15,6 +15,9 @@ from contextlib import contextmanager, suppress
 
 from devlaunch.errors import DevlaunchError, UsageError
 
+if sys.platform == "win32":
+    from devlaunch import _windows
+
 ASSUMED_MEMORY = 4 << 30
 """Bytes, where nobody says how much is available."""
 
@@ -108,6 +111,19 @@ def most_files() -> int | None:
     """How many files this process may have open, the standard ones included; None: no limit."""
     most = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else -1
     return most if most > 0 else None
+
+
+def posix_errno(error: OSError) -> int | None:
+    """The number that POSIX has for it; None where another system's own words say more."""
+    if sys.platform == "win32":
+        return _windows.posix_errno(error)
+    return error.errno
+
+
+def reason_of(error: OSError) -> str:
+    """What went wrong, to be put after a colon: in the words of POSIX, where it has some."""
+    number = posix_errno(error)
+    return (os.strerror(number) if number else error.strerror or str(error)).lower()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from devlaunch.config import Isolation
 from devlaunch.core.invocation import Running
 from devlaunch.errors import EX_CANNOT_EXECUTE, EX_FAILURE, EX_NOT_FOUND, DevlaunchError
 from devlaunch.hiding import plain_processes
-from devlaunch.machine import shortage, shortages, socket_pair
+from devlaunch.machine import posix_errno, reason_of, shortage, shortages, socket_pair
 
 if sys.platform == "win32":
     from devlaunch import _windows as _platform
@@ -162,27 +162,22 @@ def spawn(
 
 
 def _cannot_start(program: str, cwd: str | None, error: OSError, found: bool) -> DevlaunchError:
-    reason = error.strerror or str(error)
+    number, reason = posix_errno(error), reason_of(error)
     if cwd is not None and not os.access(cwd, os.X_OK):
         return DevlaunchError(
             f"cannot run in the directory {cwd!r}: {reason}",
             hint="create it, or choose another one",
             exit_status=EX_FAILURE,
         )
-    if error.errno in (errno.ENOENT, errno.ENOTDIR) and not found:
+    if number in (errno.ENOENT, errno.ENOTDIR) and not found:
         return DevlaunchError(
             f"no such program: {program!r}",
             hint="check the spelling, and that it is installed and on PATH",
             exit_status=EX_NOT_FOUND,
         )
-    hints = {
-        errno.EACCES: f"make it executable: chmod +x {program}",
-        errno.ENOEXEC: "it needs a first line such as #!/usr/bin/env python3",
-        errno.ENOENT: "the interpreter that its first line names does not exist",
-    }
     return DevlaunchError(
         f"cannot execute {program!r}: {reason}",
-        hint=hints.get(error.errno or 0, ""),
+        hint=_platform.WHY_NOT_EXECUTED.get(number or 0, "").format(program),
         exit_status=EX_CANNOT_EXECUTE,
     )
 

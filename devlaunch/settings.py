@@ -17,7 +17,7 @@ from devlaunch.config import Config, Target, TargetKind
 from devlaunch.contents import open_shared
 from devlaunch.envfile import read_env_file
 from devlaunch.errors import UsageError
-from devlaunch.machine import working_directory
+from devlaunch.machine import reason_of, working_directory
 from devlaunch.options import BY_KEY, INTERNAL_VARIABLES, KEYS, OPTIONS, PREFIX, TARGET
 from devlaunch.targets import parse_target
 from devlaunch.values import BadValue, listed, nearest, split_list, to_words
@@ -194,7 +194,7 @@ def _load_toml(path: str) -> tuple[str, dict[str, Any]]:
     except UnicodeDecodeError:
         raise UsageError(f"{path}: is not UTF-8 text") from None
     except OSError as error:
-        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"{path}: {reason_of(error)}") from None
     except tomllib.TOMLDecodeError as error:
         what, _, where = str(error).partition(" (at ")
         match = re.match(r"line (\d+), column (\d+)", where)
@@ -261,8 +261,7 @@ def _check_readable(path: str, origin: str, *, directory: bool = False) -> None:
     except OSError as error:
         close = nearest(os.path.basename(path), _names(os.path.dirname(path)))
         hint = f"did you mean {close}?" if close and isinstance(error, FileNotFoundError) else ""
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"{origin} {path}: {reason}", hint=hint) from None
+        raise UsageError(f"{origin} {path}: {reason_of(error)}", hint=hint) from None
 
 
 def _names(directory: str) -> list[str]:

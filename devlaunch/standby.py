@@ -195,7 +195,8 @@ class Standby:
             case {"type": "warm", "modules": modules, "memory": memory, "unsafe": unsafe}:
                 self._learn(unsafe)
                 if not unsafe:
-                    self._note(f"standby ready: {modules} modules, {memory / 1e6:.0f} MB")
+                    size = f", {memory / 1e6:.0f} MB" if memory else ""
+                    self._note(f"standby ready: {modules} modules{size}")
                 warmed = events.StandbyWarmed(is_spoiled=bool(unsafe))
                 self.tell(warmed, time.monotonic())
             case {"type": "refused", "reason": reason}:

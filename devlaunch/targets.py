@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from devlaunch.config import Target, TargetKind
 from devlaunch.errors import UsageError
+from devlaunch.machine import reason_of
 from devlaunch.values import nearest
 
 FORMS = """\
@@ -121,7 +122,7 @@ def _script(name: str, args: Sequence[str], base: str, *, absolute: bool) -> Tar
     except FileNotFoundError:
         _refuse_missing(name, args, base)
     except OSError as error:
-        raise UsageError(f"{name}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"{name}: {reason_of(error)}") from None
     except ValueError:
         raise UsageError(f"{name!r} cannot be the name of a file", hint=FORMS) from None
     if not os.access(path, os.R_OK):

@@ -275,7 +275,6 @@ def test_a_broken_file_is_left_alone(
     assert len(list(path.parent.iterdir())) == (1 if path.parent != project else 2)
 
 
-@pytest.mark.posix("its words for it")
 def test_a_directory_in_the_way(project: Path) -> None:
     (project / ".zed" / "debug.json").mkdir(parents=True)
     done = init("zed", "--yes", cwd=project)
@@ -283,7 +282,6 @@ def test_a_directory_in_the_way(project: Path) -> None:
     assert ".zed/debug.json: is a directory" in done.stderr
 
 
-@pytest.mark.posix("its words for it")
 def test_a_file_in_the_way_of_the_directory(project: Path) -> None:
     (project / ".zed").write_text("")
     done = init("zed", "--yes", cwd=project)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -152,9 +151,7 @@ def test_the_deployment_of_the_manifests(tmp_path: Path) -> None:
         "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  labels:\n    a: b\n  name: shop\n"
         "spec:\n  template:\n    spec:\n      containers:\n        # c\n        - name: server\n",
     })  # fmt: skip
-    assert deployment(str(tmp_path)) == Service(
-        "shop", "server", "/app", os.path.join("k8s", "all.yaml")
-    )
+    assert deployment(str(tmp_path)) == Service("shop", "server", "/app", "k8s/all.yaml")
 
 
 def test_the_module_of_a_pycharm_project(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,6 +169,7 @@ def test_explanations(number: int, port: int, status: int, message: str, hint: s
     seen = explain_bind_error(error, "h", port, "--port", lambda host, port: "x")
     assert seen.message.startswith(message)
     assert hint in seen.hint
+    assert ("privileged" in seen.hint) == (hint == "--port 8080" and sys.platform != "win32")
     assert seen.exit_status == status
 
 

@@ -406,6 +406,12 @@ def test_one_without_a_debugger_can_become_a_child_with_one(tmp_path: Path) -> N
         assert stage.promote(debug={"port": 1})
 
 
+def test_of_memory_that_is_not_known_nothing_is_said(tmp_path: Path) -> None:
+    with Stage(tmp_path, {"warm": [{**WARM, "memory": 0}]}) as stage:
+        stage.run_until(lambda: stage.has_noted("standby ready: 3 modules"))
+        assert not stage.has_noted(" MB")
+
+
 def test_one_with_a_debugger_never_becomes_a_child_without(tmp_path: Path) -> None:
     with Stage(tmp_path, {"warm": [PREPARED, WARM]}, {"port": 1}) as stage:
         stage.run_until(lambda: stage.has_noted("standby ready"))

@@ -197,8 +197,8 @@ def test_nothing_is_left_when_it_is_killed_in_the_midst_of_a_reload(
         time.sleep(seconds)  # not a deadline: the moment of the kill
         pids |= below(launch.pid)
         launch.process.kill()
-        is_left = lambda: below(launch.pid) or any(map(is_alive, pids))  # noqa: E731
-        wait_until(lambda: not is_left(), 5, "all have ended")
+        left = lambda: below(launch.pid) | set(filter(is_alive, pids))  # noqa: E731
+        wait_until(lambda: not left(), 30, lambda: f"{left()} of {pids} have ended")
 
 
 def test_programs_by_their_names(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import importlib
 import inspect
 import os
@@ -340,3 +341,26 @@ def test_the_holder_of_a_port(host: str, port: int, holder: str | None) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there it is known")
 def test_a_holder_that_cannot_be_known() -> None:
     assert _windows.listening_process("127.0.0.1", 8000) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "winerror", "expected"),
+    [
+        (errno.ENOENT, 3, errno.ENOENT),
+        (errno.ENOEXEC, _windows.ERROR_BAD_EXE_FORMAT, errno.ENOEXEC),
+        (errno.EINVAL, _windows.ERROR_EXE_MACHINE_TYPE_MISMATCH, errno.ENOEXEC),
+        (errno.EINVAL, 1450, None),
+        (errno.EACCES, _windows.ERROR_SHARING_VIOLATION, None),
+        (10061, 10061, None),
+        (errno.EACCES, None, errno.EACCES),
+    ],
+)
+def test_numbers_of_posix(number: int, winerror: int | None, expected: int | None) -> None:
+    error = OSError(number, "%1", __file__)
+    error.winerror = winerror  # type: ignore[attr-defined,unused-ignore]
+    assert _windows.posix_errno(error) == expected
+
+
+def test_a_directory_in_place_of_a_file() -> None:
+    error = OSError(errno.EACCES, "access denied", os.path.dirname(__file__))
+    assert _windows.posix_errno(error) == errno.EISDIR

@@ -52,7 +52,7 @@ from devlaunch.events import (
 )
 from devlaunch.listen import format_address
 from devlaunch.loop import Loop
-from devlaunch.machine import working_directory
+from devlaunch.machine import reason_of, working_directory
 
 FLUSH_TIMEOUT = 10.0
 """Seconds, after the last session, for an editor to read what it has not read yet."""
@@ -131,7 +131,7 @@ class Adapter:
             try:
                 result = socket.create_connection(address, CONNECT_TIMEOUT)
             except OSError as error:
-                result = (error.strerror or str(error)).lower()
+                result = reason_of(error)
             except ValueError:  # UnicodeError is one
                 result = "the host is not a name"
             self.loop.post(_Reached(session, result))

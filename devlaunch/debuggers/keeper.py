@@ -41,6 +41,7 @@ from devlaunch.events import (
 from devlaunch.guardian import Guardian
 from devlaunch.listen import bind_debug, format_address
 from devlaunch.loop import Loop
+from devlaunch.machine import reason_of
 
 CONNECT_TIMEOUT = 2.0
 """Seconds for a connection to an adapter, on this machine as a rule."""
@@ -246,7 +247,7 @@ class KeeperDebugging:
             sock = self._adapter.connect()
         except OSError as error:
             if pid == self._adapter.identity.pid:
-                self._attach_directly(error.strerror or str(error))
+                self._attach_directly(reason_of(error))
             return
         self._sockets.join_front(sock, pid)
 

@@ -16,6 +16,7 @@ from devlaunch.config import Config
 from devlaunch.debuggers.keeper import KeeperDebugging
 from devlaunch.events import LogLine
 from devlaunch.loop import Loop
+from devlaunch.machine import reason_of
 
 VARIABLE = "VSCODE_DEBUGPY_ADAPTER_ENDPOINTS"
 
@@ -50,7 +51,7 @@ class EndpointsFile:
             finally:
                 os.close(fd)
         except OSError as error:
-            return f"VS Code cannot be told of the debug address: {error.strerror}: {self._path}"
+            return f"VS Code cannot be told of the debug address: {reason_of(error)}: {self._path}"
         return None
 
     def remove(self) -> None:

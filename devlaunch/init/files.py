@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from devlaunch.errors import DevlaunchError
+from devlaunch.machine import reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,17 @@ def read(path: str, name: str) -> str | None:
             data = file.read()
         return data.decode()
     except FileNotFoundError:
-        return None
+        # What Windows says, too, of a file in the place of the directory.
+        if not os.path.isfile(os.path.dirname(path)):
+            return None
+        raise DevlaunchError(f"{name}: not a directory", hint="nothing was written") from None
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DevlaunchError(
             f"{name}:{line}: is not UTF-8 text", hint="nothing was written; save it as UTF-8 first"
         ) from None
     except OSError as error:
-        raise DevlaunchError(f"{name}: {_reason(error)}", hint="nothing was written") from None
+        raise DevlaunchError(f"{name}: {reason_of(error)}", hint="nothing was written") from None
 
 
 def write(change: Change) -> None:
@@ -73,7 +77,7 @@ def write(change: Change) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         _replace(path, change.after.encode())
     except OSError as error:
-        raise DevlaunchError(f"{change.name}: cannot be written: {_reason(error)}") from None
+        raise DevlaunchError(f"{change.name}: cannot be written: {reason_of(error)}") from None
 
 
 def _replace(path: str, data: bytes) -> None:
@@ -100,7 +104,3 @@ def _mode(path: str) -> int:
         mask = os.umask(0)
         os.umask(mask)
         return 0o666 & ~mask
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

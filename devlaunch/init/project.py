@@ -79,7 +79,7 @@ def deployment(root: str) -> Service:
     """The first Deployment among the usual places for manifests."""
     for directory in _MANIFESTS:
         for file in _yaml_files(os.path.join(root, directory)):
-            source = os.path.join(directory, file)
+            source = f"{directory}/{file}" if directory else file
             for document in re.split(r"^---", _text(root, source), flags=re.MULTILINE):
                 if not re.search(r"^kind:\s*Deployment\s*$", document, re.MULTILINE):
                     continue
