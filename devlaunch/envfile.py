@@ -67,7 +67,8 @@ def read_env_file(path: str, origin: str = "--env-file") -> dict[str, str]:
         with open(path, encoding="utf-8-sig", opener=open_shared) as file:
             text = file.read()
     except UnicodeDecodeError:
-        raise UsageError(f"{origin} {path}: is not UTF-8 text") from None
+        hint = "save it as UTF-8"
+        raise UsageError(f"{origin} {path}: is not UTF-8 text", hint=hint) from None
     except OSError as error:
         raise UsageError(f"{origin} {path}: {reason_of(error)}") from None
     return _parse(text, path)

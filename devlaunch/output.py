@@ -23,7 +23,11 @@ def open_standard() -> None:
         try:
             os.fstat(fd)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number
+            null = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(null, True)
+            if null != fd:  # Windows' pythonw has these numbers in use, with nothing behind them
+                os.dup2(null, fd)
+                os.close(null)
         if getattr(sys, name) is None:
             setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115
 

@@ -188,11 +188,11 @@ def _load_toml(path: str) -> tuple[str, dict[str, Any]]:
     import tomllib
 
     try:
-        with open(path, encoding="utf-8", opener=open_shared) as file:
+        with open(path, encoding="utf-8-sig", opener=open_shared) as file:
             text = file.read()
         return text, tomllib.loads(text)
     except UnicodeDecodeError:
-        raise UsageError(f"{path}: is not UTF-8 text") from None
+        raise UsageError(f"{path}: is not UTF-8 text", hint="save it as UTF-8") from None
     except OSError as error:
         raise UsageError(f"{path}: {reason_of(error)}") from None
     except tomllib.TOMLDecodeError as error:

@@ -57,6 +57,17 @@ def test_a_syntax_error(tmp_path: Path, python: str, kind: str) -> None:
     assert (failed["file"], failed["line"]) == (str(path), 2)
 
 
+@PYTHONS
+def test_a_file_in_utf_16_is_named(tmp_path: Path, python: str) -> None:
+    """As PowerShell 5 writes what is redirected."""
+    path = tmp_path / "app.py"
+    path.write_text("x = 1\n", encoding="utf-16")
+    with Child(app="app:app", directory=tmp_path, python=python) as child:
+        failed = child.wait_for("failed")
+    assert "null bytes" in failed["summary"]
+    assert failed["file"] == str(path)
+
+
 def test_a_missing_module_is_named_with_where_it_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "__init__.py").write_text("")

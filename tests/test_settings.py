@@ -222,8 +222,15 @@ def test_a_file_that_is_no_table_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no table"):
         config(tmp_path)
     (tmp_path / "pyproject.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="is not UTF-8"):
+    with pytest.raises(UsageError, match="is not UTF-8") as caught:
         config(tmp_path)
+    assert caught.value.hint == "save it as UTF-8"
+
+
+def test_a_file_with_a_mark_of_utf_8(tmp_path: Path) -> None:
+    """As PowerShell 5 and some editors of Windows write it."""
+    (tmp_path / "pyproject.toml").write_bytes(b"\xef\xbb\xbf[tool.devlaunch]\nport = 1\n")
+    assert config(tmp_path).port == 1
 
 
 def test_only_the_nearest_file_counts(tmp_path: Path) -> None:
@@ -399,8 +406,9 @@ def test_env_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is a directory|permission denied"):
         read_env_file(str(tmp_path))
     (tmp_path / "x").write_bytes(b"A=\xff")
-    with pytest.raises(UsageError, match="is not UTF-8"):
+    with pytest.raises(UsageError, match="is not UTF-8") as caught:
         read_env_file(str(tmp_path / "x"))
+    assert caught.value.hint == "save it as UTF-8"
 
 
 @pytest.mark.parametrize(

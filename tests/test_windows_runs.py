@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -182,6 +183,24 @@ def test_a_program_that_ends_is_started_again(tmp_path: Path) -> None:
         launch.wait_for("status 3")
         save(tmp_path / "job.py", "print('ran twice')")
         launch.wait_for("^ran twice")
+
+
+def test_a_python_without_console_or_files(tmp_path: Path) -> None:
+    """The numbers 0 to 2 of pythonw are in use, with nothing behind them."""
+    code = """if True:
+        import os, sys
+        from devlaunch.output import open_standard
+        open_standard()
+        files = sys.stdin, sys.stdout, sys.stderr
+        inherited = [os.get_inheritable(file.fileno()) for file in files]
+        print("nobody reads it", sys.stdin.read(), flush=True)
+        open("seen", "w").write(f"{inherited} {os.read(0, 1)}")
+    """
+    python = sys.executable.replace("python.exe", "pythonw.exe")
+    root = Path(devlaunch.__file__).parents[1]
+    env = os.environ | {"PYTHONPATH": str(root)}
+    subprocess.run([python, "-c", code], cwd=tmp_path, env=env, creationflags=8, check=True)
+    assert (tmp_path / "seen").read_text() == "[True, True, True] b''"
 
 
 def test_nothing_survives_the_launcher(tmp_path: Path) -> None:

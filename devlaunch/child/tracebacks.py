@@ -191,5 +191,9 @@ def _place(error: BaseException) -> tuple[str | None, int | None]:
         filename = tb.tb_frame.f_code.co_filename
         if is_users(filename):
             place = os.path.abspath(filename), tb.tb_lineno
+        elif filename.startswith("<frozen ") and tb.tb_frame.f_code.co_name == "source_to_code":
+            # CPython names no file when the text has NUL in it, as UTF-16 has.
+            compiled = str(tb.tb_frame.f_locals["path"])
+            place = (compiled, None) if is_users(compiled) else place
         tb = tb.tb_next
     return place

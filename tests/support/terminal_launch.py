@@ -33,7 +33,7 @@ class TerminalLaunch(Launch):
         command: tuple[str, ...] = ("-m", "devlaunch"),
     ) -> None:
         self.run_id = f"test-{uuid.uuid4().hex}"
-        self.cwd = cwd
+        self.cwd, self.port = cwd, None
         words = [python, *command, *args]
         variables = {"DEVLAUNCH_RUN": self.run_id, "TERM": "xterm", "PS1": PROMPT, **env}
         # As at people's terminals: one write for each line.
