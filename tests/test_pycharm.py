@@ -427,6 +427,27 @@ def test_the_setting_is_named_only_when_it_is_off(flag: str) -> None:
     assert ("the next restart" in hint) == (flag != "file")
 
 
+LOADS_SLOWLY = """\
+import os, sys
+from devlaunch.child.pauses import Pauses
+from devlaunch.child.pycharm import connect
+
+request = {"host": "127.0.0.1", "port": int(sys.argv[1]), "timeout": 2.0}
+print(connect(request, Pauses(lambda _: None, lambda *_: True)), flush=True)
+os._exit(0)
+"""
+
+
+def test_what_pydevd_takes_to_load_is_not_the_ides_time(tmp_path: Path, helpers: Path) -> None:
+    (tmp_path / "pydevd_pycharm.py").write_text("import time; time.sleep(2.1)")
+    (tmp_path / "job.py").write_text(LOADS_SLOWLY)
+    with pycharm(Mode.CONNECT) as ide:
+        words = [sys.executable, str(tmp_path / "job.py"), str(ide.port)]
+        env = os.environ | {"PYTHONPATH": str(helpers.parent)}
+        done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("(None, '')\n", 0), done.stderr
+
+
 @pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
 @pytest.mark.parametrize("python", launchers())
 def test_an_ide_that_takes_a_process_and_never_runs_it(

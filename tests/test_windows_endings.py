@@ -198,7 +198,7 @@ def test_nothing_is_left_when_it_is_killed_in_the_midst_of_a_reload(
         pids |= below(launch.pid)
         launch.process.kill()
         left = lambda: below(launch.pid) | set(filter(is_alive, pids))  # noqa: E731
-        wait_until(lambda: not left(), 30, lambda: f"{left()} of {pids} have ended")
+        wait_until(lambda: not left(), 5, lambda: f"{left()} of {pids} have ended")
 
 
 def test_programs_by_their_names(tmp_path: Path) -> None:

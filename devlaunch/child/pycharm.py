@@ -54,11 +54,12 @@ def connect(request: dict[str, Any], pauses: Pauses) -> tuple[str | None, str]:
     """Have the IDE debug this process; returns what went wrong, if anything, and what helps.
 
     `setup` is the `SetupHolder.setup` of the launcher's pydevd, which lives in `directory`; without
-    it the IDE is a "Python Debug Server". `timeout` is how many seconds the IDE has to answer and
-    to say that the program may run. Called in the main thread, before user code.
+    it the IDE is a "Python Debug Server". `timeout` is how many seconds the IDE has to answer, and
+    then to say that the program may run; what is loaded meanwhile takes none of them. Called in the
+    main thread, before user code.
     """
     try:
-        _connect(request, monotonic() + request["timeout"], pauses)
+        _connect(request, pauses)
     except ModuleNotFoundError as error:
         return f"No module named {error.name!r}", _NOT_INSTALLED.format(python=sys.executable)
     except (OSError, EOFError) as error:
@@ -93,17 +94,18 @@ def _exec(function: Callable[[], None]) -> None:
 rename(_exec.__code__, f"<frozen {__name__}>/pydevd.py")
 
 
-def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
-    host, port = request["host"], request["port"]
+def _connect(request: dict[str, Any], pauses: Pauses) -> None:
+    host, port, timeout = request["host"], request["port"], request["timeout"]
     if "setup" in request:
         setup = dict(request["setup"])
         # First, so that nothing of pydevd is loaded when another debugger has to take its place.
-        sock = _answered(host, port, deadline, dispatches=bool(setup.get("multiproc")))
+        dispatches = bool(setup.get("multiproc"))
+        sock = _answered(host, port, monotonic() + timeout, dispatches=dispatches)
         pydevd = _load(request)
     else:
         setup = {"client": host, "server": False, "port": port, "multiprocess": True}
         pydevd = _load(request)
-        sock = _answered(host, port, deadline)
+        sock = _answered(host, port, monotonic() + timeout)
     directory = os.path.dirname(os.path.abspath(str(pydevd.__file__)))
     if directory not in sys.path:  # its import does so, which may have been made ahead of time
         sys.path.insert(0, directory)
@@ -113,6 +115,7 @@ def _connect(request: dict[str, Any], deadline: float, pauses: Pauses) -> None:
     pydevd.SetupHolder.setup = setup
     pydevd.pydevd_vm_type.setup_type()
     debugger = pydevd.PyDB()
+    deadline = monotonic() + timeout
     _start_threads(debugger, sock, deadline)
     pydevd.connected = True
     end_at_once(debugger)

@@ -83,7 +83,10 @@ class _Entry(ctypes.Structure):
 
 
 def below(pid: int) -> set[int]:
-    """The processes that this one, which may have ended, has started, and so on."""
+    """The processes that this one, which may have ended, has started, and so on.
+
+    Who is older has only the id of a parent that ended long ago, and whose id this one has now.
+    """
     parents: dict[int, int] = {}
     if sys.platform == "win32":
         kernel32 = _kernel32()
@@ -98,8 +101,23 @@ def below(pid: int) -> set[int]:
     found, size = {pid}, 0
     while len(found) > size:
         size = len(found)
-        found |= {each for each, parent in parents.items() if parent in found}
+        found |= {
+            each
+            for each, parent in parents.items()
+            if parent in found and started(each) >= started(parent)
+        }
     return found - {pid}
+
+
+def started(pid: int) -> int:
+    """When it was, in units of Windows; 0 of a process that is gone."""
+    times = [ctypes.c_uint64() for _ in range(4)]
+    if sys.platform == "win32":
+        kernel32 = _kernel32()
+        handle = ctypes.c_void_p(kernel32.OpenProcess(0x1000, False, pid))  # limited information
+        kernel32.GetProcessTimes(handle, *map(ctypes.byref, times))
+        kernel32.CloseHandle(handle)
+    return times[0].value
 
 
 def is_alive(pid: int) -> bool:
