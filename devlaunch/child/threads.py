@@ -187,7 +187,10 @@ class _Run:
     def start(self, wait: Callable[[Any], object]) -> None:
         """Raises RuntimeError."""
         if self._as_pydevds:
-            thread = threading.Thread(target=_consume, args=(map(wait, self),), daemon=True)
+            # With GEVENT_SUPPORT it has a copy of `threading`, in which it hides its threads.
+            saved = sys.modules.get("_pydev_bundle._pydev_saved_modules")
+            make = getattr(saved, "threading", threading).Thread
+            thread = make(target=_consume, args=(map(wait, self),), daemon=True)
             vars(thread).update(pydev_do_not_trace=True, is_pydev_daemon_thread=True)
             thread.start()
         else:
