@@ -236,7 +236,6 @@ CASES = [
         Paused(SERVING, Cause(("/p/a.py", "/p/app.py"), 95.0)),
         [Report("waiting-while-paused", paths=("/p/app.py",))],
     ),
-    (PENDING, FilesChanged(("/p/a.py",)), PENDING, []),  # made again after it was removed
     (
         PENDING,
         RestartRequested(),

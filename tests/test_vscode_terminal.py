@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_written_is_a_line_with_v_only(
     editor.path = tmp_path / "gone" / "endpoint.txt"
     with launch(project, editor, "-v") as run:
         run.wait_for(
-            r"VS Code cannot be told of the debug address: No such file or directory: .*txt"
+            r"VS Code cannot be told of the debug address: no such file or directory: .*txt"
         )
         run.wait_served("1")
 

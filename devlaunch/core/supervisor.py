@@ -234,9 +234,8 @@ class Supervisor:
     def _changed_while_paused(self, state: Paused, event: FilesChanged, now: float) -> State:
         if self._while_paused is WhilePaused.RESTART:
             return self._restart_paused(state, event, now)
+        self._do(Report("waiting-while-paused", paths=event.paths))
         pending = state.pending or Cause((), now)
-        if told := tuple(path for path in event.paths if path not in pending.paths):
-            self._do(Report("waiting-while-paused", paths=told))
         return replace(state, pending=pending.plus(event.paths))
 
     def _restart_paused(
