@@ -20,6 +20,7 @@ from devlaunch.config import Target
 from devlaunch.core.invocation import runs_again
 from devlaunch.generation import Generation
 from devlaunch.loop import Loop
+from devlaunch.machine import working_directory
 from devlaunch.reloading import WROTE
 
 MOST_BYTES = 1 << 18
@@ -59,7 +60,7 @@ class Descendants:
         """When to call `due`."""
         self._loop = loop
         self._target = target
-        self._directory = os.getcwd()
+        self._directory = working_directory()
         self._current = current
         self._imported = imported
         self._noted = noted

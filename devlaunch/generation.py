@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import time
@@ -24,6 +23,7 @@ from devlaunch.events import (
 )
 from devlaunch.loop import Loop
 from devlaunch.machine import working_directory
+from devlaunch.watching.entries import found_identity
 
 Deliver = Callable[[Message], None]
 
@@ -68,11 +68,7 @@ class Spawner:
 
     def directory(self) -> tuple[int, int] | None:
         """Which directory children are started in; None: it has been removed."""
-        try:
-            status = os.stat(self._directory)
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+        return found_identity(self._directory)
 
     def spawn(self, env: Mapping[str, str]) -> Generation:
         """A process that waits to be told what to do. Raises DevlaunchError."""

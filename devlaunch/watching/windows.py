@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from devlaunch._windows import FILE_SHARE_ALL, OPEN_EXISTING
 from devlaunch.contents import real_path
 from devlaunch.core.paths import is_below
 from devlaunch.hiding import hide_thread
@@ -32,8 +33,6 @@ _FILTER = 0x01 | 0x02 | 0x04 | 0x08 | 0x10
 
 To wine a time that is set, and nothing else of the file, is an attribute.
 """
-_SHARE_ALL = 0x7
-_OPEN_EXISTING = 3
 _BACKUP_SEMANTICS_OVERLAPPED = 0x42000000
 _LIST_DIRECTORY = 1
 _INFINITE = 0xFFFFFFFF
@@ -151,8 +150,8 @@ class DirectoryChanges:
         """Open a directory and ask for its changes. Raises OSError."""
         opened = _Open(path, whole=whole)
         opened.handle = _winapi.CreateFile(
-            *(path, _LIST_DIRECTORY, _SHARE_ALL, 0),
-            *(_OPEN_EXISTING, _BACKUP_SEMANTICS_OVERLAPPED, 0),
+            *(path, _LIST_DIRECTORY, FILE_SHARE_ALL, 0),
+            *(OPEN_EXISTING, _BACKUP_SEMANTICS_OVERLAPPED, 0),
         )
         try:
             handle = ctypes.c_void_p(opened.handle)
