@@ -136,6 +136,7 @@ def test_a_file_that_its_editor_keeps_to_itself_is_waited_for(tmp_path: Path) ->
     path.write_text(APP.format(version=0))
     with running(tmp_path, "--server", "wsgiref", "app:app") as launch:
         before = answer(launch, "0")
+        launch.wait_for("ready in")  # the launcher has read the file by then
         handle = _winapi.CreateFile(str(path), 0x40000000, 0, 0, 2, 0, 0)  # share nothing, truncate
         _winapi.WriteFile(handle, APP.format(version=1).encode())
         time.sleep(1.5)  # a start that does not wait has read it by then
@@ -156,6 +157,7 @@ def test_each_way_to_save(tmp_path: Path) -> None:
     (path := tmp_path / "app.py").write_text(APP.format(version=0))
     with running(tmp_path, "-v", "--server", "wsgiref", "app:app") as launch:
         before = answer(launch, "0")
+        launch.wait_for("ready in")  # what the file held is known by then
         launch.wait_for("watching .* directories")
         path.touch()  # which wine tells nobody
         path.write_bytes(path.read_bytes())
