@@ -84,6 +84,16 @@ class ControlChannel:
             self._unsent += json.dumps(message).encode() + b"\n"
             self._write()
 
+    def is_quiet(self) -> bool:
+        """Whether the child has its end open, and all that it has said was delivered."""
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
     def close(self) -> None:
         """Deliver what the child had still sent, then close. Idempotent."""
         if not self.is_open:

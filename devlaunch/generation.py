@@ -111,7 +111,8 @@ class Generation:
         self._channel = ControlChannel(loop, sock, self._said, lambda: self._said(HUNG_UP))
         child.when_ended(lambda: loop.post(ChildrenChanged()))
         self._deliver: Deliver | None = None
-        self._image: object = None
+        self._image = child.image()
+        self._has_spoken = False
         self._has_ended = False
         self._grace = grace
         self._patient_until: float | None = None
@@ -128,8 +129,12 @@ class Generation:
         self._channel.send({"type": "start", **message})
 
     def _said(self, message: Message) -> None:
-        # Not before: an interpreter may have been started by a script that ends in an exec.
-        self._image = self._image or self._child.image()
+        if not self._has_spoken:
+            # Not before: an interpreter may have been started by a script that ends in an exec.
+            # Nor when it has hung up since: its program may have ended in one.
+            image = self._child.image()
+            if self._channel.is_quiet():
+                self._image, self._has_spoken = image, True
         if self._deliver:
             self._deliver(message)
 

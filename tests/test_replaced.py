@@ -59,6 +59,19 @@ def test_without_reload_there_is_nothing_to_say_of_it(tmp_path: Path) -> None:
         assert " note " not in launch.text
 
 
+def test_a_launcher_that_hears_of_it_late(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(
+        "import os, signal, sys\n"
+        "if 'again' not in sys.argv:\n"
+        "    os.kill(os.getppid(), signal.SIGSTOP)\n"
+        "    os.execv(sys.executable, [sys.executable, *sys.argv, 'again'])\n"
+        "os.kill(os.getppid(), signal.SIGCONT)\n"
+        "signal.pause()\n"
+    )
+    with launched("job.py", cwd=tmp_path) as launch:
+        launch.wait_for(REPLACED)
+
+
 @pytest.mark.parametrize("by", ["save", "stop"])
 def test_an_app_is_asked_by_a_signal(tmp_path: Path, by: str) -> None:
     (tmp_path / "app.py").write_text(APP.format(version="v0"))
