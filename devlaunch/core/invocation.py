@@ -20,18 +20,6 @@ class Invocation:
     is_module: bool = False
     rest: tuple[str, ...] = ()
 
-    @property
-    def program(self) -> str:
-        """The name without directory, `.py`, `.exe` and `.__main__`."""
-        return base_name(self.name).removesuffix(".py")
-
-    def option(self, name: str) -> str:
-        """The option with its value as it was given, else its name only."""
-        if name not in self.rest:
-            return name
-        index = self.rest.index(name)
-        return " ".join(self.rest[index : index + 2])
-
 
 def invocation(argv: Sequence[str]) -> Invocation:
     """What a command line such as `sys.orig_argv` runs."""
@@ -103,7 +91,7 @@ def _of_target(target: Target) -> Invocation:
 
 def _debugged(run: Invocation) -> Invocation:
     """What pydevd runs, which rewrites the command lines of debugged processes."""
-    if run.program != "pydevd" or "--file" not in run.rest[:-1]:
+    if base_name(run.name) not in ("pydevd", "pydevd.py") or "--file" not in run.rest[:-1]:
         return run
     at = run.rest.index("--file")
     return Invocation(run.rest[at + 1], "--module" in run.rest[:at], run.rest[at + 2 :])

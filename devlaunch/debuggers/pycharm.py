@@ -89,7 +89,7 @@ def under_ide(loop: Loop, found: Detection) -> PycharmDebugging:
         "port": found.port,
         "timeout": ANSWER_LIMIT if found.follows_children else SERVER_LIMIT,
     }
-    return PycharmDebugging(loop, request, ("debug", found.name, "follows every restart"))
+    return PycharmDebugging(loop, request, ("debug", "PyCharm's debugger", "follows every restart"))
 
 
 def by_settrace(loop: Loop, address: tuple[str, int]) -> PycharmDebugging:
