@@ -367,6 +367,13 @@ class TellChild:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplaceDebugging:
+    """The children to come are debugged by this `debuggers.Debugging`; None: by nothing."""
+
+    debugging: Any
+
+
+@dataclass(frozen=True, slots=True)
 class LogLine:
     """One line for the terminal; `verbose` lines are shown with -v only."""
 

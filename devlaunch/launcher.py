@@ -121,8 +121,7 @@ class Launcher:
             debugpy_dir=beginning.interpreter.debugpy_dir,
             link=self._link,
         )
-        if debugging:
-            stack.callback(lambda: debugging.close(self._status))
+        stack.callback(lambda: self._debugging.close(self._status) if self._debugging else None)
         return debugging
 
     def _make_standby(self, stack: contextlib.ExitStack) -> Standby:
@@ -198,15 +197,14 @@ class Launcher:
                 self._child_changed()
             case events.DeadlineReached():
                 self._deadline_reached(now)
-            case events.FilesTouched() if self._reloading:
-                self._reloading.touched(event, now)
-            case events.WatchReady(directories) if self._reloading:
-                self._console.note(f"watching {directories} directories", verbose=True)
-                self._report_changes(self._reloading.ready(event))
+            case events.FilesTouched() | events.WatchReady() if self._reloading:
+                self._report_changes(self._reloading.heard(event, now))
             case events.TellChild(number, message):
                 # The child may have ended meanwhile.
                 if self._generation and self._generation.number == number:
                     self._generation.send(message)
+            case events.ReplaceDebugging(debugging):
+                self._debugging = self._reports.debugging = self._standby.debugging = debugging
             case events.WatchDegraded() | events.LogLine():
                 self._reports.happened(event)
             case events.StopRequested():
