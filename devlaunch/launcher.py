@@ -26,6 +26,7 @@ from devlaunch.debuggers import Debugging, choose
 from devlaunch.descendants import Descendants
 from devlaunch.envfile import EnvFile
 from devlaunch.errors import DevlaunchError
+from devlaunch.events import What
 from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
 from devlaunch.loop import Loop, signals_to_catch
 from devlaunch.reloading import Changed, Reloading
@@ -428,17 +429,16 @@ class Launcher:
             generation.signal(signal.SIGTERM)
 
     def _report(self, report: events.Report) -> None:
-        has_served = report.what in ("ready", "reloaded", "replaced")
+        has_served = report.what in (What.READY, What.RELOADED, What.REPLACED)
         if has_served and self._reloading:
             self._reloading.generation_served()  # first: who has read the line may save at once
         self._reports.show(report)
-        match report.what:
-            case _ if has_served:
-                self._served()
-            case "broken" | "exited":
-                self._standby.tell(events.AppBroke(), time.monotonic())
-                if self._reloading:
-                    self._report_changes(self._reloading.generation_ended(report))
+        if has_served:
+            self._served()
+        elif report.what in (What.BROKEN, What.EXITED):
+            self._standby.tell(events.AppBroke(), time.monotonic())
+            if self._reloading:
+                self._report_changes(self._reloading.generation_ended(report))
 
     def _served(self) -> None:
         self._standby.tell(events.AppServed(), time.monotonic())
