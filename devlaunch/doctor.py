@@ -12,15 +12,14 @@ import json
 import os
 import platform
 import queue
-import re
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from devlaunch import DISTRIBUTION, __version__
-from devlaunch.adapter.link import VARIABLE as ADAPTER
+from devlaunch.adapter import VARIABLE as ADAPTER
+from devlaunch.child.targets import find_command, names_python
 from devlaunch.config import Config, TargetKind
 from devlaunch.console import Console
 from devlaunch.core.detection import DebuggerKind, Detection, Way, way
@@ -34,8 +33,6 @@ from devlaunch.output import print_text
 from devlaunch.reloading import Reloading
 
 PACKAGES = ("debugpy", "uvicorn", "watchdog")
-
-_PYTHON = re.compile(r"((python|pypy)w?[\d.]*t?|pyw?)(\.exe)?", re.IGNORECASE)
 
 _WATCH_TIMEOUT = 5.0
 """Seconds for the first scan of the tree."""
@@ -188,19 +185,10 @@ def _check_debugging(
 
 
 def _check_command(config: Config, interpreter: Interpreter | None) -> list[Finding]:
-    """As `child.targets` looks for it; `python` is always there."""
     name = config.target.name
-    is_python = _PYTHON.fullmatch(os.path.basename(name))
-    if config.target.kind is not TargetKind.COMMAND or is_python or interpreter is None:
+    if config.target.kind is not TargetKind.COMMAND or names_python(name) or interpreter is None:
         return []
-    if os.path.dirname(name):
-        place, file = os.path.split(os.path.abspath(name))
-        is_there = os.path.isfile(name) or shutil.which(file, path=place)
-    else:
-        here = os.path.dirname(interpreter.executable)
-        beside = os.pathsep.join([here, os.path.join(here, "Scripts")])
-        is_there = shutil.which(name, path=beside) or shutil.which(name)
-    if is_there:
+    if find_command(name, interpreter.executable):
         return []
     text = f"{name}: no such command beside {interpreter.executable} or on PATH"
     return [Finding(text, "install it there, or give its path", blocks=True)]

@@ -157,6 +157,8 @@ INVOCATIONS = {
     ("-c", "print(1)", "x"): Invocation("-c", rest=("x",)),
     ("-ic", "print(1)"): Invocation("-c"),
     ("-", "x"): Invocation("-", rest=("x",)),
+    ("-u", "--", "-x.py", "y"): Invocation("-x.py", rest=("y",)),
+    ("-u", "--"): Invocation(),
     (): Invocation(),
     ("-m",): Invocation("", True),
     ("-X",): Invocation(),

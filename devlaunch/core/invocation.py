@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from devlaunch.config import Target, TargetKind
 
-# python(1): options that take a value, in the same word or the next.
-_WITH_VALUE = "WX"
+# python(1): options with a value, in the same word or the next, and those that say what to run.
+_WITH_VALUE, _RUNS = "WX", "cm"
+_LONG_WITH_VALUE = "--check-hash-based-pycs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +24,45 @@ class Invocation:
 
 def invocation(argv: Sequence[str]) -> Invocation:
     """What a command line such as `sys.orig_argv` runs."""
+    return read_command_line(argv)[1]
+
+
+def read_command_line(argv: Sequence[str]) -> tuple[list[tuple[str, str | None]], Invocation]:
+    """The interpreter's options, each a letter with its value if it takes one, and what it runs.
+
+    A long option with a value (`--check-hash-based-pycs`) has its name in place of the letter.
+    """
+    options: list[tuple[str, str | None]] = []
     words = list(argv[1:])
     while words:
         word = words.pop(0)
-        if not word.startswith("-") or word == "-":
-            return Invocation(word, rest=tuple(words))
-        if word == "--check-hash-based-pycs":
-            del words[:1]
+        if word == "--" and words:
+            word = words.pop(0)
+            return options, Invocation(word, rest=tuple(words))
+        if word == "-" or not word.startswith("-"):
+            return options, Invocation(word, rest=tuple(words))
+        if word == _LONG_WITH_VALUE and words:
+            options.append((word, words.pop(0)))
         elif not word.startswith("--"):
-            found = _short_options(word, words)
+            found = _read_letters(word, words, options)
             if found is not None:
-                return found
-    return Invocation()
+                return options, found
+    return options, Invocation()
 
 
-def _short_options(word: str, words: list[str]) -> Invocation | None:
+def _read_letters(
+    word: str, words: list[str], options: list[tuple[str, str | None]]
+) -> Invocation | None:
     """Go through `-Esm name`, and take a value from `words`."""
     for index, letter in enumerate(word[1:], start=2):
-        if letter in _WITH_VALUE or letter in "cm":
-            value = word[index:] or (words.pop(0) if words else "")
-            if letter in _WITH_VALUE:
-                return None
+        if letter not in _WITH_VALUE + _RUNS:
+            options.append((letter, None))
+            continue
+        value = word[index:] or (words.pop(0) if words else "")
+        if letter in _RUNS:
             return Invocation(value if letter == "m" else "-c", letter == "m", tuple(words))
+        options.append((letter, value))
+        return None
     return None
 
 
