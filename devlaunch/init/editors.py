@@ -84,12 +84,12 @@ def _for_pycharm(setup: Setup, root: str, _config: Config) -> Setup:
 
 def _for_compose(setup: Setup, root: str, config: Config) -> Setup:
     base = (r"(?<=-f )compose\.yaml", project.compose_file(root))
-    whose = "web is to be the name of your service"
+    whose = "put your service's in its place"
     return _in_a_container(setup, root, config, whose, base)
 
 
 def _for_k8s(setup: Setup, root: str, config: Config) -> Setup:
-    whose = "web is to be the name of your Deployment and of its container"
+    whose = "put your Deployment's and its container's in its place"
     return _in_a_container(setup, root, config, whose)
 
 
@@ -105,7 +105,7 @@ def _in_a_container(setup: Setup, root: str, config: Config, whose: str, *own: H
     if os.path.isdir(os.path.join(root, ".vscode")):
         attach = File("vscode-templates/container.json", _LAUNCH_JSON, _LAUNCHES, holes=(inside,))
         files += (attach,)
-    return replace(setup, files=files, rows=(("inside", inside[1], whose),))
+    return replace(setup, files=files, rows=(("inside", inside[1], ""), ("name", "web", whose)))
 
 
 EDITORS = {
