@@ -49,7 +49,7 @@ def resolve(target: dict[str, Any]) -> Program:
         if not _WHICH.fullmatch(chosen):
             return parse_python(args)
         return parse_python(args[1:])._replace(ignored=(chosen,))
-    path = _find_command(name)
+    path = find_command(name, sys.executable)
     if path is None:
         raise Usage(f"{name}: no such command beside {sys.executable} or on PATH")
     if not _is_python(path):
@@ -200,7 +200,14 @@ class _NotRunnable(Exception):
     """What runpy raises when there is no such module, or it is a package without `__main__`."""
 
 
-def _find_command(name: str) -> str | None:
+def names_python(name: str) -> bool:
+    """Whether a command is the interpreter itself, by its name or path."""
+    base = os.path.basename(name)
+    return bool(_PYTHON.fullmatch(base) or _STARTER.fullmatch(base))
+
+
+def find_command(name: str, python: str) -> str | None:
+    """The program of this name or path: beside the interpreter, or on PATH."""
     import shutil
 
     if os.path.dirname(name):
@@ -209,7 +216,7 @@ def _find_command(name: str) -> str | None:
             return path
         # Windows adds what PATHEXT lists to a name.
         return shutil.which(os.path.basename(path), path=os.path.dirname(path))
-    here = os.path.dirname(sys.executable)
+    here = os.path.dirname(python)
     # Where Windows has scripts, but for those of virtual environments.
     beside = shutil.which(name, path=os.pathsep.join([here, os.path.join(here, "Scripts")]))
     return beside or shutil.which(name)
