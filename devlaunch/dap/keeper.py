@@ -12,7 +12,6 @@ Sans-IO: events go into `handle`, actions come out, `deadline` says when to call
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from devlaunch.config import WhilePaused
 from devlaunch.core.status import StatusChanged
@@ -64,6 +63,7 @@ MAX_STRANGERS = 16
 """Connections to the debug port that have not attached."""
 
 
+_ConnectionChanged = FrontConnected | FrontJoined | BackConnected | PeerClosed
 _RunChanged = (
     ChildSpawned | ChildUnheard | DebuggerReady | ChildGone | ReleaseRequested | LauncherEnded
 )
@@ -179,9 +179,7 @@ class Keeper:
     def _main(self) -> Session | None:
         return self._roster.main
 
-    def _connection_changed(
-        self, event: FrontConnected | FrontJoined | BackConnected | PeerClosed
-    ) -> None:
+    def _connection_changed(self, event: _ConnectionChanged) -> None:
         match event:
             case FrontConnected(peer):
                 self._sessions[peer] = Session(peer, self._outbox, self._outbox.connect(peer))
@@ -190,12 +188,9 @@ class Keeper:
                     self._end_session(strangers[0])
                     self._outbox.log("too many connections that never attach: closed the oldest")
             case FrontJoined(peer, pid) if self._identity:
-                ours = self._identity
-                parent = ours.ppid if pid == ours.pid else ours.pid
-                identity = replace(ours, pid=pid, ppid=parent)
-                ide = self._outbox.connect(peer)
+                identity, ide = self._identity.of(pid), self._outbox.connect(peer)
                 self._sessions[peer] = Session(peer, self._outbox, ide, identity)
-                if pid == ours.pid:
+                if identity == self._identity:
                     self._adoption_deadline = self._outbox.now + ADOPTION_TIMEOUT
             case BackConnected(peer):
                 self._roster.connected(peer)
