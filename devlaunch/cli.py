@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from devlaunch import __version__
+from devlaunch.adapter import VARIABLE as ADAPTER
 from devlaunch.config import Config
 from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
@@ -36,9 +37,6 @@ from devlaunch.values import BadValue, nearest, to_poll
 
 if TYPE_CHECKING:
     from devlaunch.adapter.link import Link
-
-ADAPTER_VARIABLE = "DEVLAUNCH_ADAPTER"
-"""`devlaunch.adapter.link.VARIABLE`."""
 
 TARGETS = (
     ("module:attr", "an ASGI or WSGI app, such as app:app"),
@@ -118,7 +116,7 @@ def run(words: Sequence[str]) -> int:
 
 def _find_adapter() -> Link | None:
     """The link to the adapter that has started this; loaded only when there is one."""
-    if ADAPTER_VARIABLE not in os.environ:
+    if ADAPTER not in os.environ:
         return None
     from devlaunch.adapter.link import find_adapter
 

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from devlaunch import DISTRIBUTION, __version__
-from devlaunch.adapter.link import VARIABLE as ADAPTER
+from devlaunch.adapter import VARIABLE as ADAPTER
 from devlaunch.child.targets import find_command, names_python
 from devlaunch.config import Config, TargetKind
 from devlaunch.console import Console
-from devlaunch.core.detection import JOINS, TAKES_ALONG, DebuggerKind, Detection, Way, way
+from devlaunch.core.detection import DebuggerKind, Detection, Way, way
 from devlaunch.debuggers.snapshot import detect
 from devlaunch.debuggers.vscode import VARIABLE as VSCODE_ENDPOINTS
 from devlaunch.errors import EX_FAILURE, DevlaunchError
@@ -105,21 +105,39 @@ def examine(
 
 def plan(config: Config, detection: Detection) -> str:
     """What devlaunch will do to have the app debugged; `debuggers.choose` does it."""
+    chosen = way(config, detection)
+    follows = "starts each child under the same debugger"
     listens = f"listens on {format_address(*config.debug_address)} for an editor"
-    match way(config, detection):
-        case Way.SETTRACE if config.pycharm_server:
-            where = format_address(*config.pycharm_server)
-            return f"connects the app to PyCharm's debug server at {where}"
-        case Way.JOIN:
-            return JOINS
-        case Way.LISTEN:
-            return listens
-        case Way.PYCHARM:
-            return TAKES_ALONG
-        case Way.PYCHARM_ELSE_LISTEN:
-            return f"{TAKES_ALONG} if the IDE answers, else {listens}"
-    off = "runs the app without a debugger, as --no-debug-attach says"
-    return off if config.debug_attach is False else detection.action
+    without = "runs the app without a debugger"
+    if chosen is Way.SETTRACE and config.pycharm_server:
+        where = format_address(*config.pycharm_server)
+        return f"connects the app to PyCharm's debug server at {where}"
+    if config.debug_attach is False:
+        return f"{without}, as --no-debug-attach says"
+    return {
+        Way.JOIN: "joins the editor's session: one child session that lasts over all restarts",
+        Way.LISTEN: listens,
+        Way.PYCHARM: follows,
+        Way.PYCHARM_ELSE_LISTEN: f"{follows} if the IDE answers, else {listens}",
+    }.get(chosen, f"{without}; --debug-attach lets an editor attach")
+
+
+def worded(found: Detection) -> tuple[str, str]:
+    """The debugger's name, and what of it decides."""
+    address = format_address(found.host, found.port)
+    match found.kind:
+        case DebuggerKind.DEBUGPY if found.has_adapter:
+            return "debugpy", f"its adapter is at {address}"
+        case DebuggerKind.DEBUGPY:
+            return "debugpy", "it listens by itself, without an adapter"
+        case DebuggerKind.PYCHARM if found.follows_children:
+            return "PyCharm's debugger", f"the IDE at {address} follows child processes"
+        case DebuggerKind.PYCHARM:
+            why = f'the IDE at {address} takes no child process ("Attach to subprocess" is off)'
+            return "PyCharm's debugger", why
+        case DebuggerKind.OTHER:
+            return found.tracer, "another tracer, which sees devlaunch only"
+    return "none", "no debugger traces devlaunch"
 
 
 def versions() -> dict[str, str]:
@@ -264,11 +282,10 @@ _VARIABLES = (
 
 def show(report: Report, console: Console) -> None:
     """For people: aligned rows, then each finding with its fix."""
-    found = report.detection
+    name, why = worded(report.detection)
     rows = [
-        ("debugger", found.name, found.origin.value),
-        ("why", "; ".join(found.why), ""),
-        *([("observer", ", ".join(found.observers), "")] if found.observers else []),
+        ("debugger", name, ""),
+        ("why", why, ""),
         ("plan", report.plan, ""),
         _interpreter_row(report.interpreter, console),
         ("versions", ", ".join(f"{k} {v}" for k, v in report.versions.items()), ""),
@@ -305,18 +322,16 @@ def _count(report: Report) -> str:
 def to_json(report: Report) -> str:
     """For scripts: the same, without tokens."""
     found, interpreter = report.detection, report.interpreter
+    name, why = worded(found)
     content = {
         "ok": report.is_fine,
         "debugger": {
             "kind": found.kind,
-            "origin": found.origin,
-            "name": found.name,
-            "why": found.why,
+            "name": name,
+            "why": why,
             "host": found.host,
             "port": found.port,
             "follows_children": found.follows_children,
-            "has_client": found.has_client,
-            "observers": found.observers,
         },
         "plan": report.plan,
         "interpreter": interpreter and asdict(interpreter),

@@ -7,6 +7,7 @@ actions; `launcher` carries the actions out. All are frozen dataclasses; times a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from devlaunch.config import WhilePaused
@@ -352,10 +353,7 @@ class NobodyAdopted:
 
 @dataclass(frozen=True, slots=True)
 class AdapterLost:
-    """The connection to the IDE's own debug adapter has ended.
-
-    `was_refused` when that was before any session could have come about.
-    """
+    """The connection to the IDE's own adapter has ended; `was_refused`: before any session."""
 
     was_refused: bool
 
@@ -366,6 +364,13 @@ class TellChild:
 
     generation: int
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceDebugging:
+    """The children to come are debugged by this `debuggers.Debugging`; None: by nothing."""
+
+    debugging: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,22 +423,23 @@ class ReleaseDebuggee:
     """Let a paused child run on before it is asked to stop."""
 
 
+What = Enum(
+    "What",
+    "READY RELOADING RELOADED REPLACED BROKEN EXITED WAITING_WHILE_PAUSED OVERDUE STOPPING",
+)
+"""REPLACED: a child runs in place of one that ran already, and refused; nothing to tell people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Something people should read; `launcher` words it for the terminal and the IDE's console."""
+    """Something people should read; `reports` words it for the terminal and the IDE's console."""
 
-    what: str
-    """ready | reloading | reloaded | replaced | broken | exited | waiting-while-paused | overdue |
-    stopping.
-
-    replaced: a child runs in place of one that ran already, and refused; nothing to tell people.
-
-    `status` is the child's, and for stopping -n when signal n asked for it (None: the editor).
-    """
+    what: What
     paths: tuple[str, ...] = ()
     elapsed: float | None = None
     failure: Failure | None = None
     status: int | None = None
+    """The child's; for STOPPING -n when signal n asked for it (None: the editor)."""
     is_last: bool = False
     """The launcher ends with this, and does not wait for a change."""
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from devlaunch.core.invocation import read_command_line
 from devlaunch.errors import UsageError
 from devlaunch.hiding import plain_processes
 from devlaunch.machine import reason_of, working_directory
@@ -251,9 +252,6 @@ def own_debugpy_dir() -> str | None:
 
 # --- options of the interpreter -----------------------------------------------------------------
 
-# python(1): options with a value; those that name what to run end the options.
-_WITH_VALUE = "WX"
-_ENDS = "cm"
 # Not for the child: they ask for something else than running, or are about the launcher's script.
 _NOT_FIT = "hiVxq?"
 # Said to isolate the launcher's own installation (`#!/usr/bin/python3 -sP`), not the project's.
@@ -276,39 +274,15 @@ def interpreter_options(
     modules are missed.
     """
     options: list[str] = []
-    for flag, value in split_options(orig_argv[1:]):
+    for flag, value in read_command_line(orig_argv)[0]:
         dropped = _NOT_FIT + (_OF_THE_INSTALLATION if is_foreign else "")
         if flag in dropped or version < _SINCE.get(flag, (3,)):
             continue
-        if is_foreign and flag == "X" and value.partition("=")[0] in _X_OF_THE_BUILD:
+        if is_foreign and flag == "X" and str(value).partition("=")[0] in _X_OF_THE_BUILD:
             continue
-        options += [f"-{flag}", value] if flag in _WITH_VALUE else [flag if value else f"-{flag}"]
-        if value and flag not in _WITH_VALUE:
+        options.append(flag if flag.startswith("--") else f"-{flag}")
+        if value is not None:
             options.append(value)
     if debugging and version >= (3, 11) and not any("frozen_modules" in o for o in options):
         options += ["-X", "frozen_modules=off"]
     return tuple(options)
-
-
-def split_options(words: Sequence[str]) -> list[tuple[str, str]]:
-    """CPython's own options before the script, -m or -c, as (letter, value) pairs.
-
-    Long options (`--check-hash-based-pycs`) keep their name in place of the letter.
-    """
-    found: list[tuple[str, str]] = []
-    rest = list(words)
-    while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
-        word = rest.pop(0)
-        if word.startswith("--"):
-            if word == "--check-hash-based-pycs" and rest:
-                found.append((word, rest.pop(0)))
-            continue
-        for index, letter in enumerate(word[1:], start=2):
-            if letter in _ENDS:
-                return found
-            if letter in _WITH_VALUE:
-                value = word[index:] or (rest.pop(0) if rest else "")
-                found.append((letter, value))
-                break
-            found.append((letter, ""))
-    return found

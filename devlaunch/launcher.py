@@ -26,6 +26,7 @@ from devlaunch.debuggers import Debugging, choose
 from devlaunch.descendants import Descendants
 from devlaunch.envfile import EnvFile
 from devlaunch.errors import DevlaunchError
+from devlaunch.events import What
 from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
 from devlaunch.loop import Loop, signals_to_catch
 from devlaunch.machine import reason_of
@@ -122,8 +123,7 @@ class Launcher:
             debugpy_dir=beginning.interpreter.debugpy_dir,
             link=self._link,
         )
-        if debugging:
-            stack.callback(lambda: debugging.close(self._status))
+        stack.callback(lambda: self._debugging.close(self._status) if self._debugging else None)
         return debugging
 
     def _make_standby(self, stack: contextlib.ExitStack) -> Standby:
@@ -199,15 +199,14 @@ class Launcher:
                 self._child_changed()
             case events.DeadlineReached():
                 self._deadline_reached(now)
-            case events.FilesTouched() if self._reloading:
-                self._reloading.touched(event, now)
-            case events.WatchReady(directories) if self._reloading:
-                self._console.note(f"watching {directories} directories", verbose=True)
-                self._report_changes(self._reloading.ready(event))
+            case events.FilesTouched() | events.WatchReady() if self._reloading:
+                self._report_changes(self._reloading.heard(event, now))
             case events.TellChild(number, message):
                 # The child may have ended meanwhile.
                 if self._generation and self._generation.number == number:
                     self._generation.send(message)
+            case events.ReplaceDebugging(debugging):
+                self._debugging = self._reports.debugging = self._standby.debugging = debugging
             case events.WatchDegraded() | events.LogLine():
                 self._reports.happened(event)
             case events.StopRequested():
@@ -420,17 +419,16 @@ class Launcher:
             generation.signal(signal.SIGTERM)
 
     def _report(self, report: events.Report) -> None:
-        has_served = report.what in ("ready", "reloaded", "replaced")
+        has_served = report.what in (What.READY, What.RELOADED, What.REPLACED)
         if has_served and self._reloading:
             self._reloading.generation_served()  # first: who has read the line may save at once
         self._reports.show(report)
-        match report.what:
-            case _ if has_served:
-                self._served()
-            case "broken" | "exited":
-                self._standby.tell(events.AppBroke(), time.monotonic())
-                if self._reloading:
-                    self._report_changes(self._reloading.generation_ended(report))
+        if has_served:
+            self._served()
+        elif report.what in (What.BROKEN, What.EXITED):
+            self._standby.tell(events.AppBroke(), time.monotonic())
+            if self._reloading:
+                self._report_changes(self._reloading.generation_ended(report))
 
     def _served(self) -> None:
         self._standby.tell(events.AppServed(), time.monotonic())

@@ -84,13 +84,18 @@ class Reloading:
         each = (self._debounce.deadline, self._unexplained.deadline)
         return min((due for due in each if due is not None), default=None)
 
-    def ready(self, event: WatchReady) -> Changed:
-        """The first scan is done, and knows what the files of --watch held."""
+    def heard(self, event: FilesTouched | WatchReady, now: float) -> Changed:
+        """The watcher's word: what has changed before it was ready."""
+        if isinstance(event, FilesTouched):
+            self._touched(event, now)
+            return ()
+        self._post(LogLine(f"watching {event.directories} directories", verbose=True))
+        # The first scan knows what the files of --watch held.
         known = self._changes
         changed = (path for path, data, when in event.contents if known.record(path, data, when))
         return self._restarting(changed)
 
-    def touched(self, event: FilesTouched, now: float) -> None:
+    def _touched(self, event: FilesTouched, now: float) -> None:
         """The OS reported paths."""
         discard_bytecode(event.paths)
         interesting = self._changes.interesting

@@ -11,6 +11,7 @@ from devlaunch.console import Console, duration
 from devlaunch.control import Message
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
+from devlaunch.events import What
 
 WHY_SURVIVED = "it belongs to another user, or hangs in the kernel"
 
@@ -122,27 +123,27 @@ class Reports:
         """Show what the supervisor reports."""
         console, paths = self._console, report.paths
         match report.what:
-            case "ready":
+            case What.READY:
                 # A program may have far to go from here; what it will be to others is not known.
                 word = "ready" if self._interface else "started"
                 console.ready(time.monotonic() - self._began, self._interface, word)
-            case "reloading":
+            case What.RELOADING:
                 console.reloading(paths)
-            case "reloaded":
+            case What.RELOADED:
                 is_served = bool(self._interface)
                 console.reloaded(paths, report.elapsed or 0.0, is_served=is_served)
-            case "broken" if report.failure:
+            case What.BROKEN if report.failure:
                 console.broken(report.failure, is_last=report.is_last)
-            case "exited":
+            case What.EXITED:
                 console.exited(report.status or 0, is_last=report.is_last)
-            case "waiting-while-paused":
+            case What.WAITING_WHILE_PAUSED:
                 self._show_paused(paths)
-            case "overdue":
+            case What.OVERDUE:
                 after = duration(report.elapsed or 0.0)
                 console.note(f"the app did not end within {after} (--grace): it is made to")
-            case "stopping":
+            case What.STOPPING:
                 console.stopping(_asked_by(report.status))
-        if self._link and report.what in ("ready", "broken", "exited"):
+        if self._link and report.what in (What.READY, What.BROKEN, What.EXITED):
             _tell_link(self._link, report)
 
     def _show_paused(self, paths: tuple[str, ...]) -> None:

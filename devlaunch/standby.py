@@ -58,7 +58,8 @@ class Standby:
         self._policy = StandbyPolicy(level)
         self._loop = loop
         self._spawner = spawner
-        self._debugging = debugging
+        self.debugging = debugging
+        """The way of now."""
         self._target = target
         self._current = current
         self._env: Env = {}
@@ -225,7 +226,7 @@ class Standby:
             self.tell(events.ImportsKnown(), now)
 
     def _spawn(self, now: float, *, imports: bool) -> None:
-        debug = self._debugging.standby_message() if self._debugging else None
+        debug = self.debugging.standby_message() if self.debugging else None
         try:
             generation = self._spawner.spawn(self._env)
         except DevlaunchError as error:
@@ -235,8 +236,8 @@ class Standby:
         place = self._spawner.directory()
         waiting = _Waiting(generation, self._env, place, debug, is_prepared=debug is None)
         self._present = waiting
-        if self._debugging:
-            self._debugging.standby_spawned(generation.pid)
+        if self.debugging:
+            self.debugging.standby_spawned(generation.pid)
         known = self._imports if imports else {"record": None, "avoid": []}
         message = {
             "level": StandbyLevel.FULL if known["record"] else StandbyLevel.DEBUGGER,
@@ -261,8 +262,8 @@ class Standby:
 
     def _forget(self, waiting: _Waiting) -> None:
         self._present = None
-        if self._debugging:
-            self._debugging.standby_gone(waiting.generation.pid)
+        if self.debugging:
+            self.debugging.standby_gone(waiting.generation.pid)
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -278,7 +279,7 @@ class Standby:
         return "the debugger has changed" if has_changed else ""
 
     def _has_other_debugger(self) -> bool:
-        waiting, debugging = self._present, self._debugging
+        waiting, debugging = self._present, self.debugging
         return bool(waiting and debugging and debugging.standby_message() != waiting.debug)
 
     def _idle(self, now: float) -> float | None:

@@ -888,15 +888,18 @@ def test_all_output_and_the_end_reach_an_editor_that_is_slow(tmp_path: Path, siz
 
 
 def test_the_app_waits_for_an_editor_that_is_slow(tmp_path: Path) -> None:
-    progress = tmp_path / "progress"
+    progress, go = tmp_path / "progress", tmp_path / "go"
     (tmp_path / "script.py").write_text(
-        "import pathlib\n"
+        "import pathlib, time\n"
+        f"while not pathlib.Path({str(go)!r}).exists():\n"
+        "    time.sleep(0.05)\n"
         "for number in range(100):\n"
         "    print('x' * 1_000_000)\n"
         f"    pathlib.Path({str(progress)!r}).write_text(str(number))\n"
     )
     with editing(tmp_path, timeout=40) as editor:
         editor.ide.launch(program="script.py", reload=False, noDebug=True)
+        go.touch()  # until it has its answer, the editor reads
         seen = ["", "-"]
 
         def stands_still() -> bool:

@@ -17,8 +17,8 @@ from support.pty import Pty
 from support.wait import wait_until
 
 from devlaunch.config import Config, Target, TargetKind
-from devlaunch.core.detection import TAKES_ALONG, DebuggerKind, Detection
-from devlaunch.doctor import examine, plan
+from devlaunch.core.detection import DebuggerKind, Detection
+from devlaunch.doctor import examine, plan, worded
 
 APP = Target(TargetKind.APP, "app:app")
 QUIETED = (
@@ -201,20 +201,14 @@ def test_under_debugpy(project: Path) -> None:
     before = ("-m", "debugpy", "--listen", "127.0.0.1:0")
     report = found_by(cwd=project, before=before, PYDEVD_DISABLE_FILE_VALIDATION="1")
     found = report["debugger"]
-    assert (found["kind"], found["origin"]) == ("debugpy", "listening")
+    assert (found["kind"], found["why"]) == (
+        "debugpy", f"its adapter is at 127.0.0.1:{found['port']}",
+    )  # fmt: skip
     assert report["plan"].startswith("joins the editor's session")
     assert report["interpreter"]["options"] == ["-X", "frozen_modules=off"]
     assert "setup" not in found
     assert not [key for key in found if "token" in key]
     assert report["findings"] == []
-
-
-@pytest.mark.parametrize("module", ["cProfile"])
-def test_a_profiler_is_told(project: Path, module: str) -> None:
-    done = doctor(cwd=project, before=("-m", module, "-o", os.devnull))
-    assert f"observer  {module}" in done.stdout
-    assert f"{module} only observes" in done.stdout
-    assert "debugger  none" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -328,7 +322,7 @@ def test_an_adapter_that_is_gone(project: Path) -> None:
     [
         (Detection(DebuggerKind.PYCHARM), [False]),  # only when the IDE does not answer
         (Detection(DebuggerKind.PYCHARM, follows_children=True), []),
-        (Detection(DebuggerKind.BDB), [True]),
+        (Detection(DebuggerKind.OTHER), [True]),
     ],
     ids=str,
 )
@@ -345,7 +339,7 @@ def test_the_debug_address_is_tried_where_it_may_be_used(
 
 
 PLANS = {
-    "nothing": (Config(APP, debug_attach=None), Detection(action="as is"), "as is"),
+    "nothing": (Config(APP), Detection(), "without a debugger; --debug-attach lets an editor"),
     "listens": (Config(APP, debug_attach=True), Detection(), "listens on 127.0.0.1:5678"),
     "off": (
         Config(APP, debug_attach=False), Detection(DebuggerKind.DEBUGPY), "--no-debug-attach",
@@ -357,13 +351,13 @@ PLANS = {
     "nothing to join": (
         Config(APP, debug_attach=True), Detection(DebuggerKind.DEBUGPY), "listens on",
     ),
-    "pdb": (Config(APP, debug_attach=True), Detection(DebuggerKind.BDB), "listens on"),
+    "pdb": (Config(APP, debug_attach=True), Detection(DebuggerKind.OTHER), "listens on"),
     "PyCharm": (
         Config(APP, debug_attach=True), Detection(DebuggerKind.PYCHARM),
         "same debugger if the IDE answers, else listens on 127.0.0.1:5678",
     ),
     "PyCharm that follows": (
-        Config(APP), Detection(DebuggerKind.PYCHARM, follows_children=True, action=""), TAKES_ALONG,
+        Config(APP), Detection(DebuggerKind.PYCHARM, follows_children=True), "the same debugger",
     ),
     "a server": (
         Config(APP, pycharm_server=("localhost", 1)), Detection(), "debug server at localhost:1",
@@ -374,3 +368,22 @@ PLANS = {
 @pytest.mark.parametrize(("config", "detection", "words"), PLANS.values(), ids=PLANS)
 def test_plan(config: Config, detection: Detection, words: str) -> None:
     assert words in plan(config, detection)
+
+
+WORDS = {
+    "none": (Detection(), "none", "no debugger"),
+    "debugpy": (Detection(DebuggerKind.DEBUGPY, has_adapter=True), "debugpy", "its adapter is at"),
+    "debugpy alone": (Detection(DebuggerKind.DEBUGPY), "debugpy", "without an adapter"),
+    "PyCharm": (Detection(DebuggerKind.PYCHARM), "PyCharm's debugger", "is off"),
+    "PyCharm that follows": (
+        Detection(DebuggerKind.PYCHARM, follows_children=True), "PyCharm's debugger", "follows",
+    ),
+    "pdb": (Detection(DebuggerKind.OTHER, "pdb.Pdb"), "pdb.Pdb", "another tracer"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("detection", "name", "why"), WORDS.values(), ids=WORDS)
+def test_what_is_said_of_a_debugger(detection: Detection, name: str, why: str) -> None:
+    said = worded(detection)
+    assert said[0] == name
+    assert why in said[1]

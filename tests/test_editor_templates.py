@@ -175,13 +175,7 @@ def set_up(name: str, launch: Launch, root: Path) -> Setup:
 @pytest.mark.parametrize("name", ["compose", "k8s"])
 def test_a_container_debugs_on_loopback_only(name: str, launch: Launch, tmp_path: Path) -> None:
     (tmp_path / ".vscode").mkdir()
-    (tmp_path / "compose.yaml").write_text(
-        'services:\n  api:\n    build: .\n    ports: ["80:80"]\n    volumes:\n      - .:/code\n'
-    )
-    (tmp_path / "k8s.yaml").write_text(
-        "kind: Deployment\nmetadata:\n  name: api\nspec:\n  template:\n    spec:\n"
-        "      containers:\n        - name: inner\n"
-    )
+    (tmp_path / "docker-compose.yml").touch()
     (tmp_path / "Dockerfile").write_text("WORKDIR /code\n")
     setup = set_up(name, launch, tmp_path)
     file, attach = setup.files
@@ -189,15 +183,14 @@ def test_a_container_debugs_on_loopback_only(name: str, launch: Launch, tmp_path
     document = yaml.safe_load(text)
     if name == "compose":
         (service,) = document["services"].values()
-        assert list(document["services"]) == ["api"]
+        assert "docker compose -f docker-compose.yml -f compose.devlaunch.yaml up" in text
         assert all(port.startswith("127.0.0.1:5679:5679") for port in service["ports"])
         assert service["volumes"] == [".:/code"]
         command = service["command"]
     else:
         (container,) = document["spec"]["template"]["spec"]["containers"]
-        assert container["name"] == "inner"
         assert container["livenessProbe"] is None
-        assert "deployment/api 5679:5679" in text
+        assert "deployment/web 5679:5679" in text
         command = container["command"]
         assert "--allow-remote-debug" not in command
     assert command[0] == "devlaunch"

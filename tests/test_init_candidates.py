@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from devlaunch.init.candidates import find_candidates
-from devlaunch.init.project import Service, compose_service, deployment, pycharm_module
+from devlaunch.init.project import directory_in_image, pycharm_module
 
 FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"
 
@@ -105,53 +105,18 @@ def test_files_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
     assert targets(tmp_path) == ["main:app"]
 
 
-COMPOSE = """\
-# a project
-services:
-  db:
-    image: postgres
-    ports:
-      - "5432:5432"
-
-  # the app
-  "api":
-    build: .
-    ports:
-      - "127.0.0.1:8080:5000"
-    volumes:
-      - ./:/code:ro
-volumes:
-  data: {}
-"""
-
-
 @pytest.mark.parametrize(
-    ("files", "service"),
+    ("files", "directory"),
     [
-        ({}, Service("web", "web", "/app", "")),
-        ({"Dockerfile": "FROM a\nWORKDIR /one\nFROM b\nworkdir /srv/x/\n"},
-         Service("web", "web", "/srv/x", "")),
-        ({"compose.yaml": COMPOSE}, Service("api", "api", "/code", "compose.yaml", "5000")),
-        ({"docker-compose.yml": "services:\n    one:\n        image: x\n"},
-         Service("one", "one", "/app", "docker-compose.yml")),
-        ({"compose.yml": "services: {}\n"}, Service("web", "web", "/app", "")),
+        ({}, "/app"),
+        ({"Dockerfile": "FROM a\n"}, "/app"),
+        ({"Dockerfile": "FROM a\nWORKDIR /one\nFROM b\nworkdir /srv/x/\n"}, "/srv/x"),
+        ({"docker/Dockerfile": "WORKDIR /\n"}, "/"),
     ],
-)  # fmt: skip
-def test_the_service_of_a_compose_file(
-    tmp_path: Path, files: dict[str, str], service: Service
-) -> None:
+)
+def test_the_directory_in_the_image(tmp_path: Path, files: dict[str, str], directory: str) -> None:
     lay_out(tmp_path, files)
-    assert compose_service(str(tmp_path)) == service
-
-
-def test_the_deployment_of_the_manifests(tmp_path: Path) -> None:
-    assert deployment(str(tmp_path)) == Service("web", "web", "/app", "")
-    lay_out(tmp_path, {
-        "k8s/all.yaml": "apiVersion: v1\nkind: Service\nmetadata:\n  name: not-this\n---\n"
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  labels:\n    a: b\n  name: shop\n"
-        "spec:\n  template:\n    spec:\n      containers:\n        # c\n        - name: server\n",
-    })  # fmt: skip
-    assert deployment(str(tmp_path)) == Service("shop", "server", "/app", "k8s/all.yaml")
+    assert directory_in_image(str(tmp_path)) == directory
 
 
 def test_the_module_of_a_pycharm_project(tmp_path: Path) -> None:

@@ -241,6 +241,8 @@ def test_names_and_directories_that_will_not_do(tmp_path: Path) -> None:
         ("-u -- x", "-u"),
         ("--check-hash-based-pycs always -u x.py", "--check-hash-based-pycs always -u"),
         ("-W", "-W "),
+        ("--version -u x.py", "-u"),
+        ("--check-hash-based-pycs", ""),
     ],
 )
 def test_options_are_kept(words: str, options: str) -> None:

@@ -1199,6 +1199,21 @@ def test_terminate_and_disconnect():
     assert not [m for m in world.read(1) if m.get("event") == "terminated"]
 
 
+@pytest.mark.parametrize("ends", ["disconnect", "the run"])
+def test_an_attach_that_is_open_when_its_session_ends_fails(ends):
+    world = World()
+    world.connect_ide()
+    attach = world.receive(1, type="request", command="attach", arguments={})
+    world.read(1)
+    if ends == "disconnect":
+        assert world.request(1, "disconnect")["success"]
+    else:
+        world.do(LauncherEnded(0))
+    refused, terminated = [m for m in world.read(1) if m.get("event") != "exited"]
+    assert (refused["request_seq"], refused["success"]) == (attach, False)
+    assert terminated["event"] == "terminated"
+
+
 def test_disconnect_with_terminate_stops_everything():
     world = running()
     assert world.request(1, "disconnect", terminateDebuggee=True)["success"]
@@ -1419,12 +1434,14 @@ def test_anything_that_is_dap_is_answered_exactly_once(seed):
         chaos.read()
     chaos.next_child()
     chaos.read()
-    # What is left is an attach that waits for configurationDone, one for each client at most, and
-    # what clients that were closed will not hear.
+    # What is left is an attach that waits for configurationDone, one for each client at most.
     assert any("is attached" in line for line in logs(chaos.world))
-    left = [peer for peer, _ in chaos.open_requests if peer not in chaos.world.closed]
+    left = [peer for peer, _ in chaos.open_requests]
     assert len(left) == len(set(left))
     assert not chaos.world.keeper.paused
+    chaos.world.do(LauncherEnded(0))
+    chaos.read()
+    assert chaos.open_requests == set()
 
 
 # --- the standby --------------------------------------------------------------------------------

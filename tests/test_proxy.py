@@ -301,6 +301,21 @@ def test_what_ends_before_it_has_begun_is_a_start_that_failed(
         assert session.other.count(EndSession()) == 1
 
 
+def test_a_run_that_ends_with_its_launch_unanswered() -> None:
+    session = initialized()
+    request = session.ask("launch", **LAUNCH)
+    session.tell(KeeperConnected(42))
+    session.happen("exited", exitCode=3)
+    attach = next(m for m in session.keeper if m["command"] == "attach")
+    response = {"type": "response", "request_seq": attach["seq"], "command": "attach"}
+    session.tell(KeeperSaid({**response, "seq": 0, "success": False, "message": "over"}))
+    session.happen("terminated")
+    session.tell(OutputRead("stderr", "last words"))
+    assert session.names() == ["initialize", "output"]
+    session.tell(LauncherGone(3))
+    assert "with status 3 before the app could start" in session.response(request)["message"]
+
+
 def test_an_attach_to_what_does_not_answer() -> None:
     session = initialized()
     request = session.ask("attach", port=1)

@@ -15,7 +15,6 @@ from devlaunch.adapter.link import Invitation, Link
 from devlaunch.config import Config, Target, TargetKind
 from devlaunch.dap.joining import Identity
 from devlaunch.debuggers import Debugging
-from devlaunch.debuggers.falling_back import FallingBack
 from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
 from devlaunch.debuggers.linked import LinkedDebugging
 from devlaunch.debuggers.pycharm import PycharmDebugging, by_settrace
@@ -25,8 +24,11 @@ from devlaunch.events import (
     ChildSpawned,
     DebuggerReady,
     FrontConnected,
+    LogLine,
     MessageReceived,
     PeerClosed,
+    ReplaceDebugging,
+    RestartRequested,
     TellChild,
 )
 from devlaunch.loop import Loop
@@ -167,27 +169,34 @@ def test_a_debug_servers_debugger_is_found_where_the_app_has_it(loop: Loop) -> N
 
 
 @pytest.mark.parametrize("is_refused_later", [False, True])
-def test_when_pycharm_does_not_answer_its_standby_is_of_no_use(
+def test_another_way_takes_over_when_pycharm_does_not_answer(
     loop: Loop, is_refused_later: bool
 ) -> None:
-    first = PycharmDebugging(loop, PYCHARM, ROW)
-    second = partial(KeeperDebugging, CONFIG(), loop, "/debugpy")
-    with ended(FallingBack(loop, first, second)) as debugging:
-        if is_refused_later:
-            debugging.tell(DebuggerReady(1))
-            assert (debugging.standby_message() or {})["kind"] == "pycharm"
-            debugging.standby_spawned(20)
-        debugging.tell(DebuggerReady(2, connected=False))
-        assert debugging.standby_message() is None
-        debugging.standby_gone(20)
+    first = PycharmDebugging(loop, PYCHARM, ROW, partial(KeeperDebugging, CONFIG(), loop, None))
+    if is_refused_later:
+        first.tell(DebuggerReady(1))
+    first.tell(DebuggerReady(2, connected=False))
+    first.tell(DebuggerReady(2, connected=False))
+    replaced, line, restart = posted(loop)
+    assert isinstance(replaced, ReplaceDebugging)
+    assert isinstance(line, LogLine)
+    assert "attach a DAP client" in line.text
+    assert restart == RestartRequested()
+    with ended(replaced.debugging) as debugging:
+        debugging.standby_gone(20)  # that of the way before
         attach(debugging)
-        message = debugging.standby_message()
-        assert message
-        assert "token" in message
-        debugging.standby_spawned(21)
-        connect(debugging, STANDBY, 21)
-        debugging.tell(PeerClosed(STANDBY))
-        assert debugging.standby_message() is None
+        assert "token" in (debugging.standby_message() or {})
+
+
+def test_no_other_way_can_be_had(loop: Loop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = CONFIG(debug_address=taken.getsockname())
+        first = PycharmDebugging(loop, PYCHARM, ROW, partial(KeeperDebugging, config, loop, None))
+        first.tell(DebuggerReady(1, connected=False))
+        replaced, line = posted(loop)
+    assert replaced == ReplaceDebugging(None)
+    assert isinstance(line, LogLine)
+    assert "in use" in line.text
 
 
 @contextlib.contextmanager
@@ -204,9 +213,10 @@ def posted(loop: Loop) -> list[object]:
     found: list[object] = []
 
     def take(event: object) -> None:
-        found.append(event)
         if event == "last":
             loop.stop()
+        else:
+            found.append(event)
 
     loop.post("last")
     loop.run(take, lambda: None)

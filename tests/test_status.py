@@ -23,7 +23,7 @@ from devlaunch.core.states import (
 )
 from devlaunch.core.status import Status, StatusChanged
 from devlaunch.core.supervisor import Supervisor
-from devlaunch.events import Report, WhilePausedChosen
+from devlaunch.events import Report, What, WhilePausedChosen
 
 URL = "http://127.0.0.1:8000"
 CAUSE = Cause(("/p/app.py",), 90.0)
@@ -64,7 +64,7 @@ def test_every_state_has_one() -> None:
 
 def test_it_is_told_when_it_changes() -> None:
     status, made = Status(None), supervisor(Serving())
-    first = status.after(made, [Report("ready", elapsed=0.5)])
+    first = status.after(made, [Report(What.READY, elapsed=0.5)])
     assert first is not None
     assert first.body == {
         "state": "serving",
@@ -74,7 +74,7 @@ def test_it_is_told_when_it_changes() -> None:
         "url": None,
         "whilePaused": "wait",
     }
-    assert status.after(made, [Report("replaced")]) is None
+    assert status.after(made, [Report(What.REPLACED)]) is None
     actions = made.handle(WhilePausedChosen(WhilePaused.RESTART), 100.0)
     second = status.after(made, actions)
     assert second == replace(first, while_paused=WhilePaused.RESTART)
@@ -83,9 +83,9 @@ def test_it_is_told_when_it_changes() -> None:
 @pytest.mark.parametrize(
     ("report", "word"),
     [
-        (Report("exited", status=0), "stopped"),
-        (Report("exited", status=1), "broken"),
-        (Report("broken", status=0), "broken"),
+        (Report(What.EXITED, status=0), "stopped"),
+        (Report(What.EXITED, status=1), "broken"),
+        (Report(What.BROKEN, status=0), "broken"),
     ],
 )
 def test_a_program_that_ended_by_itself_is_not_broken(report: Report, word: str) -> None:
@@ -93,6 +93,6 @@ def test_a_program_that_ended_by_itself_is_not_broken(report: Report, word: str)
     shown = status.after(supervisor(Broken()), [report])
     assert shown is not None
     assert shown.state == word
-    again = status.after(supervisor(Starting(CAUSE), 2), [Report("reloading")])
+    again = status.after(supervisor(Starting(CAUSE), 2), [Report(What.RELOADING)])
     assert again is not None
     assert again.state == "reloading"

@@ -43,6 +43,7 @@ from devlaunch.events import (
     SpawnChild,
     StopRequested,
     TerminateSession,
+    What,
     WhilePausedChosen,
 )
 
@@ -89,10 +90,10 @@ def asked(signal: int | None = None) -> AskToStop:
     return AskToStop(3, signal)
 
 
-reloading = Report("reloading", paths=("/p/app.py",))
-broken = Report("broken", failure=FAILURE)
-stopping = Report("stopping")
-stopping_by_ctrl_c = Report("stopping", status=-SIGINT)
+reloading = Report(What.RELOADING, paths=("/p/app.py",))
+broken = Report(What.BROKEN, failure=FAILURE)
+stopping = Report(What.STOPPING)
+stopping_by_ctrl_c = Report(What.STOPPING, status=-SIGINT)
 
 # (state, event, the state after, the actions)
 CASES = [
@@ -102,21 +103,21 @@ CASES = [
     (Idle(), SAVED, Idle(), []),
     (Idle(), RestartRequested(), Idle(), []),
     # starting
-    (STARTING, ChildServing(3), SERVING, [Report("ready", elapsed=10.0)]),
+    (STARTING, ChildServing(3), SERVING, [Report(What.READY, elapsed=10.0)]),
     (STARTING, ChildFailed(3, FAILURE), Starting(FIRST, FAILURE), []),
     (STARTING, UNCAUGHT, PostMortem(Starting(FIRST, FAILURE, is_told=True)), [broken]),
-    (STARTING, ChildExited(3, -9), Broken(), [Report("exited", status=-9)]),
+    (STARTING, ChildExited(3, -9), Broken(), [Report(What.EXITED, status=-9)]),
     (
         Starting(FIRST, FAILURE),
         ChildExited(3, 1),
         Broken(),
-        [Report("broken", failure=FAILURE, status=1)],
+        [Report(What.BROKEN, failure=FAILURE, status=1)],
     ),
     (
         Starting(FIRST, USAGE),
         ChildExited(3, 1),
         Broken(),
-        [Report("broken", failure=USAGE, status=1)],
+        [Report(What.BROKEN, failure=USAGE, status=1)],
     ),
     (
         STARTING,
@@ -128,13 +129,13 @@ CASES = [
         Starting(Cause(("/p/a.py",), 90.0)),
         SAVED,
         replace(VOID, cause=Cause(("/p/a.py", "/p/app.py"), 90.0)),
-        [Report("reloading", paths=("/p/a.py", "/p/app.py")), asked()],
+        [Report(What.RELOADING, paths=("/p/a.py", "/p/app.py")), asked()],
     ),
     (
         STARTING,
         RestartRequested(),
         replace(VOID, cause=Cause((), NOW)),
-        [Report("reloading"), asked()],
+        [Report(What.RELOADING), asked()],
     ),
     (
         STARTING,
@@ -143,7 +144,7 @@ CASES = [
         [stopping_by_ctrl_c, asked(SIGINT)],
     ),
     (STARTING, ChildRefused(3), STARTING, [SpawnChild(4)]),
-    (AGAIN, ChildServing(3), SERVING, [Report("replaced")]),
+    (AGAIN, ChildServing(3), SERVING, [Report(What.REPLACED)]),
     (AGAIN, ChildRefused(3), AGAIN, [SpawnChild(4)]),
     (STARTING, DebuggeePaused(), Paused(STARTING), []),
     (STARTING, DebuggeeResumed(), STARTING, []),
@@ -153,12 +154,12 @@ CASES = [
     (TOLD, ChildFailed(3, FAILURE), TOLD, []),
     (TOLD, ChildFailed(3, USAGE), Serving(USAGE), []),
     (TOLD, ChildExited(3, 1), Broken(), []),
-    (SERVING, ChildExited(3, 0), Broken(), [Report("exited", status=0)]),
+    (SERVING, ChildExited(3, 0), Broken(), [Report(What.EXITED, status=0)]),
     (
         Serving(FAILURE),
         ChildExited(3, 1),
         Broken(),
-        [Report("broken", failure=FAILURE, status=1)],
+        [Report(What.BROKEN, failure=FAILURE, status=1)],
     ),
     (
         SERVING,
@@ -171,7 +172,7 @@ CASES = [
         SERVING,
         RestartRequested(),
         Stopping(Then.RESTART, Cause((), NOW), NOW + GRACE, asked=NOW),
-        [Report("reloading"), asked()],
+        [Report(What.RELOADING), asked()],
     ),
     (
         SERVING,
@@ -183,7 +184,7 @@ CASES = [
     (SERVING, DebuggeeResumed(), SERVING, []),
     # paused
     (PAUSED, ChildServing(3), PAUSED, []),
-    (Paused(STARTING), ChildServing(3), PAUSED, [Report("ready", elapsed=10.0)]),
+    (Paused(STARTING), ChildServing(3), PAUSED, [Report(What.READY, elapsed=10.0)]),
     (PAUSED, ChildFailed(3, FAILURE), Paused(Serving(FAILURE)), []),
     (PAUSED, UNCAUGHT, SHOWN, [broken]),  # the pause was that stop
     (
@@ -196,14 +197,14 @@ CASES = [
             asked=NOW,
             had_failed=True,
         ),
-        [broken, ReleaseDebuggee(), Report("reloading", paths=("/p/a.py",))],
+        [broken, ReleaseDebuggee(), Report(What.RELOADING, paths=("/p/a.py",))],
     ),
-    (PAUSED, ChildExited(3, -9), Broken(), [Report("exited", status=-9)]),
+    (PAUSED, ChildExited(3, -9), Broken(), [Report(What.EXITED, status=-9)]),
     (
         PENDING,
         ChildExited(3, -9),
         Starting(Cause(("/p/a.py",), 95.0)),
-        [Report("exited", status=-9), SpawnChild(4, ("/p/a.py",))],
+        [Report(What.EXITED, status=-9), SpawnChild(4, ("/p/a.py",))],
     ),
     (Paused(STARTING), ChildRefused(3), STARTING, [SpawnChild(4)]),
     (
@@ -228,19 +229,19 @@ CASES = [
         PAUSED,
         SAVED,
         Paused(SERVING, CAUSE),
-        [Report("waiting-while-paused", paths=("/p/app.py",))],
+        [Report(What.WAITING_WHILE_PAUSED, paths=("/p/app.py",))],
     ),
     (
         PENDING,
         SAVED,
         Paused(SERVING, Cause(("/p/a.py", "/p/app.py"), 95.0)),
-        [Report("waiting-while-paused", paths=("/p/app.py",))],
+        [Report(What.WAITING_WHILE_PAUSED, paths=("/p/app.py",))],
     ),
     (
         PENDING,
         RestartRequested(),
         Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE, asked=NOW),
-        [ReleaseDebuggee(), Report("reloading", paths=("/p/a.py",)), asked()],
+        [ReleaseDebuggee(), Report(What.RELOADING, paths=("/p/a.py",)), asked()],
     ),
     (
         PAUSED,
@@ -254,7 +255,7 @@ CASES = [
         PENDING,
         DebuggeeResumed(),
         Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE, asked=NOW),
-        [Report("reloading", paths=("/p/a.py",)), asked()],
+        [Report(What.RELOADING, paths=("/p/a.py",)), asked()],
     ),
     # broken, with its frames on show
     (SHOWN, ChildServing(3), PostMortem(SERVING), []),
@@ -271,7 +272,7 @@ CASES = [
         SHOWN,
         RestartRequested(),
         Stopping(Then.RESTART, Cause((), NOW), NOW + GRACE, asked=NOW, had_failed=True),
-        [ReleaseDebuggee(), Report("reloading")],
+        [ReleaseDebuggee(), Report(What.RELOADING)],
     ),
     (
         SHOWN,
@@ -347,7 +348,7 @@ CASES = [
         RESTARTING,
         DeadlineReached(),
         replace(RESTARTING, rung=Rung.TERMINATED, deadline=NOW + TERM_WAIT),
-        [Report("overdue", elapsed=GRACE), TerminateSession(3)],
+        [Report(What.OVERDUE, elapsed=GRACE), TerminateSession(3)],
     ),
     (
         replace(RESTARTING, rung=Rung.TERMINATED),
@@ -361,7 +362,7 @@ CASES = [
         Broken(),
         RestartRequested(),
         Starting(Cause((), NOW)),
-        [Report("reloading"), SpawnChild(4)],
+        [Report(What.RELOADING), SpawnChild(4)],
     ),
     (Broken(), StopRequested(SIGINT), Ended(), [Exit(-SIGINT)]),
     (Broken(), DebuggeePaused(), Broken(), []),
@@ -377,7 +378,7 @@ CASES = [
         PENDING,
         RELOAD_WHILE_PAUSED,
         Stopping(Then.RESTART, Cause(("/p/a.py",), NOW), NOW + GRACE, asked=NOW),
-        [ReleaseDebuggee(), Report("reloading", paths=("/p/a.py",)), asked()],
+        [ReleaseDebuggee(), Report(What.RELOADING, paths=("/p/a.py",)), asked()],
     ),
     (RESTARTING, RELOAD_WHILE_PAUSED, RESTARTING, []),
     (HELD, RELOAD_WHILE_PAUSED, replace(HELD, deadline=NOW + GRACE), [ReleaseDebuggee()]),
@@ -427,11 +428,11 @@ def test_a_pair_that_is_missing_is_an_error(state: State, event: object) -> None
 def test_the_first_generation_is_ready_and_later_ones_are_reloaded() -> None:
     made = supervisor(Idle(), generation=0)
     assert made.handle(Launched(), 0.0) == [SpawnChild(1)]
-    assert made.handle(ChildServing(1), 0.4) == [Report("ready", elapsed=0.4)]
+    assert made.handle(ChildServing(1), 0.4) == [Report(What.READY, elapsed=0.4)]
     made.handle(SAVED, 5.0)
     assert made.handle(ChildExited(1, 0), 5.1) == [SpawnChild(2, ("/p/app.py",))]
     assert made.handle(ChildServing(2), 5.3) == [
-        Report("reloaded", paths=("/p/app.py",), elapsed=pytest.approx(0.3))
+        Report(What.RELOADED, paths=("/p/app.py",), elapsed=pytest.approx(0.3))
     ]
 
 
@@ -451,7 +452,7 @@ def test_files_changed_before_a_generation_served_stay_suspect_until_one_serves(
 def test_a_usage_failure_ends_the_first_generation_with_status_2() -> None:
     made = supervisor(Starting(FIRST, USAGE), generation=1)
     assert made.handle(ChildExited(1, 1), NOW) == [
-        Report("broken", failure=USAGE, status=1, is_last=True),
+        Report(What.BROKEN, failure=USAGE, status=1, is_last=True),
         Exit(2),
     ]
 
@@ -460,7 +461,7 @@ def test_a_usage_failure_ends_the_first_generation_with_status_2() -> None:
 def test_without_reload_the_childs_end_is_the_end(status: int) -> None:
     made = supervisor(SERVING, reload=False)
     assert made.handle(ChildExited(3, status), NOW) == [
-        Report("exited", status=status, is_last=True),
+        Report(What.EXITED, status=status, is_last=True),
         Exit(status),
     ]
 
@@ -558,5 +559,5 @@ def test_a_save_during_a_second_try_is_a_reload_of_its_own() -> None:
     made.handle(SAVED, NOW)
     assert made.handle(ChildExited(3, 0), NOW) == [SpawnChild(4, ("/p/app.py",))]
     assert made.handle(ChildServing(4), NOW) == [
-        Report("reloaded", paths=("/p/app.py",), elapsed=0.0)
+        Report(What.RELOADED, paths=("/p/app.py",), elapsed=0.0)
     ]

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TextIO, cast
 
+from devlaunch.adapter import VARIABLE
 from devlaunch.adapter.attributes import BY_OPTION, camel
 from devlaunch.console import Console
 from devlaunch.dap.exchange import (
@@ -28,8 +29,6 @@ from devlaunch.dap.framing import encode
 from devlaunch.dap.messages import make_event
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import Message
-
-VARIABLE = "DEVLAUNCH_ADAPTER"
 
 HELLO = "devlaunchHello"
 """The launcher's first event: its secret and its pid."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from devlaunch import process
-from devlaunch.adapter.link import VARIABLE, Invitation
+from devlaunch.adapter import VARIABLE
+from devlaunch.adapter.link import Invitation
 from devlaunch.adapter.plan import Plan
 from devlaunch.adapter.stdio import OutputPipe
 from devlaunch.dap.exchange import (

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from devlaunch.config import Target, TargetKind
 
-# python(1): options that take a value, in the same word or the next.
-_WITH_VALUE = "WX"
+# python(1): options with a value, in the same word or the next, and those that say what to run.
+_WITH_VALUE, _RUNS = "WX", "cm"
+_LONG_WITH_VALUE = "--check-hash-based-pycs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,43 +21,48 @@ class Invocation:
     is_module: bool = False
     rest: tuple[str, ...] = ()
 
-    @property
-    def program(self) -> str:
-        """The name without directory, `.py`, `.exe` and `.__main__`."""
-        return base_name(self.name).removesuffix(".py")
-
-    def option(self, name: str) -> str:
-        """The option with its value as it was given, else its name only."""
-        if name not in self.rest:
-            return name
-        index = self.rest.index(name)
-        return " ".join(self.rest[index : index + 2])
-
 
 def invocation(argv: Sequence[str]) -> Invocation:
     """What a command line such as `sys.orig_argv` runs."""
+    return read_command_line(argv)[1]
+
+
+def read_command_line(argv: Sequence[str]) -> tuple[list[tuple[str, str | None]], Invocation]:
+    """The interpreter's options, each a letter with its value if it takes one, and what it runs.
+
+    A long option with a value (`--check-hash-based-pycs`) has its name in place of the letter.
+    """
+    options: list[tuple[str, str | None]] = []
     words = list(argv[1:])
     while words:
         word = words.pop(0)
-        if not word.startswith("-") or word == "-":
-            return Invocation(word, rest=tuple(words))
-        if word == "--check-hash-based-pycs":
-            del words[:1]
+        if word == "--" and words:
+            word = words.pop(0)
+            return options, Invocation(word, rest=tuple(words))
+        if word == "-" or not word.startswith("-"):
+            return options, Invocation(word, rest=tuple(words))
+        if word == _LONG_WITH_VALUE and words:
+            options.append((word, words.pop(0)))
         elif not word.startswith("--"):
-            found = _short_options(word, words)
+            found = _read_letters(word, words, options)
             if found is not None:
-                return found
-    return Invocation()
+                return options, found
+    return options, Invocation()
 
 
-def _short_options(word: str, words: list[str]) -> Invocation | None:
+def _read_letters(
+    word: str, words: list[str], options: list[tuple[str, str | None]]
+) -> Invocation | None:
     """Go through `-Esm name`, and take a value from `words`."""
     for index, letter in enumerate(word[1:], start=2):
-        if letter in _WITH_VALUE or letter in "cm":
-            value = word[index:] or (words.pop(0) if words else "")
-            if letter in _WITH_VALUE:
-                return None
+        if letter not in _WITH_VALUE + _RUNS:
+            options.append((letter, None))
+            continue
+        value = word[index:] or (words.pop(0) if words else "")
+        if letter in _RUNS:
             return Invocation(value if letter == "m" else "-c", letter == "m", tuple(words))
+        options.append((letter, value))
+        return None
     return None
 
 
@@ -103,7 +109,7 @@ def _of_target(target: Target) -> Invocation:
 
 def _debugged(run: Invocation) -> Invocation:
     """What pydevd runs, which rewrites the command lines of debugged processes."""
-    if run.program != "pydevd" or "--file" not in run.rest[:-1]:
+    if base_name(run.name) not in ("pydevd", "pydevd.py") or "--file" not in run.rest[:-1]:
         return run
     at = run.rest.index("--file")
     return Invocation(run.rest[at + 1], "--module" in run.rest[:at], run.rest[at + 2 :])

@@ -20,7 +20,7 @@ from devlaunch.core.states import (
     Then,
 )
 from devlaunch.core.supervisor import Supervisor
-from devlaunch.events import Message, Report
+from devlaunch.events import Message, Report, What
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Status:
     def _take(self, report: Report) -> None:
         if report.elapsed is not None:
             self._seconds = report.elapsed
-        self._ended_well = report.what == "exited" and not report.status
+        self._ended_well = report.what is What.EXITED and not report.status
 
     def _word(self, state: State, generation: int) -> str:
         match state:

@@ -52,6 +52,7 @@ from devlaunch.events import (
     SpawnChild,
     StopRequested,
     TerminateSession,
+    What,
     WhilePausedChosen,
 )
 
@@ -123,7 +124,7 @@ class Supervisor:
         self, state: Broken, event: FilesChanged | RestartRequested, now: float
     ) -> State:
         cause = Cause(_paths(event), now)
-        self._do(Report("reloading", paths=cause.paths))
+        self._do(Report(What.RELOADING, paths=cause.paths))
         return self._start(cause)
 
     def _served(self, state: Starting, event: ChildServing, now: float) -> State:
@@ -138,11 +139,11 @@ class Supervisor:
         return replace(state, before=Serving())
 
     def _report_served(self, state: Starting, now: float) -> None:
-        what = "reloaded" if self._has_served or state.cause.paths else "ready"
+        what = What.RELOADED if self._has_served or state.cause.paths else What.READY
         self._has_served = True
         self._unserved = ()
         if state.is_again:
-            self._do(Report("replaced"))
+            self._do(Report(What.REPLACED))
         else:
             self._do(Report(what, paths=state.cause.paths, elapsed=now - state.cause.since))
 
@@ -163,13 +164,13 @@ class Supervisor:
         return replace(state, before=_with_failure(state.before, event.failure))
 
     def _show(self, before: Starting | Serving) -> PostMortem:
-        self._do(Report("broken", failure=before.failure, is_last=not self._reload))
+        self._do(Report(What.BROKEN, failure=before.failure, is_last=not self._reload))
         return PostMortem(replace(before, is_told=True))
 
     def _mend(self, state: PostMortem, event: FilesChanged | RestartRequested, now: float) -> State:
         self._do(ReleaseDebuggee())  # to its end, for which it need not be asked
         cause = Cause(_paths(event), now)
-        self._do(Report("reloading", paths=cause.paths))
+        self._do(Report(What.RELOADING, paths=cause.paths))
         deadline = now + self._grace
         return Stopping(Then.RESTART, cause, deadline, asked=now, had_failed=True)
 
@@ -183,7 +184,7 @@ class Supervisor:
         is_usage = failure is not None and failure.is_usage and self.generation == 1
         is_last = is_usage or not self._reload
         if not state.is_told:
-            what = "broken" if failure else "exited"
+            what = What.BROKEN if failure else What.EXITED
             self._do(Report(what, failure=failure, status=status, is_last=is_last))
         if is_last:
             return self._end(EX_USAGE if is_usage else status)
@@ -226,7 +227,7 @@ class Supervisor:
         cause = Cause(_paths(event), now)
         if isinstance(state, Starting) and state.cause.paths:
             cause = state.cause.plus(cause.paths)  # their save is not served yet
-        self._do(Report("reloading", paths=cause.paths))
+        self._do(Report(What.RELOADING, paths=cause.paths))
         stopping = self._stop(Then.RESTART, cause, now)
         has_served, had_failed = isinstance(state, Serving), state.failure is not None
         return replace(stopping, has_served=has_served, had_failed=had_failed)
@@ -234,7 +235,7 @@ class Supervisor:
     def _changed_while_paused(self, state: Paused, event: FilesChanged, now: float) -> State:
         if self._while_paused is WhilePaused.RESTART:
             return self._restart_paused(state, event, now)
-        self._do(Report("waiting-while-paused", paths=event.paths))
+        self._do(Report(What.WAITING_WHILE_PAUSED, paths=event.paths))
         pending = state.pending or Cause((), now)
         return replace(state, pending=pending.plus(event.paths))
 
@@ -284,7 +285,7 @@ class Supervisor:
         return Stopping(then, cause, deadline=now + self._grace, asked=now, signal=signal)
 
     def _stop_for_good(self, cause: Cause, event: StopRequested, now: float) -> Stopping:
-        self._do(Report("stopping", status=-event.signal if event.signal else None))
+        self._do(Report(What.STOPPING, status=-event.signal if event.signal else None))
         return self._stop(Then.END, cause, now, event.signal)
 
     def _finish(self, state: Starting | Serving, event: StopRequested, now: float) -> State:
@@ -315,7 +316,7 @@ class Supervisor:
         if state.rung is not Rung.ASKED:
             return self._kill(state, now)
         if state.then is Then.RESTART:
-            self._do(Report("overdue", elapsed=self._grace))
+            self._do(Report(What.OVERDUE, elapsed=self._grace))
         self._do(TerminateSession(self.generation))
         return replace(state, rung=Rung.TERMINATED, deadline=now + TERM_WAIT)
 

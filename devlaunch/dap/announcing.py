@@ -1,24 +1,64 @@
-"""Tell an IDE of a process that the app has started, so that it opens a session for it. Pure."""
+"""A process that has connected says who it is, and the IDE hears of it. Pure.
+
+Whoever finds the inner port can connect. Our token is in nothing that we send: who connects has yet
+to show that they know it, and is a stranger to the sockets until then.
+"""
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 
 from devlaunch.dap.debuggee import Debuggee, Phase
-from devlaunch.dap.messages import Outbox
+from devlaunch.dap.framing import MAX_CONTENT
+from devlaunch.dap.messages import AdmitPeer, body_of
 from devlaunch.dap.session import Session
 from devlaunch.events import JoinAdapter, Message
+
+
+def introduce(
+    debuggee: Debuggee,
+    token: str,
+    *,
+    known: Callable[[Debuggee], None],
+    refused: Callable[[Debuggee], None],
+) -> None:
+    """Ask it for the token and its process; `known` is called when it has said both."""
+
+    def authorized(response: Message) -> None:
+        if debuggee.phase is Phase.GONE:
+            return
+        shown = str(body_of(response).get("clientAccessToken"))
+        if not hmac.compare_digest(shown.encode("utf-8", "replace"), token.encode()):
+            debuggee.outbox.log("refused a debuggee that does not know the token of this run")
+            refused(debuggee)
+            return
+        deadline = debuggee.deadline
+        debuggee.advance("authorized")
+        debuggee.deadline = deadline  # it is for both answers
+        debuggee.outbox.add(AdmitPeer(debuggee.peer, MAX_CONTENT))
+        debuggee.pydevd.request("pydevdSystemInfo", {}, identified)
+
+    def identified(response: Message) -> None:
+        process = body_of(response).get("process")
+        if not isinstance(process, dict):
+            refused(debuggee)
+            return
+        debuggee.advance("identified")
+        debuggee.pid, debuggee.ppid = process.get("pid") or 0, process.get("ppid") or 0
+        known(debuggee)
+
+    debuggee.pydevd.request("pydevdAuthorize", {}, authorized)
 
 
 def announce(
     debuggee: Debuggee,
     session: Session | None,
     endpoint: tuple[str, int] | None,
-    outbox: Outbox,
     *,
     refused: Callable[[Debuggee], None],
 ) -> None:
-    """Announce the process in the way that the IDE of the main `session` knows.
+    """Tell the IDE of the main `session`, in the way that it knows, to attach to the process.
 
     `endpoint` is where its client attaches. `refused` is called when the IDE says that it will not.
     """
@@ -28,17 +68,17 @@ def announce(
         # Its adapter lets no debuggee ask the IDE for anything, but it announces each itself.
         if not debuggee.has_joined:
             debuggee.has_joined = True
-            outbox.add(JoinAdapter(debuggee.pid))
+            debuggee.outbox.add(JoinAdapter(debuggee.pid))
     elif session.is_configured and endpoint:
         configuration = session.grandchild_configuration(debuggee.pid, endpoint)
         if not session.initialize_arguments.get("supportsStartDebuggingRequest"):
-            session.event("debugpyAttach", {**configuration, "request": "attach"})
+            session.ide.event("debugpyAttach", {**configuration, "request": "attach"})
             return
 
         def answered(response: Message) -> None:
             is_waiting = debuggee.phase is Phase.WAITING and debuggee.session is None
-            if is_waiting and not response.get("success"):
+            if is_waiting and session.ide.is_open and not response.get("success"):
                 refused(debuggee)
 
         arguments = {"request": "attach", "configuration": configuration}
-        session.request("startDebugging", arguments, answered)
+        session.ide.request("startDebugging", arguments, answered)

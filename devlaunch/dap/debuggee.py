@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from typing import NamedTuple
 
 from devlaunch.dap.acceptance import takeable
-from devlaunch.dap.messages import (
-    Outbox,
-    arguments_of,
-    body_of,
-    make_failure,
-    make_request,
-)
+from devlaunch.dap.endpoint import Endpoint
+from devlaunch.dap.messages import Outbox, arguments_of, body_of
 from devlaunch.dap.recording import is_recorded
 from devlaunch.dap.session import Session
 from devlaunch.errors import StateError
@@ -77,8 +73,12 @@ _TRANSITIONS = {
 }
 
 
+UNKNOWN = (Phase.AUTHORIZING, Phase.IDENTIFYING)
+"""It has yet to say who it is."""
+
+
 class _Call(NamedTuple):
-    """A request that this debuggee has not answered yet."""
+    """What a request to a debuggee is for."""
 
     command: str
     arguments: Message
@@ -108,7 +108,7 @@ class Debuggee:
     session: Session | None = None
     is_configuring: bool = False
     """The replay is on its way, and not worked off."""
-    _calls: dict[int, _Call] = field(default_factory=dict)
+    pydevd: Endpoint = field(init=False)
     _breakpoint_ids: dict[int, int] = field(default_factory=dict)
     _threads: dict[object, None] = field(default_factory=dict)
     _stopped: dict[object, bool] = field(default_factory=dict)
@@ -116,6 +116,9 @@ class Debuggee:
     _untold: list[Message] = field(default_factory=list)
     """Stops of which the IDE hears when the replay is worked off."""
     _is_stepping: bool = False
+
+    def __post_init__(self) -> None:
+        self.pydevd = self.outbox.connect(self.peer)
 
     @property
     def title(self) -> str:
@@ -142,7 +145,7 @@ class Debuggee:
 
     def call(self, command: str, arguments: Message) -> None:
         """Send a request of our own, whose answer is of interest to nobody but us."""
-        self._send(_Call(command, arguments, self.session))
+        self._ask(_Call(command, arguments, self.session))
 
     def configure(
         self, session: Session, deadline: float | None, *, stops_on_entry: bool = False
@@ -197,17 +200,15 @@ class Debuggee:
     def lose(self) -> None:
         """The process or its connection has ended: settle everything that is open with the IDE."""
         self.advance("lost")
-        calls, self._calls = list(self._calls.values()), {}
-        for call in calls:
-            _answer_in_its_place(call)
+        self.pydevd.abandon("The app has ended.")
         self._tell_continued()
         self.is_configuring = False
         if self.session is not None:
             for thread in self._threads:
-                self.session.event("thread", {"reason": "exited", "threadId": thread})
+                self.session.ide.event("thread", {"reason": "exited", "threadId": thread})
         self._threads.clear()
 
-    def forward(self, request: Message, now: float) -> None:
+    def forward(self, request: Message) -> None:
         """Pass a request of the IDE on."""
         command, arguments = request["command"], arguments_of(request)
         if self._answer_unheld(request):
@@ -216,8 +217,8 @@ class Debuggee:
             # As debugpy's adapter does: threads are held and let go all together.
             arguments = {**arguments, "threadId": "*"}
         if command == "continue" or command in STEPS:
-            self._is_stepping, self.deadline = command in STEPS, now + STEP_TIMEOUT
-        self._send(_Call(command, arguments, self.session, request))
+            self._is_stepping, self.deadline = command in STEPS, self.outbox.now + STEP_TIMEOUT
+        self._ask(_Call(command, arguments, self.session, request))
 
     def _answer_unheld(self, request: Message) -> bool:
         """Answer what pydevd would leave until a thread is held, or has run on; False: not that.
@@ -234,17 +235,17 @@ class Debuggee:
             if self._is_stepping:
                 self.end_step()
                 self.call(command, {"threadId": "*"})
-            session.respond(request, {"allThreadsContinued": True})
+            session.ide.respond(request, {"allThreadsContinued": True})
         elif self._is_stepping and command in STEPS:
             return False  # pydevd takes it when this step has come to its end
         else:
-            session.fail(request, f"{command!r} is possible while the app is stopped only.")
+            session.ide.fail(request, f"{command!r} is possible while the app is stopped only.")
         return True
 
     def time_out(self) -> None:
         """A step has not come to its end, or pydevd has not said that threads were let go."""
         self.end_step()
-        if any(call.command == "continue" for call in self._calls.values()):
+        if self.pydevd.awaits("continue"):
             self._tell_continued()
             self._answer_continue()
 
@@ -255,40 +256,47 @@ class Debuggee:
     # --- what comes from pydevd -------------------------------------------------------------------
 
     def receive(self, message: Message) -> None:
-        """Take a message of a debuggee that is known."""
-        match message["type"]:
-            case "response":
-                self._on_response(message)
-            case "event":
-                self._on_event(message)
-            case _:
-                self._on_request(message)
-
-    def _on_response(self, message: Message) -> None:
-        call = self._calls.pop(message["request_seq"], None)
-        if call is None or call.session is None:
+        """Take any message; only answers count before it is known who sends them."""
+        if self.phase in UNKNOWN and message["type"] != "response":
             return
-        body = body_of(message)
+        self.pydevd.receive(message)
+        if message["type"] == "event":
+            self._on_event(message)
+        elif message["type"] == "request":
+            self._on_request(message)
+
+    def _on_answer(self, call: _Call, response: Message) -> None:
+        if call.session is None:
+            return
+        if self.phase is not Phase.GONE:
+            self._note_answer(call, response)
+            if is_recorded(call.command) and call.session is self.session:
+                response = self._translate_answer(call, call.session, response)
+            if call.request is not None:
+                call.session.ide.answer(call.request, response)
+        elif call.request is not None:
+            text = f"The app ended before it could answer the request {call.command!r}."
+            call.session.answer_alone(call.request, text)
+
+    def _note_answer(self, call: _Call, response: Message) -> None:
         if call.command == "threads":
-            threads = body.get("threads") or []
+            threads = body_of(response).get("threads") or []
             self._threads = dict.fromkeys(thread.get("id") for thread in threads)
         elif call.command == "configurationDone" and call.session is self.session:
             self._end_replay()
-        elif call.command == "attach" and not message.get("success"):
-            self.outbox.log(f"the debugger refused to attach: {message.get('message')}")
-        if is_recorded(call.command) and call.session is self.session:
-            if call.request is not None and not message.get("success"):
-                call.session.recording.forget(call.command, call.arguments)
-            body, changed = call.session.recording.translate(
-                call.command, call.arguments, body, self._breakpoint_ids
-            )
-            message = {**message, "body": body} if body else message
-            if call.request is None:
-                for breakpoint_ in changed:
-                    changes = {"reason": "changed", "breakpoint": breakpoint_}
-                    call.session.event("breakpoint", changes)
-        if call.request is not None:
-            call.session.send({**message, "request_seq": call.request["seq"]})
+        elif call.command == "attach" and not response.get("success"):
+            self.outbox.log(f"the debugger refused to attach: {response.get('message')}")
+
+    def _translate_answer(self, call: _Call, session: Session, response: Message) -> Message:
+        if call.request is not None and not response.get("success"):
+            session.recording.forget(call.command, call.arguments)
+        body, changed = session.recording.translate(
+            call.command, call.arguments, body_of(response), self._breakpoint_ids
+        )
+        if call.request is None:
+            for breakpoint_ in changed:
+                session.ide.event("breakpoint", {"reason": "changed", "breakpoint": breakpoint_})
+        return {**response, "body": body} if body else response
 
     def _on_event(self, message: Message) -> None:
         name, body = message["event"], body_of(message)
@@ -297,7 +305,7 @@ class Debuggee:
         elif name == "stopped" and self.phase in (Phase.DETACHED, Phase.STOPPING, Phase.PARKED):
             # `breakpoint()` in the code. What stopped before `disconnect` was worked off is let go
             # by that; a `continue` of ours might come so late that it hits the next session's stop.
-            if all(call.command != "disconnect" for call in self._calls.values()):
+            if not self.pydevd.awaits("disconnect"):
                 self.call("continue", {"threadId": "*"})
         elif self.is_configuring and name in ("stopped", "continued"):
             # A stop in the time of the last session is told late sometimes, and always taken back.
@@ -307,10 +315,9 @@ class Debuggee:
                 self._untold.clear()
         elif self._is_for_the_ide(name):
             self._note_event(name, body)
-            if (translated := self._translate(name, body)) is not None:
-                session = self.session
-                if session is not None:
-                    session.send({**message, "body": translated} if translated else message)
+            translated = self._translate(name, body)
+            if self.session is not None and translated is not None:
+                self.session.ide.event(name, translated)
 
     def _end_replay(self) -> None:
         self.is_configuring, self.deadline = False, None
@@ -350,9 +357,7 @@ class Debuggee:
                 self._threads.setdefault(thread)
 
     def _translate(self, name: str, body: Message) -> Message | None:
-        if self.session is None:
-            return None
-        if name == "breakpoint":
+        if self.session is not None and name == "breakpoint":
             return self.session.recording.translate_event(body, self._breakpoint_ids)
         if name == "stopped" and isinstance(body.get("hitBreakpointIds"), list):
             ids = self._breakpoint_ids
@@ -363,29 +368,23 @@ class Debuggee:
     def _on_request(self, request: Message) -> None:
         command, session = request["command"], self.session
         if session is None or self.phase is not Phase.ATTACHED or command in UNSAFE:
-            text = f"devlaunch does not pass {command!r} on to the IDE"
-            self.outbox.send(self.peer, make_failure(request, text))
-            return
-
-        def answer(response: Message) -> None:
-            self.outbox.send(self.peer, {**response, "request_seq": request["seq"]})
-
-        session.request(command, arguments_of(request), answer)
+            self.pydevd.fail(request, f"devlaunch does not pass {command!r} on to the IDE")
+        else:
+            answer = partial(self.pydevd.answer, request)
+            session.ide.request(command, arguments_of(request), answer)
 
     # --- helpers ----------------------------------------------------------------------------------
 
-    def _send(self, call: _Call) -> None:
+    def _ask(self, call: _Call) -> None:
         arguments = takeable(call.command, call.arguments) or {}
-        self._calls[self.outbox.send(self.peer, make_request(call.command, arguments))] = call
+        self.pydevd.request(call.command, arguments, partial(self._on_answer, call))
 
     def _answer_continue(self) -> None:
         """All threads run, or one has stopped again: a `continue` of before has done what it could.
 
         pydevd answers those that came too late when a thread is let go the next time.
         """
-        for number, call in list(self._calls.items()):
-            if call.command == "continue":
-                _answer_in_its_place(self._calls.pop(number))
+        self.pydevd.settle("continue", {"allThreadsContinued": True})
 
     def _let_run(self, was_attached: bool) -> None:
         if was_attached:
@@ -403,23 +402,10 @@ class Debuggee:
         if self.session is not None:
             for thread, all_threads in self._stopped.items():
                 body = {"threadId": thread, "allThreadsContinued": all_threads}
-                self.session.event("continued", body)
+                self.session.ide.event("continued", body)
         self._run()
 
     def _run(self) -> None:
         self._stopped.clear()
         self._untold.clear()
         self.end_step()
-
-
-def _answer_in_its_place(call: _Call) -> None:
-    if call.session is None or call.request is None:
-        return
-    if is_recorded(call.command):
-        body = call.session.recording.pending(call.command, call.arguments)
-        call.session.respond(call.request, body)
-    elif call.command == "continue":
-        call.session.respond(call.request, {"allThreadsContinued": True})
-    else:
-        text = f"The app ended before it could answer the request {call.command!r}."
-        call.session.fail(call.request, text)

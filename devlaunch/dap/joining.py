@@ -9,7 +9,7 @@ with the token again, and `attach` has to be answered at once.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from devlaunch.dap.messages import arguments_of
 from devlaunch.events import Message
@@ -32,6 +32,10 @@ class Identity:
     ppid: int
     access_token: str | None = field(default=None, repr=False)
     client_access_token: str | None = field(default=None, repr=False)
+
+    def of(self, pid: int) -> Identity:
+        """That of one of our processes, for a connection of its own."""
+        return self if pid == self.pid else replace(self, pid=pid, ppid=self.pid)
 
     def authorize(self, request: Message) -> Message | None:
         """The body of the answer to `pydevdAuthorize`; None when the adapter is a stranger."""

@@ -12,11 +12,11 @@ Sans-IO: events go into `handle`, actions come out, `deadline` says when to call
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from devlaunch.config import WhilePaused
 from devlaunch.core.status import StatusChanged
 from devlaunch.dap.acceptance import refusal
+from devlaunch.dap.endpoint import OVER
 from devlaunch.dap.joining import Identity
 from devlaunch.dap.messages import CAPABILITIES, Outbox, arguments_of
 from devlaunch.dap.processes import Child
@@ -63,6 +63,7 @@ MAX_STRANGERS = 16
 """Connections to the debug port that have not attached."""
 
 
+_ConnectionChanged = FrontConnected | FrontJoined | BackConnected | PeerClosed
 _RunChanged = (
     ChildSpawned | ChildUnheard | DebuggerReady | ChildGone | ReleaseRequested | LauncherEnded
 )
@@ -93,7 +94,6 @@ class Keeper:
         )
         self._was_paused = False
         self._status: StatusChanged | None = None
-        self._now = 0.0
         self._requests: dict[str, Callable[[Session, Message], None]] = {
             "initialize": self._initialize,
             "launch": self._launch,
@@ -110,14 +110,14 @@ class Keeper:
 
         `now` is in seconds of a monotonic clock.
         """
-        self._now = now
+        self._outbox.now = now
         match event:
             case MessageReceived(peer, message):
-                self._message_received(peer, message, now)
+                self._message_received(peer, message)
             case FrontConnected() | FrontJoined() | BackConnected() | PeerClosed():
-                self._connection_changed(event, now)
+                self._connection_changed(event)
             case _ if isinstance(event, _RunChanged):
-                self._run_changed(event, now)
+                self._run_changed(event)
             case StandbySpawned(pid):
                 self._roster.start_standby(pid)
             case StandbyGone(pid):
@@ -127,10 +127,10 @@ class Keeper:
                 if self._main is not None:
                     self._main.show(event)
             case DeadlineReached():
-                self._expire(now)
+                self._expire()
             case _:
                 raise StateError(f"the keeper has no use for {event!r}")
-        self._answer_configuration(now)
+        self._answer_configuration()
         if self.paused != self._was_paused:
             self._was_paused = self.paused
             self._outbox.add(DebuggeePaused() if self._was_paused else DebuggeeResumed())
@@ -153,7 +153,7 @@ class Keeper:
         self._adoption_deadline = None
         if not self._waits_for_ever:
             self._roster.waits_for_client = False
-            self._roster.settle(self._now)
+            self._roster.settle()
 
     @property
     def expects_goodbye(self) -> bool:
@@ -179,75 +179,68 @@ class Keeper:
     def _main(self) -> Session | None:
         return self._roster.main
 
-    def _connection_changed(
-        self, event: FrontConnected | FrontJoined | BackConnected | PeerClosed, now: float
-    ) -> None:
+    def _connection_changed(self, event: _ConnectionChanged) -> None:
         match event:
             case FrontConnected(peer):
-                self._outbox.open(peer)
-                self._sessions[peer] = Session(peer, self._outbox)
+                self._sessions[peer] = Session(peer, self._outbox, self._outbox.connect(peer))
                 strangers = [s for s in self._sessions.values() if not s.is_known]
                 if len(strangers) > MAX_STRANGERS:
                     self._end_session(strangers[0])
                     self._outbox.log("too many connections that never attach: closed the oldest")
             case FrontJoined(peer, pid) if self._identity:
-                self._outbox.open(peer)
-                ours = self._identity
-                parent = ours.ppid if pid == ours.pid else ours.pid
-                identity = replace(ours, pid=pid, ppid=parent)
-                self._sessions[peer] = Session(peer, self._outbox, identity)
-                if pid == ours.pid:
-                    self._adoption_deadline = now + ADOPTION_TIMEOUT
+                identity, ide = self._identity.of(pid), self._outbox.connect(peer)
+                self._sessions[peer] = Session(peer, self._outbox, ide, identity)
+                if identity == self._identity:
+                    self._adoption_deadline = self._outbox.now + ADOPTION_TIMEOUT
             case BackConnected(peer):
-                self._outbox.open(peer)
-                self._roster.connected(peer, now)
+                self._roster.connected(peer)
             case PeerClosed(peer, reason):
-                self._outbox.forget(peer)
                 if session := self._sessions.get(peer):
+                    session.ide.lose()
                     self._front_closed(session, reason)
                 else:
-                    self._roster.closed(peer, reason, now)
+                    self._roster.closed(peer, reason)
 
-    def _message_received(self, peer: int, message: Message, now: float) -> None:
+    def _message_received(self, peer: int, message: Message) -> None:
         session = self._sessions.get(peer)
         if session is None:
-            self._roster.received(peer, message, now)
-        elif message["type"] == "request":
-            self._on_request(session, message, now)
-        elif message["type"] == "response":
-            session.on_response(message)
+            self._roster.received(peer, message)
+            return
+        session.ide.receive(message)
+        if message["type"] == "request":
+            self._on_request(session, message)
 
-    def _run_changed(self, event: _RunChanged, now: float) -> None:
+    def _run_changed(self, event: _RunChanged) -> None:
         match event:
             case ChildSpawned(generation, pid, debugging):
                 child = Child(pid=pid, generation=generation, is_debugging=debugging)
-                self._roster.start_child(child, now)
+                self._roster.start_child(child)
             case ChildUnheard(generation):
                 self._roster.child_unheard(generation)
             case DebuggerReady(generation):
                 self._roster.child_ready(generation)
             case ChildGone(generation):
                 if self._roster.child is not None and self._roster.child.generation == generation:
-                    self._roster.end_child(now)
+                    self._roster.end_child()
             case ReleaseRequested():
                 self._roster.let_go()
             case LauncherEnded(status):
-                self._roster.end_child(now)
+                self._roster.end_child()
                 if self._main is not None:
                     # As shells report it: 128 + n for signal n.
                     code = status if status >= 0 else 128 - status
-                    self._main.event("exited", {"exitCode": code})
+                    self._main.ide.event("exited", {"exitCode": code})
                 for session in list(self._sessions.values()):
                     self._say_goodbye(session)
                 self._roster.close()
 
-    def _expire(self, now: float) -> None:
+    def _expire(self) -> None:
         """Act on the deadlines that have passed."""
-        self._roster.expire(now)
+        self._roster.expire()
         for session in list(self._sessions.values()):
-            if session.goodbye_deadline is not None and session.goodbye_deadline <= now:
+            if self._outbox.has_passed(session.goodbye_deadline):
                 self._end_session(session)
-        if self._adoption_deadline is not None and self._adoption_deadline <= now:
+        if self._outbox.has_passed(self._adoption_deadline):
             self.stop_waiting()
             self._outbox.add(NobodyAdopted())
 
@@ -262,30 +255,30 @@ class Keeper:
 
     # --- requests of an IDE ----------------------------------------------------------------------
 
-    def _on_request(self, session: Session, request: Message, now: float) -> None:
+    def _on_request(self, session: Session, request: Message) -> None:
         command = request["command"]
         if session.identity and command == "pydevdAuthorize":
             self._authorize(session, session.identity, request)
         elif session.identity and command == "pydevdSystemInfo":
-            session.respond(request, session.identity.system_info())
+            session.ide.respond(request, session.identity.system_info())
         elif handler := self._requests.get(command):
             handler(session, request)
         elif not session.is_attached:
-            session.fail(request, f"{command!r} is not possible before 'attach'.")
+            session.ide.fail(request, f"{command!r} is not possible before 'attach'.")
         else:
-            self._roster.ask(session, request, now)
+            self._roster.ask(session, request)
 
     def _initialize(self, session: Session, request: Message) -> None:
         if session.advance("initialize"):
             session.initialize_arguments = arguments_of(request)
-            session.respond(request, CAPABILITIES)
+            session.ide.respond(request, CAPABILITIES)
             if self._is_ours(session):
                 self._adoption_deadline = None  # the rest is up to the IDE
         else:
-            session.fail(request, "This session is initialized already.")
+            session.ide.fail(request, "This session is initialized already.")
 
     def _launch(self, session: Session, request: Message) -> None:
-        session.fail(
+        session.ide.fail(
             request,
             "devlaunch runs the app already: use a configuration with "
             '"request": "attach" instead of "launch".',
@@ -296,51 +289,53 @@ class Keeper:
         if session.is_stand_in:
             session.begin(request)
         elif session.phase is not SessionPhase.INITIALIZED:
-            session.fail(request, "'attach' is possible once only, and after 'initialize'.")
+            session.ide.fail(request, "'attach' is possible once only, and after 'initialize'.")
         elif why := refusal("attach", arguments_of(request)):
-            session.fail(request, why)
+            session.ide.fail(request, why)
         elif pid is not None and not self._is_ours(session):
             self._attach_to_process(session, request, pid)
         elif self._main is not None:
             other = self._main.name
-            session.fail(request, f"Another IDE is attached ({other}): disconnect that one first.")
+            text = f"Another IDE is attached ({other}): disconnect that one first."
+            session.ide.fail(request, text)
             self._outbox.log(f"refused a second IDE ({session.name}): {other} is attached")
             self._end_session(session)
         else:
             self._roster.main = session
             session.begin(request)
             self._roster.connect_child()
-            self._roster.settle(self._now)
+            self._roster.settle()
 
     def _attach_to_process(self, session: Session, request: Message, pid: object) -> None:
-        if self._roster.adopt(session, pid, self._now):
+        if self._roster.adopt(session, pid):
             session.begin(request)
         else:
             # It may have ended in the meantime. debugpy's adapter spares the user an error, too.
-            session.respond(request)
+            session.ide.respond(request)
             self._say_goodbye(session)
 
     def _configuration_done(self, session: Session, request: Message) -> None:
         if not session.advance("configurationDone"):
-            session.fail(request, "'configurationDone' is possible after 'attach' only.")
+            session.ide.fail(request, "'configurationDone' is possible after 'attach' only.")
             return
-        session.hold_configuration(request, self._now + READY_TIMEOUT)
+        session.configuration_deadline = self._outbox.now + READY_TIMEOUT
         if session is self._main:
             if session.identity:
-                session.event("capabilities", {"capabilities": {"supportsRestartRequest": True}})
+                capabilities = {"supportsRestartRequest": True}
+                session.ide.event("capabilities", {"capabilities": capabilities})
             self._roster.waits_for_client = False
             self._outbox.log(f"{session.name} is attached")
             self._roster.announce()
         else:
             session.answer_configuration()
-        self._roster.settle(self._now)
+        self._roster.settle()
 
-    def _answer_configuration(self, now: float) -> None:
+    def _answer_configuration(self) -> None:
         """Tell the IDE that it is attached once its breakpoints work in the running child."""
         session = self._main
         if session is None or session.configuration_deadline is None:
             return
-        if session.configuration_deadline <= now:
+        if self._outbox.has_passed(session.configuration_deadline):
             self._outbox.log("the app is busy: breakpoints take effect when its debugger is up")
         elif self._roster.is_changing:
             return
@@ -349,21 +344,23 @@ class Keeper:
 
     def _restart(self, session: Session, request: Message) -> None:
         if session.is_attached:
-            session.respond(request)
+            session.ide.respond(request)
             self._outbox.add(RestartRequested())
         else:
-            session.fail(request, "'restart' is possible after 'attach' only.")
+            session.ide.fail(request, "'restart' is possible after 'attach' only.")
 
     def _choose_while_paused(self, session: Session, request: Message) -> None:
         value = arguments_of(request).get("value")
         if session is self._main and value in list(WhilePaused):
-            session.respond(request)
+            session.ide.respond(request)
             self._outbox.add(WhilePausedChosen(WhilePaused(value)))
         else:
-            session.fail(request, f"'value' is 'wait' or 'restart', after 'attach'; not {value!r}.")
+            session.ide.fail(
+                request, f"'value' is 'wait' or 'restart', after 'attach'; not {value!r}."
+            )
 
     def _terminate(self, session: Session, request: Message) -> None:
-        session.respond(request)
+        session.ide.respond(request)
         if session is self._main:
             self._outbox.add(StopRequested(None))
         else:
@@ -375,9 +372,9 @@ class Keeper:
         if terminates and not is_main:
             self._end_process(session)
         is_over = session.phase is SessionPhase.OVER
-        session.respond(request)
+        session.ide.respond(request)
         if not session.identity and not is_over:
-            session.event("terminated", {})
+            session.say_over()
         self._end_session(session)
         if is_main and (terminates or session.ends_the_run):
             self._outbox.add(StopRequested(None))
@@ -392,21 +389,24 @@ class Keeper:
     def _say_goodbye(self, session: Session) -> None:
         """End a session because what it saw has ended."""
         if session.identity is None and session.is_attached:
-            session.finish(self._now + GOODBYE_TIMEOUT)
+            session.finish(self._outbox.now + GOODBYE_TIMEOUT)
             self._retire(session)
         else:
-            session.event("terminated", {})
-            self._outbox.close(session.peer)
+            session.say_over()
+            session.ide.close()
             self._end_session(session)
 
     def _end_session(self, session: Session) -> None:
         if self._sessions.pop(session.peer, None) is None:
             return
-        if self._is_ours(session) and session.is_open:
+        if self._is_ours(session) and session.ide.is_open:
             # The adapter keeps the connection for the next session.
-            self._sessions[session.peer] = Session(session.peer, self._outbox, session.identity)
+            session.ide.refuse(OVER)
+            session.ide.abandon(OVER)
+            following = Session(session.peer, self._outbox, session.ide, session.identity)
+            self._sessions[session.peer] = following
         else:
-            self._outbox.close(session.peer)
+            session.ide.close()
         self._retire(session)
 
     def _retire(self, session: Session) -> None:
@@ -415,7 +415,7 @@ class Keeper:
             self._roster.main = None
             if session.is_configured:
                 self._outbox.log(f"{session.name} is detached")
-        self._roster.settle(self._now)
+        self._roster.settle()
 
     # --- an IDE's own adapter --------------------------------------------------------------------
 
@@ -426,10 +426,10 @@ class Keeper:
     def _authorize(self, session: Session, identity: Identity, request: Message) -> None:
         body = identity.authorize(request)
         if body is not None:
-            session.respond(request, body)
+            session.ide.respond(request, body)
         else:
-            session.fail(request, "this connection does not know the token of the run")
-            self._outbox.close(session.peer)
+            session.ide.fail(request, "this connection does not know the token of the run")
+            session.ide.close()
             self._front_closed(session, "")
 
     def _leave_adapter(self, pid: int) -> None:

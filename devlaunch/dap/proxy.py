@@ -10,7 +10,9 @@ Sans-IO: events go into `handle`, actions come out, `deadline` says when to call
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from devlaunch.dap.endpoint import OVER, Endpoint
 from devlaunch.dap.exchange import (
     FAILED,
     STARTED,
@@ -36,10 +38,6 @@ from devlaunch.dap.messages import (
     CAPABILITIES,
     arguments_of,
     body_of,
-    make_event,
-    make_failure,
-    make_request,
-    make_response,
 )
 from devlaunch.errors import StateError
 from devlaunch.events import DeadlineReached, Message
@@ -88,7 +86,11 @@ class Proxy:
         self._translate = translate
         self._actions: list[object] = []
         self._now = 0.0
-        self._to_editor = self._to_keeper = 0
+        self._editor = Endpoint(
+            lambda message: self._actions.append(TellEditor(message)),
+            lambda: self._actions.append(EndSession()),
+        )
+        self._keeper = Endpoint(lambda message: self._actions.append(TellKeeper(message)))
         self._initialize_arguments: Message = {}
         self._start: Message | None = None
         """The request `launch` or `attach`, until it is answered."""
@@ -96,14 +98,6 @@ class Proxy:
         self._where = ""
         self._launched: Message | None = None
         """The answer to `launch`, held back until the app has started."""
-        self._asked: dict[int, Callable[[Message], None]] = {}
-        """By the seq of a request that the editor was sent: what to do with the response."""
-        self._forwarded: dict[int, Message | None] = {}
-        """By the seq of a request that the keeper was sent: the editor's, None if it was ours."""
-        self._held: list[Message] = []
-        """Requests that came while there was no keeper yet."""
-        self._goodbyes: list[Message] = []
-        """Requests `disconnect`, answered when everything has ended."""
         self._exit: Message | None = None
         self._console = ""
         self._has_terminated = False
@@ -124,7 +118,7 @@ class Proxy:
             case KeeperSaid(message) if self.phase is Phase.RUNNING:
                 self._keeper_said(message)
             case OutputRead(category, text):
-                self._event("output", {"category": category, "output": text})
+                self._editor.event("output", {"category": category, "output": text})
             case DeadlineReached():
                 self._expire()
             case _:
@@ -139,7 +133,7 @@ class Proxy:
             case StartFailed(text) if self._start is not None:
                 self._fail_start(text)
             case TerminalWanted(arguments) if self.phase is Phase.STARTING:
-                self._ask_editor("runInTerminal", arguments, self._terminal_opened)
+                self._editor.request("runInTerminal", arguments, self._terminal_opened)
             case LauncherGone(status) if self.phase is Phase.RUNNING:
                 how = "" if status is None else f" with status {status}"
                 self._over(status, f"devlaunch ended{how} before the app could start")
@@ -161,13 +155,9 @@ class Proxy:
     # --- the editor -----------------------------------------------------------------------------
 
     def _editor_said(self, message: Message) -> None:
-        match message["type"]:
-            case "request":
-                self._on_request(message)
-            case "response":
-                callback = self._asked.pop(message["request_seq"], None)
-                if callback is not None:
-                    callback(message)
+        self._editor.receive(message)
+        if message["type"] == "request":
+            self._on_request(message)
 
     def _on_request(self, request: Message) -> None:
         command = request["command"]
@@ -178,29 +168,29 @@ class Proxy:
         elif command == "disconnect":
             self._disconnect(request)
         elif self.phase is Phase.STARTING:
-            self._held.append(request)
+            pass  # it is passed on when there is a keeper
         elif self.phase is Phase.RUNNING:
             self._is_stopping |= command == "terminate"
             self._forward(request)
         elif self.phase is Phase.ENDED:
-            self._tell_editor(make_failure(request, "The session has ended."))
+            self._editor.fail(request, OVER)
         else:
             text = f"{command!r} is not possible before 'launch' or 'attach'."
-            self._tell_editor(make_failure(request, text))
+            self._editor.fail(request, text)
 
     def _initialize(self, request: Message) -> None:
         if self.phase is not Phase.CONNECTED:
-            self._tell_editor(make_failure(request, "This session is initialized already."))
+            self._editor.fail(request, "This session is initialized already.")
             return
         self._advance("initialize")
         self._initialize_arguments = arguments_of(request)
-        self._tell_editor(make_response(request, CAPABILITIES))
+        self._editor.respond(request, CAPABILITIES)
 
     def _begin(self, request: Message) -> None:
         command, arguments = request["command"], arguments_of(request)
         if self.phase is not Phase.INITIALIZED:
             text = f"{command!r} is possible once only, and after 'initialize'."
-            self._tell_editor(make_failure(request, text))
+            self._editor.fail(request, text)
             return
         self._advance("start")
         self.deadline = self._now + START_TIMEOUT
@@ -222,15 +212,18 @@ class Proxy:
             self._settle()
             self._is_leaving = True
             self.deadline = self._now + LEAVE_TIMEOUT
-            self._forward(request)
-            return
-        self._goodbyes.append(request)
-        if self.phase is not Phase.RUNNING:
+            left = partial(self._left, request)
+            self._keeper.request("disconnect", arguments_of(request), left)
+        elif self.phase is not Phase.RUNNING:
             self._cancel()
         elif not self._is_stopping:
             # A second one would cut short what the app does at its end.
             self._is_stopping = True
-            self._call_keeper("terminate", {})
+            self._keeper.request("terminate", {})
+
+    def _left(self, request: Message, response: Message) -> None:
+        if response.get("success"):
+            self._editor.answer(request, response)  # else when all is over
 
     def _ends_with_editor(self, disconnect: Message) -> bool:
         """Whether the run ends when the editor disconnects.
@@ -251,50 +244,40 @@ class Proxy:
         self._where = where
         self.deadline = None if self._is_launch else self._now + ANSWER_TIMEOUT
         arguments = arguments_of(self._start)
-        self._call_keeper("initialize", self._initialize_arguments)
-        if self._is_launch:
-            attach = make_request("attach", self._translate(arguments))
-            self._forwarded[self._send_to_keeper(attach)] = self._start
-        else:
-            self._forward(self._start)
-        held, self._held = self._held, []
-        for request in held:
-            self._on_request(request)
+        self._keeper.request("initialize", self._initialize_arguments)
+        attach = self._translate(arguments) if self._is_launch else arguments
+        self._keeper.request("attach", attach, partial(self._started, self._start))
+        for request in self._editor.owed:
+            if request is not self._start:
+                self._on_request(request)
         if self._is_launch and arguments.get("noDebug"):
             body = {"name": "devlaunch", "systemProcessId": pid, "isLocalProcess": True}
-            self._event("process", {**body, "startMethod": "launch"})
+            self._editor.event("process", {**body, "startMethod": "launch"})
 
     def _keeper_said(self, message: Message) -> None:
         if not self._is_launch and not self._is_leaving:
             self.deadline = None  # it answers
-        match message["type"]:
-            case "response":
-                self._on_response(message)
-            case "event":
-                self._on_event(message)
-            case _:
-                self._on_reverse_request(message)
+        self._keeper.receive(message)
+        if message["type"] == "event":
+            self._on_event(message)
+        elif message["type"] == "request":
+            answer = partial(self._keeper.answer, message)
+            self._editor.request(message["command"], arguments_of(message), answer)
 
-    def _on_response(self, response: Message) -> None:
-        request = self._forwarded.pop(response["request_seq"], None)
-        if request is None:
-            return
-        answer = {**response, "request_seq": request["seq"], "command": request["command"]}
-        is_launched = request is self._start and self._is_launch and response["success"]
-        if is_launched and not self._is_leaving:
-            self._launched = answer
+    def _started(self, request: Message, response: Message) -> None:
+        """The keeper has answered what became of `launch` or `attach`."""
+        if self._is_launch and response.get("success") and not self._is_leaving:
+            self._launched = response
             self.deadline = self._now + SETTLE_TIMEOUT
-            return
-        if request is self._start:
+        elif self._exit is None:  # else `launch` fails when all output was read
             self._start = None
-        self._tell_editor(answer)
+            self._editor.answer(request, response)
 
     def _settle(self) -> None:
         """The launch cannot fail any more."""
-        if self._launched is not None:
-            self._start, self.deadline = None, None
-            answer, self._launched = self._launched, None
-            self._tell_editor(answer)
+        if self._launched is not None and self._start is not None:
+            self._editor.answer(self._start, self._launched)
+            self._start = self._launched = self.deadline = None
 
     def _on_event(self, event: Message) -> None:
         name, body = event["event"], body_of(event)
@@ -304,28 +287,22 @@ class Proxy:
             case _ if name == STARTED:
                 self._settle()
             case "exited" if self._is_launch:
-                self._exit = event  # told when all output was read
+                self._exit = body  # told when all output was read
             case "terminated" if self._is_launch:
-                self._call_keeper("disconnect", {})  # ours, as the editor's comes at the very end
+                self._keeper.request("disconnect", {})  # the editor's comes at the very end
             case "process" if self._is_launch:
-                self._tell_editor({**event, "body": {**body, "startMethod": "launch"}})
+                self._editor.event(name, {**body, "startMethod": "launch"})
             case _:
                 if name == "stopped":
                     self._settle()
                 self._has_terminated |= name == "terminated"
-                self._tell_editor(event)
+                self._editor.event(name, body)
 
     def _launcher_failed(self, text: str) -> None:
         if self._start is not None:
             self._fail_start(text)
         else:
-            self._event("output", {"category": "important", "output": text + "\n"})
-
-    def _on_reverse_request(self, request: Message) -> None:
-        def answer(response: Message) -> None:
-            self._send_to_keeper({**response, "request_seq": request["seq"]})
-
-        self._ask_editor(request["command"], arguments_of(request), answer)
+            self._editor.event("output", {"category": "important", "output": text + "\n"})
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -335,17 +312,12 @@ class Proxy:
         self._advance("failed")
         self.deadline = self._exit = None
         self._has_terminated = self._is_stopping = False
-        self._asked.clear()
-        self._actions.append(LeaveKeeper())
         if request is not None:
             error = {"id": ERROR_ID, "format": text, "showUser": True}
-            self._tell_editor({**make_failure(request, text), "body": {"error": error}})
-        held, self._held = self._held, []
-        for each in held:
-            self._tell_editor(make_failure(each, "The session could not be started."))
-        self._refuse_forwarded("The session could not be started.", answered=request)
-        if self._goodbyes or self._is_leaving:
-            self._close()
+            failure = {"success": False, "message": text, "body": {"error": error}}
+            self._editor.answer(request, failure)
+        self._leave_keeper("The session could not be started.")
+        self._close_if_leaving()
 
     def _over(self, status: int | None, text: str) -> None:
         """What was launched or attached to has gone; `text` says so if it has not begun."""
@@ -359,34 +331,31 @@ class Proxy:
         if self._start is not None:
             self._fail_start("cancelled by the editor")
         else:
-            self._refuse_forwarded("The session has ended.")
             self._close()
-
-    def _refuse_forwarded(self, text: str, answered: Message | None = None) -> None:
-        """No keeper will answer these any more."""
-        forwarded, self._forwarded = self._forwarded, {}
-        for request in forwarded.values():
-            if request is None or request is answered:
-                continue
-            if request["command"] == "disconnect":
-                self._goodbyes.append(request)
-            else:
-                self._tell_editor(make_failure(request, text))
 
     def _finish(self, status: int | None) -> None:
         """The launcher, or the connection to a keeper that is not ours, has ended."""
         self._settle()
         self._advance("ended")
         self.deadline = self._now + GOODBYE_TIMEOUT
-        self._actions.append(LeaveKeeper())
-        self._refuse_forwarded("The session has ended.")
+        self._leave_keeper(OVER)
         if self._exit is not None:
-            self._tell_editor(self._exit)
+            self._editor.event("exited", self._exit)
         elif self._is_launch and status is not None:
-            self._event("exited", {"exitCode": status})
+            self._editor.event("exited", {"exitCode": status})
         if not self._has_terminated:
-            self._event("terminated", {})
-        if self._goodbyes or self._is_leaving:
+            self._editor.event("terminated", {})
+        self._close_if_leaving()
+
+    def _leave_keeper(self, text: str) -> None:
+        """Nobody answers any more, so this text does; but a goodbye waits for the end."""
+        self._editor.refuse(text, but="disconnect")
+        self._editor.abandon(text)
+        self._keeper.abandon(text)
+        self._actions.append(LeaveKeeper())
+
+    def _close_if_leaving(self) -> None:
+        if self._is_leaving or self._editor.owed:
             self._close()
 
     def _expire(self) -> None:
@@ -407,11 +376,11 @@ class Proxy:
 
     def _close(self) -> None:
         self._advance("closed")
-        self.deadline = None
-        self._actions.append(LeaveKeeper())
-        for request in self._goodbyes:
-            self._tell_editor(make_response(request))
-        self._actions.append(EndSession())
+        self._start = self.deadline = None
+        self._leave_keeper(OVER)
+        for goodbye in self._editor.owed:
+            self._editor.respond(goodbye)
+        self._editor.close()
 
     # --- helpers --------------------------------------------------------------------------------
 
@@ -421,26 +390,6 @@ class Proxy:
             raise StateError(f"adapter session: {step} in {self.phase.name}")
         self.phase = following
 
-    def _tell_editor(self, message: Message) -> int:
-        self._to_editor += 1
-        self._actions.append(TellEditor({**message, "seq": self._to_editor}))
-        return self._to_editor
-
-    def _event(self, name: str, body: Message) -> None:
-        self._tell_editor(make_event(name, body))
-
-    def _ask_editor(
-        self, command: str, arguments: Message, on_response: Callable[[Message], None]
-    ) -> None:
-        self._asked[self._tell_editor(make_request(command, arguments))] = on_response
-
-    def _send_to_keeper(self, message: Message) -> int:
-        self._to_keeper += 1
-        self._actions.append(TellKeeper({**message, "seq": self._to_keeper}))
-        return self._to_keeper
-
-    def _call_keeper(self, command: str, arguments: Message) -> None:
-        self._forwarded[self._send_to_keeper(make_request(command, arguments))] = None
-
     def _forward(self, request: Message) -> None:
-        self._forwarded[self._send_to_keeper(request)] = request
+        answer = partial(self._editor.answer, request)
+        self._keeper.request(request["command"], arguments_of(request), answer)

@@ -8,18 +8,16 @@ let go. No IDE hears of the standby: its connection is parked until it is the ch
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 
 from devlaunch.dap.acceptance import refusal, takeable
-from devlaunch.dap.announcing import announce
-from devlaunch.dap.debuggee import Debuggee, Phase
-from devlaunch.dap.framing import MAX_CONTENT
-from devlaunch.dap.messages import Outbox, arguments_of, body_of, make_request
+from devlaunch.dap.announcing import announce, introduce
+from devlaunch.dap.debuggee import UNKNOWN, Debuggee, Phase
+from devlaunch.dap.messages import Outbox, arguments_of
 from devlaunch.dap.processes import Child, Standby
 from devlaunch.dap.recording import is_recorded
 from devlaunch.dap.session import CHANGING, NOT_RUNNING, Session
-from devlaunch.events import ConnectDebuggee, ConsoleNote, Message
+from devlaunch.events import ClosePeer, ConnectDebuggee, ConsoleNote, Message
 
 ADOPTION_TIMEOUT = 3.0
 """Seconds an IDE has to attach to a process that it was told of, and that waits for it."""
@@ -44,8 +42,6 @@ OUT_OF_REACH = (
 
 MAX_STRANGERS = 16
 """Connections that have not said yet who they are."""
-
-_UNKNOWN = (Phase.AUTHORIZING, Phase.IDENTIFYING)
 
 _OF_STANDBY = 0
 """In place of a generation: the debuggee is the standby's, or of a process that it has started."""
@@ -90,25 +86,25 @@ class Roster:
 
     # --- the child's life ------------------------------------------------------------------------
 
-    def start_child(self, child: Child, now: float) -> None:
+    def start_child(self, child: Child) -> None:
         """A new generation has been started."""
-        self.end_child(now)
+        self.end_child()
         self.child = child
         if self._standby is not None and self._standby.pid == child.pid:
-            self._promote(self._standby, child, now)
+            self._promote(self._standby, child)
         self.connect_child()
 
-    def end_child(self, now: float) -> None:
+    def end_child(self) -> None:
         """The process of the current generation has ended, and its descendants with it."""
         if self.child is None:
             return
         for debuggee in list(self._debuggees.values()):
             if debuggee is self.child.debuggee:
                 debuggee.lose()
-                debuggee.deadline = now + LAST_WORDS
+                debuggee.deadline = self._outbox.now + LAST_WORDS
             elif debuggee.generation != self.child.generation:
                 continue
-            elif debuggee.phase not in _UNKNOWN or not self._has_standby:
+            elif debuggee.phase not in UNKNOWN or not self._has_standby:
                 self._drop(debuggee)
         self.child = None
         self._lost_deadline = None
@@ -161,7 +157,7 @@ class Roster:
             return
         self._standby.debuggee, self._standby.is_gone = None, True
         for debuggee in list(self._debuggees.values()):
-            if debuggee.generation == _OF_STANDBY and debuggee.phase not in _UNKNOWN:
+            if debuggee.generation == _OF_STANDBY and debuggee.phase not in UNKNOWN:
                 self._drop(debuggee)
 
     @property
@@ -178,7 +174,7 @@ class Roster:
         debuggee.generation = _OF_STANDBY
         standby.connect(debuggee)
 
-    def _promote(self, standby: Standby, child: Child, now: float) -> None:
+    def _promote(self, standby: Standby, child: Child) -> None:
         self._standby = None
         for debuggee in self._debuggees.values():
             if debuggee.generation == _OF_STANDBY:
@@ -187,7 +183,7 @@ class Roster:
             standby.debuggee.advance("promoted")
             child.is_debugging = True
             self._make_child(standby.debuggee, child)
-            self._settle(standby.debuggee, now)
+            self._settle(standby.debuggee)
 
     # --- all of them -----------------------------------------------------------------------------
 
@@ -197,10 +193,10 @@ class Roster:
             if debuggee.can_attach or debuggee.phase is Phase.ATTACHED:
                 debuggee.let_go()
 
-    def expire(self, now: float) -> None:
+    def expire(self) -> None:
         """Act on the deadlines that have passed."""
         for debuggee in list(self._debuggees.values()):
-            if debuggee.deadline is None or debuggee.deadline > now:
+            if not self._outbox.has_passed(debuggee.deadline):
                 continue
             match debuggee.phase:
                 case Phase.ATTACHED if debuggee.is_configuring:
@@ -213,7 +209,7 @@ class Roster:
                     self._give_up(debuggee)
                 case _:
                     self._forget(debuggee)
-        if self._lost_deadline is not None and self._lost_deadline <= now:
+        if self._outbox.has_passed(self._lost_deadline):
             self._lost_deadline = None
             self._outbox.log("the app has closed its connection to the debugger, and runs on")
 
@@ -225,88 +221,60 @@ class Roster:
 
     # --- connections -----------------------------------------------------------------------------
 
-    def connected(self, peer: int, now: float) -> None:
+    def connected(self, peer: int) -> None:
         """Somebody has connected to the inner port."""
         if self.child is None and not self._has_standby:
             self._outbox.log("closed a debuggee's connection that nobody expects", verbose=True)
-            self._outbox.close(peer)
+            self._outbox.add(ClosePeer(peer))
             return
-        strangers = [d for d in self._debuggees.values() if d.phase in _UNKNOWN]
+        strangers = [d for d in self._debuggees.values() if d.phase in UNKNOWN]
         if len(strangers) >= MAX_STRANGERS:  # the one that came last may be the child's
             text = "too many connections that are no debuggee's: closed the oldest"
             self._outbox.log(text, verbose=True)
             self._forget(strangers[0])
         generation = self.child.generation if self.child else _OF_STANDBY
         debuggee = Debuggee(peer, generation, self._outbox)
-        debuggee.deadline = now + IDENTIFY_TIMEOUT
+        debuggee.deadline = self._outbox.now + IDENTIFY_TIMEOUT
         self._debuggees[peer] = debuggee
-        # Our token is not in it: whoever connects here has yet to show that they know it.
-        self._outbox.send(peer, make_request("pydevdAuthorize", {}))
+        introduce(debuggee, self._token, known=self._identified, refused=self._forget)
 
-    def received(self, peer: int, message: Message, now: float) -> None:
+    def received(self, peer: int, message: Message) -> None:
         """A debuggee has sent a message."""
-        debuggee = self._debuggees.get(peer)
-        if debuggee is None:
-            return
-        match debuggee.phase, message["type"]:
-            case Phase.AUTHORIZING, "response":
-                self._authorize(debuggee, message)
-            case Phase.IDENTIFYING, "response":
-                self._identify(debuggee, message, now)
-            case ((Phase.AUTHORIZING | Phase.IDENTIFYING), _):
-                pass
-            case _:
-                debuggee.receive(message)
+        if debuggee := self._debuggees.get(peer):
+            debuggee.receive(message)
 
-    def closed(self, peer: int, reason: str, now: float) -> None:
+    def closed(self, peer: int, reason: str) -> None:
         """A debuggee's connection has ended."""
         debuggee = self._debuggees.get(peer)
         if debuggee is None:
             return
+        debuggee.pydevd.lose()
         if reason:
             self._outbox.log(f"dropped a debuggee's connection: {reason}")
         if self.child is not None and debuggee is self.child.debuggee:
             self.child.debuggee = None
             if not debuggee.has_terminated and self.child.is_heard:
-                self._lost_deadline = now + LOST_AFTER
+                self._lost_deadline = self._outbox.now + LOST_AFTER
         if self._standby is not None and debuggee is self._standby.debuggee:
             self._standby.debuggee = None
         self._drop(debuggee)
 
-    def _authorize(self, debuggee: Debuggee, response: Message) -> None:
-        token = str(body_of(response).get("clientAccessToken"))
-        if not hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode()):
-            self._outbox.log("refused a debuggee that does not know the token of this run")
-            self._forget(debuggee)
-            return
-        deadline = debuggee.deadline
-        debuggee.advance("authorized")
-        self._outbox.admit(debuggee.peer, MAX_CONTENT)
-        debuggee.deadline = deadline
-        self._outbox.send(debuggee.peer, make_request("pydevdSystemInfo", {}))
-
-    def _identify(self, debuggee: Debuggee, response: Message, now: float) -> None:
-        process = body_of(response).get("process")
-        if not isinstance(process, dict):
-            self._forget(debuggee)
-            return
-        debuggee.advance("identified")
-        debuggee.pid, debuggee.ppid = process.get("pid") or 0, process.get("ppid") or 0
+    def _identified(self, debuggee: Debuggee) -> None:
         child, standby = self.child, self._standby
         if child is not None and child.is_at(debuggee):
             self._make_child(debuggee, child)
-            self._settle(debuggee, now)
+            self._settle(debuggee)
         elif standby is not None and not standby.is_gone and standby.is_at(debuggee):
             self._park(debuggee, standby)
         elif standby is not None and self._is_below(standby, debuggee):
             debuggee.generation = _OF_STANDBY
             debuggee.let_go()
         elif child is not None and debuggee.generation == child.generation:
-            debuggee.deadline = now + ADOPTION_TIMEOUT
+            debuggee.deadline = self._outbox.now + ADOPTION_TIMEOUT
             self._announce(debuggee)
             if self.main is not None and not self.main.adopts:
                 debuggee.deadline = None  # it may attach all the same, to a process that runs
-            self._settle(debuggee, now)
+            self._settle(debuggee)
         else:
             debuggee.let_go()  # what is left of an earlier generation
 
@@ -323,15 +291,15 @@ class Roster:
     def _drop(self, debuggee: Debuggee) -> None:
         """Settle with the IDE that a process is out of reach, and forget it."""
         session = debuggee.session
-        if debuggee.phase is not Phase.GONE:
-            debuggee.lose()
         self._forget(debuggee)
         if session is not None and not debuggee.is_child:
             self._end_session(session)
 
     def _forget(self, debuggee: Debuggee) -> None:
         if self._debuggees.pop(debuggee.peer, None) is not None:
-            self._outbox.close(debuggee.peer)
+            if debuggee.phase is not Phase.GONE:
+                debuggee.lose()
+            debuggee.pydevd.close()
             if debuggee.pid and not debuggee.is_child:
                 self._forget_process(debuggee.pid)
 
@@ -346,28 +314,28 @@ class Roster:
             None,
         )
 
-    def ask(self, session: Session, request: Message, now: float) -> None:
+    def ask(self, session: Session, request: Message) -> None:
         """Pass a request of an IDE that has attached to its debuggee, or answer in its place."""
         command, arguments = request["command"], arguments_of(request)
         if why := refusal(command, arguments):
-            session.fail(request, why)
+            session.ide.fail(request, why)
             return
         if is_recorded(command):
             session.recording.record(command, arguments)
         debuggee = self.seen_by(session)
         if debuggee and takeable(command, arguments) is not None:
-            debuggee.forward(request, now)
+            debuggee.forward(request)
         else:
             session.answer_alone(request, CHANGING if self.child else NOT_RUNNING)
 
     # --- who sees whom ---------------------------------------------------------------------------
 
-    def settle(self, now: float) -> None:
+    def settle(self) -> None:
         """A session has attached, was configured, or has ended: attach and detach accordingly."""
         for debuggee in list(self._debuggees.values()):
             if debuggee.phase is Phase.WAITING and self.main is None:
                 debuggee.deadline = None  # nobody is left who could attach to it
-            self._settle(debuggee, now)
+            self._settle(debuggee)
 
     def announce(self) -> None:
         """Tell the IDE of the processes that it may attach to, besides the child."""
@@ -378,31 +346,31 @@ class Roster:
             if debuggee.can_attach and not debuggee.is_child and debuggee.session is None:
                 self._announce(debuggee)
 
-    def adopt(self, session: Session, pid: object, now: float) -> bool:
+    def adopt(self, session: Session, pid: object) -> bool:
         """Give the process `pid`, no child, to a session; False when there is none to be had."""
         for debuggee in self._debuggees.values():
             is_free = debuggee.session is None and debuggee.can_attach
             if debuggee.pid == pid and is_free and not debuggee.is_child:
                 debuggee.session = session
                 is_waiting = debuggee.phase is Phase.WAITING
-                debuggee.deadline = now + CONFIGURE_TIMEOUT if is_waiting else None
+                debuggee.deadline = self._outbox.now + CONFIGURE_TIMEOUT if is_waiting else None
                 if self.main is not None:
                     self.main.adopts = True
                 return True
         return False
 
-    def _settle(self, debuggee: Debuggee, now: float) -> None:
+    def _settle(self, debuggee: Debuggee) -> None:
         session = self.main if debuggee.is_child else debuggee.session
-        if session is not None and session.is_open:
+        if session is not None and session.ide.is_open:
             if session.is_configured and debuggee.can_attach:
                 is_waiting = debuggee.phase is Phase.WAITING and not self._is_running(debuggee)
                 debuggee.configure(
                     session,
-                    now + CONFIGURE_TIMEOUT if is_waiting else None,
+                    self._outbox.now + CONFIGURE_TIMEOUT if is_waiting else None,
                     stops_on_entry=debuggee.is_child and session.take_entry() and is_waiting,
                 )
             elif debuggee.phase is Phase.WAITING and debuggee.deadline is None:
-                debuggee.deadline = now + CONFIGURE_TIMEOUT
+                debuggee.deadline = self._outbox.now + CONFIGURE_TIMEOUT
             return
         if session is not None:
             debuggee.deadline = None  # it was for this one to come
@@ -431,7 +399,7 @@ class Roster:
         return self.waits_for_client if debuggee.is_child else debuggee.deadline is not None
 
     def _announce(self, debuggee: Debuggee) -> None:
-        announce(debuggee, self.main, self.endpoint, self._outbox, refused=self._give_up)
+        announce(debuggee, self.main, self.endpoint, refused=self._give_up)
 
     def _give_up(self, debuggee: Debuggee) -> None:
         """No IDE comes for a process that waits for one, or has not come far enough in time."""

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from devlaunch.core.status import StatusChanged
+from devlaunch.dap.endpoint import OVER, Endpoint
 from devlaunch.dap.framing import MAX_REQUEST
 from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
-from devlaunch.dap.messages import (
-    Outbox,
-    arguments_of,
-    make_event,
-    make_failure,
-    make_request,
-    make_response,
-)
+from devlaunch.dap.messages import AdmitPeer, Outbox, arguments_of
 from devlaunch.dap.recording import Recording, is_recorded
 from devlaunch.events import ConsoleNote, Message
 
@@ -63,6 +56,7 @@ class Session:
 
     peer: int
     outbox: Outbox
+    ide: Endpoint
     identity: Identity | None = None
     """Who we are for the IDE's own adapter, when the IDE reaches us through one."""
     phase: SessionPhase = SessionPhase.CONNECTED
@@ -77,10 +71,6 @@ class Session:
     """It attaches to processes that the app starts, as far as we know, so that they wait for it."""
     _has_entered: bool = False
     """It has been given a child."""
-    _configuration_done: Message | None = None
-    """That request, while it waits for its answer."""
-    _requests: dict[int, Callable[[Message], None]] = field(default_factory=dict)
-    """What to do with the responses to requests that the IDE was sent."""
 
     @property
     def name(self) -> str:
@@ -89,11 +79,6 @@ class Session:
             if value := self.initialize_arguments.get(key):
                 return "".join(filter(str.isprintable, str(value)))[:60]
         return "a debug client"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the IDE is still there."""
-        return self.outbox.is_open(self.peer)
 
     @property
     def attach_arguments(self) -> Message:
@@ -146,42 +131,30 @@ class Session:
     def begin(self, attach_request: Message) -> None:
         """Take the attach, and tell the IDE that it may configure."""
         self.advance("attach")
-        self.outbox.admit(self.peer, MAX_REQUEST)
+        self.outbox.add(AdmitPeer(self.peer, MAX_REQUEST))
         self.attach_request = attach_request
         if self.identity:
-            self.respond(attach_request)  # `initialized` is the adapter's to send, and after this
+            # `initialized` is the adapter's to send, and after this.
+            self.ide.respond(attach_request)
         else:
-            self.event("initialized", {})
-
-    def hold_configuration(self, request: Message, until: float) -> None:
-        """Take `configurationDone`, to be answered when the app is as the IDE wants it."""
-        self._configuration_done, self.configuration_deadline = request, until
+            self.ide.event("initialized", {})
 
     def answer_configuration(self) -> None:
-        """Answer `configurationDone` and `attach`, if they still wait for it."""
-        request, self._configuration_done = self._configuration_done, None
+        """Answer `configurationDone`, and `attach` if it still waits for that."""
         self.configuration_deadline = None
-        if request is not None:
-            self.respond(request)
-            if not self.identity:
-                self.respond(self.attach_request)
+        for request in reversed(self.ide.owed):
+            if request["command"] in ("attach", "configurationDone"):
+                self.ide.respond(request)
 
     def finish(self, until: float) -> None:
         """Tell the IDE that the session is over; it has some time to say `disconnect`."""
         self.phase, self.goodbye_deadline = SessionPhase.OVER, until
-        self.event("terminated", {})
+        self.say_over()
 
-    def respond(self, request: Message, body: Message | None = None) -> None:
-        """Answer a request of the IDE: success."""
-        self.send(make_response(request, body))
-
-    def fail(self, request: Message, text: str) -> None:
-        """Answer a request of the IDE: failure."""
-        self.send(make_failure(request, text))
-
-    def event(self, name: str, body: Message) -> None:
-        """Tell the IDE."""
-        self.send(make_event(name, body))
+    def say_over(self) -> None:
+        """Tell the IDE that the session is over, after an answer to all that it still waits for."""
+        self.ide.refuse(OVER)
+        self.ide.event("terminated", {})
 
     def show(self, what: ConsoleNote | StatusChanged | None) -> None:
         """Show a line in the IDE's console, or the status if the IDE has asked for that."""
@@ -189,9 +162,9 @@ class Session:
             case _ if not self.is_configured:
                 pass
             case ConsoleNote(text):
-                self.event("output", {"category": "console", "output": text + "\n"})
+                self.ide.event("output", {"category": "console", "output": text + "\n"})
             case StatusChanged() if self._wants_status:
-                self.event("devlaunchState", what.body)
+                self.ide.event("devlaunchState", what.body)
 
     @property
     def _wants_status(self) -> bool:
@@ -199,31 +172,15 @@ class Session:
         is_answered = self.configuration_deadline is None
         return is_answered and self.attach_arguments.get("stateEvents") is True
 
-    def request(
-        self, command: str, arguments: Message, on_response: Callable[[Message], None]
-    ) -> None:
-        """Ask the IDE (a reverse request, in the protocol's words)."""
-        self._requests[self.send(make_request(command, arguments))] = on_response
-
-    def on_response(self, response: Message) -> None:
-        """The IDE has answered."""
-        callback = self._requests.pop(response["request_seq"], None)
-        if callback is not None:
-            callback(response)
-
-    def send(self, message: Message) -> int:
-        """Send any message and return its seq; does nothing when the IDE has gone."""
-        return self.outbox.send(self.peer, message)
-
     def answer_alone(self, request: Message, why: str) -> None:
         """Answer what a debuggee would have to answer. `why` there is none is a sentence."""
         command = request["command"]
         if is_recorded(command):
-            self.respond(request, self.recording.pending(command, arguments_of(request)))
+            self.ide.respond(request, self.recording.pending(command, arguments_of(request)))
         elif command in _BODIES_WITHOUT_DEBUGGEE:
-            self.respond(request, _BODIES_WITHOUT_DEBUGGEE[command])
+            self.ide.respond(request, _BODIES_WITHOUT_DEBUGGEE[command])
         else:
-            self.fail(request, why)
+            self.ide.fail(request, why)
 
     def grandchild_configuration(self, pid: int, endpoint: tuple[str, int]) -> Message:
         """What the IDE is told, so that it opens a session for a process started by the app.

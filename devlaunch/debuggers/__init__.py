@@ -19,7 +19,7 @@ class Debugging(Protocol):
     """One way to bring each child under a debugger. Lives in the loop's thread.
 
     What it has for the launcher is posted to the loop: `TellChild`, `DebuggeePaused`, `LogLine`,
-    `StopRequested` and so on.
+    `StopRequested`, `ReplaceDebugging` and so on.
     """
 
     rows: list[tuple[str, str, str]]
@@ -84,7 +84,6 @@ def choose(
         return None
     # Late: without a debugger the app would wait for all of this.
     from devlaunch.debuggers import pycharm
-    from devlaunch.debuggers.falling_back import FallingBack
     from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
     from devlaunch.debuggers.linked import LinkedDebugging
     from devlaunch.debuggers.vscode import ListeningDebugging
@@ -97,6 +96,4 @@ def choose(
         return KeeperDebugging(config, loop, debugpy_dir, Adapter.of(detection, guardian))
     if chosen is Way.LISTEN:
         return ListeningDebugging(config, loop, debugpy_dir)
-    first = pycharm.under_ide(loop, detection)
-    second = partial(KeeperDebugging, config, loop, debugpy_dir)
-    return first if chosen is Way.PYCHARM else FallingBack(loop, first, second)
+    return pycharm.under_ide(loop, detection, partial(KeeperDebugging, config, loop, debugpy_dir))

@@ -135,7 +135,11 @@ class KeeperDebugging:
             self.rows = [("debug", "in the editor's debug session", "")]
             self._join(adapter.identity.pid)
         else:
-            address = self._listen(*config.debug_address)
+            try:
+                address = self._listen(*config.debug_address)
+            except DevlaunchError:
+                self._sockets.close()
+                raise
             self.rows = [("debug", address, "attach a DAP client")]
 
     @property

@@ -3,7 +3,8 @@
 The IDE listens on one port for as long as the session lasts. With "Attach to subprocess" it takes
 any number of processes there, one after the other or at once: `--multiprocess` connects each of
 them directly, the older `--multiproc` asks for a fresh port first (`com.jetbrains.python.debugger`,
-`MultiProcessDebugger`). Without it, it takes the launcher only (`RemoteDebugger`).
+`MultiProcessDebugger`). Without it, it takes the launcher only, and leaves any further connection
+unanswered (`RemoteDebugger`). Others that speak its protocol may answer, so the first child tries.
 """
 
 from __future__ import annotations
@@ -11,13 +12,27 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from devlaunch.control import Message
 from devlaunch.core.detection import Detection
-from devlaunch.events import DebuggerReady, ReleaseRequested, StopRequested, TellChild
+from devlaunch.errors import DevlaunchError
+from devlaunch.events import (
+    DebuggerReady,
+    LogLine,
+    ReleaseRequested,
+    ReplaceDebugging,
+    RestartRequested,
+    StopRequested,
+    TellChild,
+)
 from devlaunch.hiding import hide_thread, pydb
 from devlaunch.listen import format_address
 from devlaunch.loop import Loop
+
+if TYPE_CHECKING:
+    from devlaunch.debuggers import Debugging
 
 ANSWER_LIMIT = 20.0
 """Seconds in which an IDE that follows sub-processes has taken one more: it takes them in turn."""
@@ -27,13 +42,20 @@ SERVER_LIMIT = 3.0
 
 
 class PycharmDebugging:
-    """`Debugging` by PyCharm's pydevd in each child."""
+    """`Debugging` by PyCharm's pydevd in each child, or by `instead` once one had no answer."""
 
-    def __init__(self, loop: Loop, request: Message, row: tuple[str, str, str]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        request: Message,
+        row: tuple[str, str, str],
+        instead: Callable[[], Debugging] | None = None,
+    ) -> None:
         self._loop = loop
         self._request = {"kind": "pycharm", **request}
         self._generation = 0
         self._has_connected = False
+        self._instead = instead
         self.rows = [row]
 
     @property
@@ -73,23 +95,45 @@ class PycharmDebugging:
                 self._loop.post(TellChild(self._generation, {"type": "release"}))
             case DebuggerReady(connected=True):
                 self._has_connected = True
+            case DebuggerReady() if self._instead:
+                self._replace(self._instead)
+
+    def _replace(self, instead: Callable[[], Debugging]) -> None:
+        self._instead = None
+        try:
+            debugging = instead()
+        except DevlaunchError as error:
+            self._loop.post(ReplaceDebugging(None))
+            self._loop.post(LogLine(f"{error.message}: {error.hint}"))
+            return
+        self._loop.post(ReplaceDebugging(debugging))
+        for label, value, remark in debugging.rows:
+            self._loop.post(LogLine(f"{label}  {value}  {remark}"))
+        # This child may have PyCharm's pydevd loaded, and has not waited for a client to attach.
+        self._loop.post(RestartRequested())
 
     def close(self, status: int) -> None:
         """Nothing: the launcher's own pydevd tells the IDE at the end of the interpreter."""
 
 
-def under_ide(loop: Loop, found: Detection) -> PycharmDebugging:
-    """Under Run/Debug: the children connect to the same IDE by the same pydevd."""
+def under_ide(loop: Loop, found: Detection, instead: Callable[[], Debugging]) -> PycharmDebugging:
+    """Under Run/Debug: the children connect to the same IDE by the same pydevd.
+
+    `instead` is for one that was not told to follow processes, and takes none.
+    """
     pydevd = sys.modules["pydevd"]
     _stop_with_ide(loop)
+    follows = found.follows_children
     request = {
         "directory": os.path.dirname(os.path.abspath(str(pydevd.__file__))),
         "setup": {**found.setup, "file": "", "module": False},
         "host": found.host,
         "port": found.port,
-        "timeout": ANSWER_LIMIT if found.follows_children else SERVER_LIMIT,
+        "timeout": ANSWER_LIMIT if follows else SERVER_LIMIT,
     }
-    return PycharmDebugging(loop, request, ("debug", found.name, "follows every restart"))
+    remark = "follows every restart" if follows else "if it takes another process"
+    row = ("debug", "PyCharm's debugger", remark)
+    return PycharmDebugging(loop, request, row, None if follows else instead)
 
 
 def by_settrace(loop: Loop, address: tuple[str, int]) -> PycharmDebugging:

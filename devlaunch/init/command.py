@@ -14,11 +14,11 @@ from devlaunch import __version__
 from devlaunch.config import Config
 from devlaunch.console import Console, wants_color
 from devlaunch.errors import EX_FAILURE, DevlaunchError, UsageError
-from devlaunch.init import files, templates
+from devlaunch.init import files, jsonc, templates
 from devlaunch.init.candidates import Candidate, find_candidates
 from devlaunch.init.editors import EDITORS, Editor, File, Setup
 from devlaunch.init.files import Change
-from devlaunch.init.merging import MergeError
+from devlaunch.init.jsonc import JsoncError
 from devlaunch.init.templates import Launch
 from devlaunch.machine import working_directory
 from devlaunch.options import TARGET
@@ -30,20 +30,22 @@ FLAGS = ("--print", "--yes", "-y", "--help", "-h")
 HELP = """\
 Usage: devlaunch init EDITOR [--print | --yes] [OPTIONS] [TARGET] [ARGS]...
 
-  Write an editor's configuration for this project: merged into the files that are there, shown as
-  a diff, and written when you agree. With the options and the target that you would give devlaunch;
+  Write an editor's configuration for this project: shown as a diff, and written when you agree.
+  VS Code's is merged into the files that are there; any other file that is there is yours to edit,
+  and what goes into it is printed. With the options and the target that you would give devlaunch;
   without a target, that of pyproject.toml, else the app that is found in the source.
 
 Editors:
 {editors}
 
 Options:
-  --print     Print what the files would contain, and write nothing.
+  --print     Print what the files are to contain, and write nothing.
   -y, --yes   Write without asking.
   -h, --help  Show this text.
 
-  The exit status is 0 when the files are as they should be, 1 when nothing was written because the
-  answer was no or a file could not be read or written, and 2 for a mistake on the command line.
+  The exit status is 0 when the files are as they should be, 1 when one was left as it is, because
+  it is there and yours to edit, the answer was no, or it could not be read or written, and 2 for a
+  mistake on the command line.
 """
 _MOST_OTHERS = 5
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -147,13 +149,18 @@ def _change(file: File, launch: Launch, root: str) -> Change:
     path = os.path.join(root, file.path)
     text = templates.render(templates.load(file.template), file.template, launch, file.holes)
     before = files.read(path, file.path)
+    if before is None or not before.strip("\ufeff \t\r\n"):
+        return Change(path, file.path, before, text)
+    if file.merge is None:
+        if before.splitlines() == text.splitlines():
+            return Change(path, file.path, before, before)
+        return Change(path, file.path, before, text, file.where)
     try:
-        return Change(path, file.path, before, file.merge(before or "", text))
-    except MergeError as error:
-        place = ":".join(str(part) for part in (file.path, error.line, error.column) if part)
+        return Change(path, file.path, before, file.merge(before, text))
+    except JsoncError as error:
+        line, column = jsonc.line_and_column(before, error.offset)
         raise DevlaunchError(
-            f"{place}: {error}",
-            hint="nothing was written; mend the file first",
+            f"{file.path}:{line}:{column}: {error}", hint="nothing was written; mend the file first"
         ) from None
 
 
@@ -181,15 +188,19 @@ def _propose(
     changes: Sequence[Change], setup: Setup, found: Sequence[Candidate], request: _Request
 ) -> int:
     console = Console(sys.stdout)
-    wanted = [change for change in changes if change.kind != "same"]
+    wanted = [change for change in changes if change.kind in ("new", "change")]
+    theirs = [change for change in changes if change.kind == "there"]
     color = wants_color(sys.stdout, os.environ)
     for change in wanted:
         print_text("".join(f"{line}\n" for line in _colored(change.diff(), color=color)))
+    for change in theirs:
+        print_text(f"==> for {change.name} <==\n{change.after}")
     rows = [*_target_rows(setup.launch, found), *setup.rows]
-    rows += [(change.kind, change.name, "") for change in changes]
+    rows += [(change.kind, change.name, change.where) for change in changes]
+    status = EX_FAILURE if theirs else 0
     if not wanted:
         console.banner(__version__, [*rows, ("next", setup.next, "")])
-        return 0
+        return status
     console.banner(__version__, rows)
     if not request.agrees and not _agreed(wanted):
         print_text("  nothing was written\n")
@@ -197,7 +208,7 @@ def _propose(
     for change in wanted:
         files.write(change)
     console.rows([("written", ", ".join(c.name for c in wanted), ""), ("next", setup.next, "")])
-    return 0
+    return status
 
 
 def _target_rows(launch: Launch, found: Sequence[Candidate]) -> list[tuple[str, str, str]]:

@@ -1,9 +1,8 @@
-"""The editors that `devlaunch init` knows: their files, how each is merged, and what comes next."""
+"""The editors that `devlaunch init` knows: their files, and what comes next."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from xml.sax.saxutils import quoteattr
 
 from devlaunch.config import Config
 from devlaunch.init import merging, project
-from devlaunch.init.project import Service
 from devlaunch.init.templates import HOST, Hole, Launch
 
 Merge = Callable[[str, str], str]
@@ -20,11 +18,16 @@ Merge = Callable[[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A template, where it goes below the project, and how it is merged with what is there."""
+    """A template, and where it goes below the project.
+
+    A file that is there is merged with, or left to its owner, who is told by `where` what of the
+    text goes where.
+    """
 
     template: str
     path: str
-    merge: Merge
+    merge: Merge | None = None
+    where: str = "remove it to have it written anew, as above"
     holes: tuple[Hole, ...] = ()
 
 
@@ -53,15 +56,9 @@ class Editor:
         return self.prepare(setup, root, config) if self.prepare else setup
 
 
-_LAUNCHES = partial(merging.merge_jsonc, containers={("configurations",): "name"})
-_TASKS = partial(merging.merge_jsonc, containers={("tasks",): "label"})
-_ZED = partial(merging.merge_jsonc, containers={(): "label"})
-_SUBLIME = partial(merging.merge_jsonc, containers={("debugger_configurations",): "name"})
-_VIMSPECTOR = partial(merging.merge_jsonc, containers={("adapters",): "", ("configurations",): ""})
-_RUN = partial(
-    merging.merge_run_configuration,
-    ours=frozenset({"SCRIPT_NAME", "MODULE_MODE", "PARAMETERS", "remoteAddress"}),
-)
+_LAUNCHES = partial(merging.merge_jsonc, entries="configurations", key="name")
+_TASKS = partial(merging.merge_jsonc, entries="tasks", key="label")
+_AT_END = "put this at its end, in place of an older one of ours"
 _LAUNCH_JSON = ".vscode/launch.json"
 
 
@@ -86,49 +83,29 @@ def _for_pycharm(setup: Setup, root: str, _config: Config) -> Setup:
 
 
 def _for_compose(setup: Setup, root: str, config: Config) -> Setup:
-    service = project.compose_service(root)
-    port = service.port or str(config.port)
-    launch = setup.launch
-    if config.target.serves and config.port == 8000 and port != "8000":
-        launch = replace(launch, words=("--port", port, *launch.words))
-    base = service.source or project.COMPOSE_FILES[0]
-    holes = (
-        ("^  web:", f"  {service.name}:"),
-        (r"(?<=-f )compose\.yaml", base),
-        *_in_a_container(service, config, port),
-    )
-    remark = f"from {service.source}" if service.source else "no Compose file here"
-    return _in_vscode_too(replace(setup, launch=launch), root, service, holes, ("service", remark))
+    base = (r"(?<=-f )compose\.yaml", project.compose_file(root))
+    whose = "put your service's in its place"
+    return _in_a_container(setup, root, config, whose, base)
 
 
 def _for_k8s(setup: Setup, root: str, config: Config) -> Setup:
-    pod = project.deployment(root)
-    holes = (
-        ("(?<=- name: )web", pod.container),
-        (r"\bweb\b", pod.name),
-        *_in_a_container(pod, config, str(config.port)),
-    )
-    remark = f"from {pod.source}" if pod.source else "no Deployment found here"
-    return _in_vscode_too(setup, root, pod, holes, ("deploy", remark))
+    whose = "put your Deployment's and its container's in its place"
+    return _in_a_container(setup, root, config, whose)
 
 
-def _in_a_container(service: Service, config: Config, port: str) -> tuple[Hole, ...]:
-    """The port that is bound stays on loopback; only apps that devlaunch serves have a host."""
+def _in_a_container(setup: Setup, root: str, config: Config, whose: str, *own: Hole) -> Setup:
+    """Also, where VS Code is in use, the configuration that attaches, with its paths mapped.
+
+    The port that is bound stays on loopback; only apps that devlaunch serves have a host.
+    """
+    inside = (rf"{project.DEFAULT_ROOT}\b", project.directory_in_image(root))
     host = () if config.target.serves else (('"--host", "0.0.0.0", ', ""),)
-    return ((r"/app\b", service.root), (r"\b8000\b", port), (HOST, "127.0.0.1"), *host)
-
-
-def _in_vscode_too(
-    setup: Setup, root: str, service: Service, holes: tuple[Hole, ...], found: tuple[str, str]
-) -> Setup:
-    """Where VS Code is in use, the configuration that attaches, with its paths mapped."""
+    holes = (*own, inside, (r"\b8000\b", str(config.port)), (HOST, "127.0.0.1"), *host)
     files = tuple(replace(file, holes=holes) for file in setup.files)
     if os.path.isdir(os.path.join(root, ".vscode")):
-        mapped = ((re.escape(project.DEFAULT_ROOT) + r"\b", service.root),)
-        files += (File("vscode-templates/container.json", _LAUNCH_JSON, _LAUNCHES, mapped),)
-    label, remark = found
-    rows = ((label, f"{service.name}, {service.root} in it", remark),)
-    return replace(setup, files=files, rows=rows)
+        attach = File("vscode-templates/container.json", _LAUNCH_JSON, _LAUNCHES, holes=(inside,))
+        files += (attach,)
+    return replace(setup, files=files, rows=(("inside", inside[1], ""), ("name", "web", whose)))
 
 
 EDITORS = {
@@ -143,57 +120,75 @@ EDITORS = {
     "pycharm": Editor(
         "PyCharm",
         (
-            File("pycharm/devlaunch.run.xml", ".run/devlaunch.run.xml", _RUN),
-            File("pycharm/attach.run.xml", ".run/devlaunch attach.run.xml", _RUN),
+            File("pycharm/devlaunch.run.xml", ".run/devlaunch.run.xml"),
+            File("pycharm/attach.run.xml", ".run/devlaunch attach.run.xml"),
         ),
         'choose "devlaunch" among the run configurations, and press Debug',
         _for_pycharm,
     ),
     "neovim": Editor(
         "Neovim with nvim-dap",
-        (File("neovim/devlaunch.lua", ".nvim.lua", partial(merging.merge_block, comment="--")),),
+        (File("neovim/devlaunch.lua", ".nvim.lua", where=_AT_END),),
         "set exrc in your init.lua, open nvim here, :trust .nvim.lua, and start nvim-dap",
         _by_command,
     ),
     "emacs": Editor(
         "Emacs with dape",
-        (File("emacs/devlaunch.el", "devlaunch.el", partial(merging.merge_block, comment=";;")),),
+        (File("emacs/devlaunch.el", "devlaunch.el"),),
         "M-x load-file devlaunch.el, and M-x dape devlaunch-adapter",
         _by_command,
     ),
     "zed": Editor(
         "Zed",
-        (File("zed/debug.json", ".zed/debug.json", _ZED),),
+        (File("zed/debug.json", ".zed/debug.json", where="put these entries into its list"),),
         'debugger: start, and choose "devlaunch: launch under debugpy"',
     ),
     "helix": Editor(
         "Helix",
-        (File("helix/languages.toml", ".helix/languages.toml", merging.merge_languages),),
+        (
+            File(
+                "helix/languages.toml",
+                ".helix/languages.toml",
+                where=_AT_END,
+            ),
+        ),
         "open a file of the app in hx, and :debug-start devlaunch",
         _by_command,
     ),
     "sublime": Editor(
         "Sublime Text with Debugger",
-        (File("sublime/project.sublime-project", "*.sublime-project", _SUBLIME),),
+        (
+            File(
+                "sublime/project.sublime-project",
+                "*.sublime-project",
+                where='put these "debugger_configurations" into it',
+            ),
+        ),
         'open the project, and choose "devlaunch: launch under debugpy" in Debugger',
         _for_sublime,
     ),
     "vimspector": Editor(
         "Vim with Vimspector",
-        (File("vimspector/vimspector.json", ".vimspector.json", _VIMSPECTOR),),
+        (
+            File(
+                "vimspector/vimspector.json",
+                ".vimspector.json",
+                where='put these "adapters" and "configurations" among its own',
+            ),
+        ),
         ":call vimspector#Launch(), and choose devlaunch: adapter",
         _by_command,
     ),
     "compose": Editor(
         "Docker Compose",
-        (File("compose/compose.devlaunch.yaml", "compose.devlaunch.yaml", merging.replace),),
-        "read the first lines of compose.devlaunch.yaml, and start it as they say",
+        (File("compose/compose.devlaunch.yaml", "compose.devlaunch.yaml"),),
+        "name your service in compose.devlaunch.yaml, and start it as its first lines say",
         _for_compose,
     ),
     "k8s": Editor(
         "Kubernetes",
-        (File("k8s/devlaunch.k8s.yaml", "devlaunch.k8s.yaml", merging.replace),),
-        "read the first lines of devlaunch.k8s.yaml, and patch as they say",
+        (File("k8s/devlaunch.k8s.yaml", "devlaunch.k8s.yaml"),),
+        "name your Deployment in devlaunch.k8s.yaml, and patch as its first lines say",
         _for_k8s,
     ),
 }

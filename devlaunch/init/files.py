@@ -23,12 +23,16 @@ class Change:
     """As people see it, from the project's directory."""
     before: str | None
     after: str
+    where: str = ""
+    """Says that the file is its owner's to edit, and what of `after` goes where in it."""
 
     @property
     def kind(self) -> str:
-        """`new`, `change`, or `same`."""
+        """`new`, `change`, `same`, or `there`."""
         if self.before is None:
             return "new"
+        if self.where:
+            return "there"
         return "same" if self.before == self.after else "change"
 
     def diff(self) -> Iterator[str]:
