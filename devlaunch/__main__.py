@@ -19,7 +19,7 @@ if not __package__:
 def main() -> int:
     """Run the command line; returns the exit status."""
     try:
-        from devlaunch.hiding import hide_main_thread
+        from devlaunch.system.hiding import hide_main_thread
 
         hide_main_thread()
         from devlaunch.output import open_standard

@@ -8,11 +8,11 @@ from typing import Any
 from devlaunch.beginning import begin
 from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
-from devlaunch.hiding import hidden
 from devlaunch.launcher import launch
-from devlaunch.machine import shortages
 from devlaunch.output import open_standard
 from devlaunch.settings import resolve
+from devlaunch.system.hiding import hidden
+from devlaunch.system.spare import shortages
 
 
 def run(target: str, *args: str, **options: Any) -> int:

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devlaunch import process
 from devlaunch.config import Config
 from devlaunch.debuggers import is_wanted
 from devlaunch.debuggers.snapshot import detect
 from devlaunch.errors import AddressInUseError, UsageError
-from devlaunch.guardian import Guardian
 from devlaunch.interpreter import Interpreter, choose_interpreter
-from devlaunch.listen import AppSocket, open_app_socket
+from devlaunch.system import process
+from devlaunch.system.guardian import Guardian
+from devlaunch.system.listen import AppSocket, open_app_socket
 
 if TYPE_CHECKING:
     import socket

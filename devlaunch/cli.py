@@ -19,7 +19,6 @@ from devlaunch.adapter import VARIABLE as ADAPTER
 from devlaunch.config import Config
 from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
-from devlaunch.machine import shortages
 from devlaunch.options import (
     DEBUGGING,
     OPTIONS,
@@ -32,6 +31,7 @@ from devlaunch.options import (
 )
 from devlaunch.output import print_text
 from devlaunch.settings import resolve
+from devlaunch.system.spare import shortages
 from devlaunch.targets import looks_like_app
 from devlaunch.values import BadValue, nearest, to_poll
 

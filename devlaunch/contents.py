@@ -22,7 +22,7 @@ open_shared: Callable[[str, int], int] | None = None
 CTIME_IS_BIRTH = False
 """Whether `st_ctime` is when a file was made, and no change of its status."""
 if sys.platform == "win32":
-    from devlaunch import _windows
+    from devlaunch.system import _windows
 
     open_shared = _windows.open_shared
     CTIME_IS_BIRTH = True

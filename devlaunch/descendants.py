@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from devlaunch import process
 from devlaunch.config import Target
 from devlaunch.core.invocation import runs_again
 from devlaunch.generation import Generation
-from devlaunch.loop import Loop
-from devlaunch.machine import working_directory
 from devlaunch.reloading import WROTE
+from devlaunch.system import process
+from devlaunch.system.loop import Loop
+from devlaunch.system.spare import working_directory
 
 MOST_BYTES = 1 << 18
 """Of a datagram: more than a process below sends."""

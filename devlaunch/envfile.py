@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from devlaunch.console import Console
 from devlaunch.contents import open_shared
 from devlaunch.errors import DevlaunchError, UsageError
-from devlaunch.machine import reason_of
+from devlaunch.system.spare import reason_of
 
 
 class EnvFile:

@@ -9,9 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 from typing import Any, Protocol
 
-from devlaunch import process
 from devlaunch.config import Config, Isolation
-from devlaunch.control import ControlChannel, Message
 from devlaunch.core.invocation import Running
 from devlaunch.events import (
     ChildFailed,
@@ -21,8 +19,10 @@ from devlaunch.events import (
     DebuggeeResumed,
     Failure,
 )
-from devlaunch.loop import Loop
-from devlaunch.machine import working_directory
+from devlaunch.system import process
+from devlaunch.system.channel import ControlChannel, Message
+from devlaunch.system.loop import Loop
+from devlaunch.system.spare import working_directory
 from devlaunch.watching.entries import found_identity
 
 Deliver = Callable[[Message], None]

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from devlaunch.core.invocation import read_command_line
 from devlaunch.errors import UsageError
-from devlaunch.hiding import plain_processes
-from devlaunch.machine import reason_of, working_directory
+from devlaunch.system.hiding import plain_processes
+from devlaunch.system.spare import reason_of, working_directory
 from devlaunch.values import nearest
 
 OLDEST = (3, 10)

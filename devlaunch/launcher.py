@@ -14,11 +14,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from devlaunch import __version__, events, process
+from devlaunch import __version__, events
 from devlaunch.beginning import Beginning
 from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
 from devlaunch.console import Console
-from devlaunch.control import Message
 from devlaunch.core.states import PostMortem
 from devlaunch.core.status import Status
 from devlaunch.core.supervisor import Supervisor
@@ -28,11 +27,13 @@ from devlaunch.envfile import EnvFile
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import What
 from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
-from devlaunch.loop import Loop, signals_to_catch
-from devlaunch.machine import reason_of
 from devlaunch.reloading import Changed, Reloading
 from devlaunch.reports import WHY_SURVIVED, Reports
 from devlaunch.standby import Standby
+from devlaunch.system import process
+from devlaunch.system.channel import Message
+from devlaunch.system.loop import Loop, signals_to_catch
+from devlaunch.system.spare import reason_of
 from devlaunch.terminal import Terminal
 
 if TYPE_CHECKING:

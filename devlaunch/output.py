@@ -6,10 +6,10 @@ import os
 import sys
 
 from devlaunch.errors import DevlaunchError
-from devlaunch.machine import reason_of
+from devlaunch.system.spare import reason_of
 
 if sys.platform == "win32":
-    from devlaunch import _windows
+    from devlaunch.system import _windows
 
 _STANDARD = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 

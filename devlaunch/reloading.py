@@ -20,7 +20,7 @@ from devlaunch.core.changes import Changes
 from devlaunch.core.debounce import LONGEST, Debounce
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, LogLine, Report, WatchReady
-from devlaunch.machine import working_directory
+from devlaunch.system.spare import working_directory
 from devlaunch.watch import Watcher
 from devlaunch.watching.entries import found_identity
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from devlaunch.config import Target, TargetKind
 from devlaunch.errors import UsageError
-from devlaunch.machine import reason_of
+from devlaunch.system.spare import reason_of
 from devlaunch.values import nearest
 
 FORMS = """\

@@ -148,7 +148,7 @@ def takes_escapes(fd: int) -> bool:
     """Whether a terminal knows escape sequences; a console of Windows does once it is told."""
     if sys.platform != "win32":
         return True
-    from devlaunch._windows import enable_escapes
+    from devlaunch.system._windows import enable_escapes
 
     return enable_escapes(fd)
 

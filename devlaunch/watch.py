@@ -21,8 +21,8 @@ from devlaunch.contents import changed_at, digest
 from devlaunch.core.debounce import LONGEST
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
-from devlaunch.hiding import hide_thread
-from devlaunch.machine import shortage
+from devlaunch.system.hiding import hide_thread
+from devlaunch.system.spare import shortage
 from devlaunch.values import DEFAULT_POLL
 from devlaunch.watching.backends import (
     Backend,

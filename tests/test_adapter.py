@@ -36,7 +36,7 @@ from devlaunch.adapter.plan import make_plan
 from devlaunch.adapter.server import Adapter
 from devlaunch.adapter.starting import Run
 from devlaunch.dap.proxy import GOODBYE_TIMEOUT
-from devlaunch.loop import Loop
+from devlaunch.system.loop import Loop
 
 HOOKED = """\
 import pathlib

@@ -24,7 +24,7 @@ from devlaunch.events import (
     PeerClosed,
     SendMessage,
 )
-from devlaunch.loop import Loop
+from devlaunch.system.loop import Loop
 
 LARGE = 5 * 2**20
 FULL = "a socket that is full: under wine it takes megabytes"

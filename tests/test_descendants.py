@@ -19,11 +19,11 @@ from support.interpreters import interpreters, launchers
 from support.launch import WSGI, asgi_app, free_port, launched, save
 from support.wait import wait_until
 
-from devlaunch import process
 from devlaunch.config import Target, TargetKind
 from devlaunch.core.invocation import Running
 from devlaunch.descendants import Descendants
-from devlaunch.loop import Loop
+from devlaunch.system import process
+from devlaunch.system.loop import Loop
 
 JOB = """\
 import multiprocessing, os, subprocess, sys, time

@@ -28,7 +28,7 @@ from support.marks import assert_nothing_left, describe, guards, marked
 from support.terminal_launch import on_terminal
 from support.wait import wait_until
 
-from devlaunch import _posix_table
+from devlaunch.system import _posix_table
 
 HOOKED = """\
 import os, pathlib

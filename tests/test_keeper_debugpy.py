@@ -38,7 +38,7 @@ from devlaunch.events import (
     StandbySpawned,
     StopRequested,
 )
-from devlaunch.loop import Loop
+from devlaunch.system.loop import Loop
 
 TOKEN = "f00dcafe"
 

@@ -92,10 +92,10 @@ def test_the_child_imports_nothing_of_devlaunch(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        ("errors", {"devlaunch.loop"}),
+        ("errors", {"devlaunch.system.loop"}),
         ("events", {"click"}),
         ("core.supervisor", {"time"}),
-        ("core.supervisor", {"devlaunch.loop"}),
+        ("core.supervisor", {"devlaunch.system.loop"}),
         ("dap.keeper", {"socket"}),
         ("dap.keeper", {"devlaunch.dap.sockets"}),
         ("loop", {"click"}),

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from support.wait import wait_until
 
-from devlaunch import _posix_table, process
 from devlaunch.beginning import begin
 from devlaunch.config import Config, Isolation, Target, TargetKind
 from devlaunch.core.filters import Filters
 from devlaunch.errors import UsageError
+from devlaunch.system import _posix_table, process
 from devlaunch.watching.tree import Tree
 
 LATE = {
@@ -38,7 +38,9 @@ def loaded_by(code: str) -> set[str]:
     return after - before
 
 
-@pytest.mark.parametrize("module", ["devlaunch.cli", "devlaunch.reloading", "devlaunch.process"])
+@pytest.mark.parametrize(
+    "module", ["devlaunch.cli", "devlaunch.reloading", "devlaunch.system.process"]
+)
 def test_the_first_child_does_not_wait_for_what_it_does_not_need(module: str) -> None:
     loaded = loaded_by(f"import {module}")
     assert module in loaded

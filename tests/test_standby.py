@@ -25,10 +25,10 @@ from devlaunch.config import Config, Isolation, StandbyLevel, Target, TargetKind
 from devlaunch.core.standby import LONGEST_WAIT, MOST_LOST
 from devlaunch.generation import Generation, Spawner
 from devlaunch.launcher import Launcher
-from devlaunch.loop import Loop
-from devlaunch.machine import ASSUMED_MEMORY, available_memory, idle_time
-from devlaunch.process import new_run_id, sweep
 from devlaunch.standby import Standby
+from devlaunch.system.loop import Loop
+from devlaunch.system.process import new_run_id, sweep
+from devlaunch.system.spare import ASSUMED_MEMORY, available_memory, idle_time
 
 OPTIONS = ("-v", "--server", "wsgiref", "--port", "0")
 

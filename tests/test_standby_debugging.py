@@ -31,7 +31,7 @@ from devlaunch.events import (
     RestartRequested,
     TellChild,
 )
-from devlaunch.loop import Loop
+from devlaunch.system.loop import Loop
 
 PRELOAD = {"preload": True, "debugpy": "/debugpy"}
 CONFIG = partial(Config, Target(TargetKind.APP, "app:app"), debug_address=("127.0.0.1", 0))

@@ -15,8 +15,8 @@ from support.marks import assert_nothing_left, marked
 from support.pty import Pty
 from support.wait import wait_until
 
-from devlaunch import process
 from devlaunch.config import Isolation
+from devlaunch.system import process
 from devlaunch.terminal import Terminal
 
 ROOT = Path(__file__).parents[1]
@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[1]
 # What a launcher does with the terminal, and no more: forward Ctrl-C, suspend, restore.
 LAUNCHER = """
 import os, signal, sys
-from devlaunch import process
+from devlaunch.system import process
 from devlaunch.config import Isolation
-from devlaunch.loop import Loop
+from devlaunch.system.loop import Loop
 from devlaunch.terminal import Terminal
 
 run_id, isolate, code = sys.argv[1], Isolation(sys.argv[2]), sys.argv[3]

@@ -20,7 +20,7 @@ from support.windows_launch import APP, answer, running
 from support.windows_processes import is_alive
 
 import devlaunch
-from devlaunch.machine import socket_pair
+from devlaunch.system.spare import socket_pair
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="for Windows")
 

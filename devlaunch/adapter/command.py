@@ -9,8 +9,8 @@ from collections.abc import Container, Sequence
 
 from devlaunch.adapter.attributes import schema
 from devlaunch.errors import UsageError
-from devlaunch.listen import bind_debug, format_address
 from devlaunch.output import print_text
+from devlaunch.system.listen import bind_debug, format_address
 from devlaunch.values import BadValue, nearest, to_address
 
 HELP = """\

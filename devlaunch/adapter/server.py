@@ -50,9 +50,9 @@ from devlaunch.events import (
     PeerClosed,
     SignalReceived,
 )
-from devlaunch.listen import format_address
-from devlaunch.loop import Loop
-from devlaunch.machine import reason_of, working_directory
+from devlaunch.system.listen import format_address
+from devlaunch.system.loop import Loop
+from devlaunch.system.spare import reason_of, working_directory
 
 FLUSH_TIMEOUT = 10.0
 """Seconds, after the last session, for an editor to read what it has not read yet."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from devlaunch import process
 from devlaunch.adapter import VARIABLE
 from devlaunch.adapter.link import Invitation
 from devlaunch.adapter.plan import Plan
@@ -24,7 +23,8 @@ from devlaunch.dap.exchange import (
     StartFailed,
     TerminalWanted,
 )
-from devlaunch.loop import Loop
+from devlaunch.system import process
+from devlaunch.system.loop import Loop
 
 DRAIN_TIMEOUT = 0.5
 """Seconds for output to arrive after the launcher has ended: a process that it let go may hold the

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 
 from devlaunch.errors import UsageError
-from devlaunch.machine import socket_pair
+from devlaunch.system.spare import socket_pair
 
 _SIZE = 64 * 1024
 

@@ -77,7 +77,7 @@ def run(fd: int) -> None:
             message = standby.run()
         except Exception as error:  # a cold start will do; nothing of the user's has run
             refuse(control, f"{type(error).__name__}: {error}")
-        del sys.modules[f"{__package__}.standby"]  # as in any other child
+        del sys.modules[f"{__package__}.ahead.standby"]  # as in any other child
     if message is not None:  # else the launcher has died
         Session(control, message, standby).run()
 

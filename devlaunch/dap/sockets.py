@@ -34,7 +34,7 @@ from devlaunch.events import (
     PeerClosed,
     SendMessage,
 )
-from devlaunch.loop import Loop
+from devlaunch.system.loop import Loop
 
 MAX_UNREAD = 64 * 1024 * 1024
 """Bytes that wait for a peer to read them; one that lets more pile up is dropped."""

@@ -10,9 +10,9 @@ from devlaunch.core.detection import Detection, Way, way
 
 if TYPE_CHECKING:
     from devlaunch.adapter.link import Link
-    from devlaunch.control import Message
-    from devlaunch.guardian import Guardian
-    from devlaunch.loop import Loop
+    from devlaunch.system.channel import Message
+    from devlaunch.system.guardian import Guardian
+    from devlaunch.system.loop import Loop
 
 
 class Debugging(Protocol):

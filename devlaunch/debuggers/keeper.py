@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass, field
 
 from devlaunch.config import Config
-from devlaunch.control import Message
 from devlaunch.core.detection import Detection
 from devlaunch.dap.joining import Identity
 from devlaunch.dap.keeper import Keeper
@@ -38,10 +37,11 @@ from devlaunch.events import (
     StandbySpawned,
     TellChild,
 )
-from devlaunch.guardian import Guardian
-from devlaunch.listen import bind_debug, format_address
-from devlaunch.loop import Loop
-from devlaunch.machine import reason_of
+from devlaunch.system.channel import Message
+from devlaunch.system.guardian import Guardian
+from devlaunch.system.listen import bind_debug, format_address
+from devlaunch.system.loop import Loop
+from devlaunch.system.spare import reason_of
 
 CONNECT_TIMEOUT = 2.0
 """Seconds for a connection to an adapter, on this machine as a rule."""

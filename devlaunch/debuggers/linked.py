@@ -6,10 +6,10 @@ from functools import partial
 
 from devlaunch.adapter.link import Link
 from devlaunch.config import Config
-from devlaunch.control import Message
 from devlaunch.debuggers.keeper import KeeperDebugging
 from devlaunch.events import DebuggerReady, PeerClosed, StopRequested
-from devlaunch.loop import Loop
+from devlaunch.system.channel import Message
+from devlaunch.system.loop import Loop
 
 
 class LinkedDebugging(KeeperDebugging):

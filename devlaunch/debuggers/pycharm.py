@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from devlaunch.control import Message
 from devlaunch.core.detection import Detection
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import (
@@ -27,9 +26,10 @@ from devlaunch.events import (
     StopRequested,
     TellChild,
 )
-from devlaunch.hiding import hide_thread, pydb
-from devlaunch.listen import format_address
-from devlaunch.loop import Loop
+from devlaunch.system.channel import Message
+from devlaunch.system.hiding import hide_thread, pydb
+from devlaunch.system.listen import format_address
+from devlaunch.system.loop import Loop
 
 if TYPE_CHECKING:
     from devlaunch.debuggers import Debugging

@@ -13,7 +13,7 @@ from typing import Any
 
 from devlaunch.core.detection import Debugpy, Detection, Pydevd, Snapshot
 from devlaunch.core.detection import detect as judge
-from devlaunch.hiding import pydb
+from devlaunch.system.hiding import pydb
 
 
 def detect() -> Detection:

@@ -15,8 +15,8 @@ import time
 from devlaunch.config import Config
 from devlaunch.debuggers.keeper import KeeperDebugging
 from devlaunch.events import LogLine
-from devlaunch.loop import Loop
-from devlaunch.machine import reason_of
+from devlaunch.system.loop import Loop
+from devlaunch.system.spare import reason_of
 
 VARIABLE = "VSCODE_DEBUGPY_ADAPTER_ENDPOINTS"
 

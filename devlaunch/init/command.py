@@ -20,10 +20,10 @@ from devlaunch.init.editors import EDITORS, Editor, File, Setup
 from devlaunch.init.files import Change
 from devlaunch.init.jsonc import JsoncError
 from devlaunch.init.templates import Launch
-from devlaunch.machine import working_directory
 from devlaunch.options import TARGET
 from devlaunch.output import print_text
 from devlaunch.settings import read_pyproject, resolve
+from devlaunch.system.spare import working_directory
 from devlaunch.values import listed, nearest, to_words
 
 FLAGS = ("--print", "--yes", "-y", "--help", "-h")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from devlaunch.errors import DevlaunchError
-from devlaunch.machine import reason_of
+from devlaunch.system.spare import reason_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
 from devlaunch.core.paths import is_below
-from devlaunch.hiding import hide_thread
+from devlaunch.system.hiding import hide_thread
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver

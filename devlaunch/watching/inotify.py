@@ -19,7 +19,7 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
-from devlaunch.hiding import hide_thread
+from devlaunch.system.hiding import hide_thread
 from devlaunch.watching.backends import Deliver, Signal
 
 assert sys.platform == "linux"  # tells mypy what this file is for

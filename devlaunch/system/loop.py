@@ -17,7 +17,7 @@ from types import FrameType, TracebackType
 from typing import Protocol, Self
 
 from devlaunch.events import DeadlineReached, LogLine, SignalReceived
-from devlaunch.machine import most_files, shortage, socket_pair
+from devlaunch.system.spare import most_files, shortage, socket_pair
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGTSTP", "SIGWINCH")
 """Besides SIGCHLD. Which of them are ignored, as nohup(1) has it for SIGHUP, stay so."""

@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 
-from devlaunch import _posix_table as table
+from devlaunch.system import _posix_table as table
 
 assert sys.platform != "win32"  # tells mypy what this file is for
 

@@ -17,12 +17,13 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from devlaunch.hiding import plain_processes, pydb
-from devlaunch.process import MARK
+from devlaunch.system.hiding import plain_processes, pydb
+from devlaunch.system.process import MARK
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _CODE = (
-    f"import sys; sys.path.append({_ROOT!r}); from devlaunch._posix_guardian import main; main()"
+    f"import sys; sys.path.append({_ROOT!r});"
+    " from devlaunch.system._posix_guardian import main; main()"
 )
 
 
@@ -109,7 +110,7 @@ class Guardian:
 
     def _spawn(self) -> None:
         if sys.platform == "win32":
-            from devlaunch._windows import contain
+            from devlaunch.system._windows import contain
 
             with suppress(OSError):  # the jobs of the children are left
                 contain()

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import pytest
 from support.limits import no_descriptors
 
-from devlaunch.control import ControlChannel
 from devlaunch.events import DeadlineReached, LogLine, SignalReceived
-from devlaunch.loop import Loop
+from devlaunch.system.channel import ControlChannel
+from devlaunch.system.loop import Loop
 
 ONE, OTHER = signal.SIGTERM, signal.SIGINT
 

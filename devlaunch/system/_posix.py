@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from devlaunch import _posix_table as table
 from devlaunch.config import Isolation
 from devlaunch.core.invocation import Running
+from devlaunch.system import _posix_table as table
 
 assert sys.platform != "win32"  # tells mypy what this file is for
 

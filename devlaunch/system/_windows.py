@@ -26,15 +26,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple, Protocol
 
-from devlaunch._windows_kernel import (
+from devlaunch.config import Isolation
+from devlaunch.core.invocation import Running
+from devlaunch.system._windows_kernel import (
     JOB_OBJECT_LIMIT_BREAKAWAY_OK,
     JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
     Kernel,
     Kernel32,
 )
-from devlaunch.config import Isolation
-from devlaunch.core.invocation import Running
-from devlaunch.hiding import hide_thread
+from devlaunch.system.hiding import hide_thread
 
 CREATE_SUSPENDED = 0x00000004
 CREATE_NEW_PROCESS_GROUP = 0x00000200
@@ -330,7 +330,7 @@ def reap_orphans(keep: Collection[int]) -> None:
 
 def listening_process(host: str, port: int) -> str | None:
     """`name (pid N)` of the process that listens there; see `process.listening_process`."""
-    from devlaunch import _windows_ports
+    from devlaunch.system import _windows_ports
 
     return _windows_ports.listening_process(host, port)
 

@@ -16,9 +16,9 @@ from support.limits import no_descriptors
 from support.marks import assert_nothing_left, describe, marked
 from support.wait import wait_until
 
-from devlaunch import _posix_table, process
 from devlaunch.config import Isolation
 from devlaunch.errors import DevlaunchError
+from devlaunch.system import _posix_table, process
 
 ALL = list(Isolation)
 OWN = [Isolation.SESSION, Isolation.GROUP]
@@ -98,7 +98,7 @@ def run_python(script: str, **env: str) -> str:
     """What a program that may import devlaunch prints."""
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **env},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **env},
         capture_output=True,
         text=True,
         timeout=30,
@@ -459,7 +459,7 @@ def test_a_sweep_of_another_run_harms_nobody(spawn: Spawn) -> None:
 
 def test_the_caller_is_spared(run_id: str) -> None:
     # A launcher that is itself part of the run, as a nested one is, sweeps around itself.
-    script = f"from devlaunch import process; process.sweep({run_id!r}); print('alive')"
+    script = f"from devlaunch.system import process; process.sweep({run_id!r}); print('alive')"
     assert run_python(script, **{process.MARK: run_id}) == "alive\n"
 
 
@@ -468,7 +468,7 @@ def test_who_may_not_be_signalled_is_reported_at_once(run_id: str) -> None:
     # As with a child that runs sudo: the launcher is an ordinary user, its descendant is root.
     script = f"""
 import os, subprocess, time
-from devlaunch._posix_table import Family
+from devlaunch.system._posix_table import Family
 sleeper = subprocess.Popen(["sleep", "600"])
 family = Family({run_id!r})
 family.adopt(sleeper.pid)
@@ -552,7 +552,7 @@ ctypes.CDLL(None).pthread_exit(None)
 def test_process_1_of_a_container_reaps_orphans(tmp_path: Path) -> None:
     script = """
 import os, subprocess, sys, time
-from devlaunch import process
+from devlaunch.system import process
 child = subprocess.Popen(["sleep", "600"])
 subprocess.run(["sh", "-c", "sleep 0.01 & sleep 0.01 &"])
 def children():
@@ -573,7 +573,7 @@ process.reap_orphans(set())
     try:
         done = subprocess.run(
             ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             capture_output=True,
             text=True,
             timeout=30,

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from devlaunch import _windows, _windows_kernel, _windows_ports, process
 from devlaunch.child import modules
 from devlaunch.config import Isolation
+from devlaunch.system import _windows, _windows_kernel, _windows_ports, process
 
 JOB = 0x1_0000_0004  # wider than 32 bits, as a handle may be
 
@@ -248,7 +248,7 @@ def test_the_real_kernel_is_for_windows_only() -> None:
 @pytest.mark.posix("its half")
 @pytest.mark.parametrize("name", ["spawn", "sweep", "reap_orphans", "listening_process"])
 def test_both_halves_take_the_same_arguments(name: str) -> None:
-    from devlaunch import _posix
+    from devlaunch.system import _posix
 
     windows = list(inspect.signature(getattr(_windows, name)).parameters)
     posix = list(inspect.signature(getattr(_posix, name)).parameters)

@@ -9,13 +9,13 @@ import threading
 import pytest
 from support.interpreters import launchers
 
-from devlaunch.hiding import hidden, hide_thread, plain_processes
+from devlaunch.system.hiding import hidden, hide_thread, plain_processes
 
 PATCHED = """\
 import subprocess, sys
 import pydevd
 from _pydev_bundle import pydev_monkey
-from devlaunch.hiding import plain_processes
+from devlaunch.system.hiding import plain_processes
 
 class Silent:
     def __getattr__(self, name):
@@ -48,7 +48,7 @@ def test_pydevd_does_not_rewrite_the_processes_of_devlaunch(python: str) -> None
 
 def test_without_pydevd_nothing_is_loaded() -> None:
     code = (
-        "import sys; from devlaunch import hiding; before = set(sys.modules); "
+        "import sys; from devlaunch.system import hiding; before = set(sys.modules); "
         "hiding.hide_main_thread()\n"
         "with hiding.plain_processes(): pass\n"
         "print(set(sys.modules) - before)"

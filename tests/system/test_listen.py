@@ -16,7 +16,7 @@ import pytest
 
 from devlaunch.config import Config, Target, TargetKind
 from devlaunch.errors import EX_FAILURE, EX_USAGE, DevlaunchError, UsageError
-from devlaunch.listen import (
+from devlaunch.system.listen import (
     AppSocket,
     bind_debug,
     bind_tcp,

@@ -14,7 +14,7 @@ from typing import Any
 from devlaunch.core.shapes import Shape, fault, is_deep
 from devlaunch.errors import ProtocolError
 from devlaunch.events import LogLine
-from devlaunch.loop import Loop
+from devlaunch.system.loop import Loop
 
 Message = dict[str, Any]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from devlaunch.config import Config
 from devlaunch.errors import EX_FAILURE, AddressInUseError, DevlaunchError, UsageError
-from devlaunch.machine import reason_of
+from devlaunch.system.spare import reason_of
 
 BACKLOG = 2048
 
@@ -53,8 +53,8 @@ class AppSocket:
 
 
 def listening_process(host: str, port: int) -> str | None:
-    """`devlaunch.process.listening_process`, loaded only when there is something to explain."""
-    from devlaunch.process import listening_process as find
+    """`process.listening_process`, loaded only when there is something to explain."""
+    from devlaunch.system.process import listening_process as find
 
     return find(host, port)
 

@@ -16,17 +16,17 @@ import pytest
 from support.marks import assert_nothing_left, guards, marked
 from support.wait import wait_until
 
-from devlaunch import _posix_table, process
-from devlaunch.guardian import Guardian
+from devlaunch.system import _posix_table, process
+from devlaunch.system.guardian import Guardian
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 LAUNCHER = """
 import os, sys, time
 from pathlib import Path
-from devlaunch import process
+from devlaunch.system import process
 from devlaunch.config import Isolation
-from devlaunch.guardian import Guardian
+from devlaunch.system.guardian import Guardian
 
 run_id, directory, app, rounds = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 isolate = Isolation(sys.argv[5])
@@ -265,7 +265,7 @@ def test_a_killed_guardian_is_replaced_and_knows_the_children(tmp_path: Path, ru
 
 PASSING_ON = """
 import os, signal, sys
-from devlaunch import _posix_guardian
+from devlaunch.system import _posix_guardian
 
 launcher = os.getpid()
 if os.fork() == 0:
@@ -414,7 +414,7 @@ def test_a_killed_heir_is_replaced(run_id: str) -> None:
 def test_a_nested_guardian_carries_no_mark_of_the_outer_run(run_id: str) -> None:
     script = """
 import sys
-from devlaunch.guardian import Guardian
+from devlaunch.system.guardian import Guardian
 guardian = Guardian.start("inner")
 environment = open(f"/proc/{guardian.pid}/environ", "rb").read()
 print(b"DEVLAUNCH_RUN" in environment)

@@ -16,15 +16,16 @@ from typing import Protocol
 from devlaunch.config import Isolation
 from devlaunch.core.invocation import Running
 from devlaunch.errors import EX_CANNOT_EXECUTE, EX_FAILURE, EX_NOT_FOUND, DevlaunchError
-from devlaunch.hiding import plain_processes
-from devlaunch.machine import posix_errno, reason_of, shortage, shortages, socket_pair
+from devlaunch.system.hiding import plain_processes
+from devlaunch.system.spare import posix_errno, reason_of, shortage, shortages, socket_pair
 
 if sys.platform == "win32":
-    from devlaunch import _windows as _platform
+    from devlaunch.system import _windows as _platform
 else:
-    from devlaunch import _posix as _platform
+    from devlaunch.system import _posix as _platform
 
-CHILD_MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child", "__main__.py")
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CHILD_MAIN = os.path.join(_ROOT, "child", "__main__.py")
 
 REPORTS = "DEVLAUNCH_REPORTS"
 """The environment variable that tells the processes of an app where to say what they run."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from devlaunch.errors import DevlaunchError, UsageError
 
 if sys.platform == "win32":
-    from devlaunch import _windows
+    from devlaunch.system import _windows
 
 ASSUMED_MEMORY = 4 << 30
 """Bytes, where nobody says how much is available."""

@@ -1,0 +1,1 @@
+"""All that differs by operating system, or touches it. The guardian starts through this package."""
