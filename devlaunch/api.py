@@ -10,9 +10,9 @@ from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
 from devlaunch.launcher import launch
 from devlaunch.output import open_standard
-from devlaunch.settings import resolve
 from devlaunch.system.hiding import hidden
 from devlaunch.system.spare import shortages
+from devlaunch.target.settings import resolve
 
 
 def run(target: str, *args: str, **options: Any) -> int:

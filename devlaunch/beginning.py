@@ -18,10 +18,10 @@ from devlaunch.config import Config
 from devlaunch.debuggers import is_wanted
 from devlaunch.debuggers.snapshot import detect
 from devlaunch.errors import AddressInUseError, UsageError
-from devlaunch.interpreter import Interpreter, choose_interpreter
 from devlaunch.system import process
 from devlaunch.system.guardian import Guardian
 from devlaunch.system.listen import AppSocket, open_app_socket
+from devlaunch.target.interpreter import Interpreter, choose_interpreter
 
 if TYPE_CHECKING:
     import socket

@@ -19,7 +19,9 @@ from devlaunch.adapter import VARIABLE as ADAPTER
 from devlaunch.config import Config
 from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
-from devlaunch.options import (
+from devlaunch.output import print_text
+from devlaunch.system.spare import shortages
+from devlaunch.target.options import (
     DEBUGGING,
     OPTIONS,
     OUTPUT,
@@ -29,11 +31,9 @@ from devlaunch.options import (
     TARGET,
     Option,
 )
-from devlaunch.output import print_text
-from devlaunch.settings import resolve
-from devlaunch.system.spare import shortages
-from devlaunch.targets import looks_like_app
-from devlaunch.values import BadValue, nearest, to_poll
+from devlaunch.target.settings import resolve
+from devlaunch.target.values import BadValue, nearest, to_poll
+from devlaunch.target.words import looks_like_app
 
 if TYPE_CHECKING:
     from devlaunch.adapter.link import Link

@@ -23,7 +23,6 @@ from devlaunch.core.status import Status
 from devlaunch.core.supervisor import Supervisor
 from devlaunch.debuggers import Debugging, choose
 from devlaunch.descendants import Descendants
-from devlaunch.envfile import EnvFile
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import What
 from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
@@ -34,6 +33,7 @@ from devlaunch.system import process
 from devlaunch.system.channel import Message
 from devlaunch.system.loop import Loop, signals_to_catch
 from devlaunch.system.spare import reason_of
+from devlaunch.target.envfile import EnvFile
 from devlaunch.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from devlaunch.adapter.link import Invitation, in_attributes
 from devlaunch.adapter.plan import LAUNCHER, attach_address, make_plan
 from devlaunch.dap.debuggee import UNUSED_ATTACH_ARGUMENTS
 from devlaunch.errors import UsageError
-from devlaunch.options import OPTIONS
+from devlaunch.target.options import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 VALIDATOR = jsonschema.Draft7Validator(schema())

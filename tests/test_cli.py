@@ -17,7 +17,7 @@ import devlaunch
 from devlaunch.cli import help_text, parse, split_words
 from devlaunch.config import Config, TargetKind
 from devlaunch.errors import UsageError
-from devlaunch.options import OPTIONS
+from devlaunch.target.options import OPTIONS
 
 ROOT = Path(devlaunch.__file__).parents[1]
 NO_PROGRAM = "exec format error" if os.name == "nt" else "permission denied"

@@ -27,7 +27,7 @@ from devlaunch.adapter import command as adapter
 from devlaunch.adapter.attributes import schema
 from devlaunch.core import supervisor
 from devlaunch.init import command as init
-from devlaunch.options import OPTIONS, Option
+from devlaunch.target.options import OPTIONS, Option
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

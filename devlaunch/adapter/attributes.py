@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from devlaunch import options, values
 from devlaunch.config import Config
 from devlaunch.dap.exchange import (
     TERMINALS,
 )
 from devlaunch.events import Message
+from devlaunch.target import options, values
 
 Schema = dict[str, Any]
 

@@ -11,7 +11,7 @@ from devlaunch.adapter.attributes import schema
 from devlaunch.errors import UsageError
 from devlaunch.output import print_text
 from devlaunch.system.listen import bind_debug, format_address
-from devlaunch.values import BadValue, nearest, to_address
+from devlaunch.target.values import BadValue, nearest, to_address
 
 HELP = """\
 Usage: devlaunch adapter [OPTIONS]

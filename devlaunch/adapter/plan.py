@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from devlaunch import options
 from devlaunch.adapter.attributes import (
     ATTACH,
     BY_OPTION,
@@ -27,8 +26,9 @@ from devlaunch.dap.exchange import (
 )
 from devlaunch.errors import UsageError
 from devlaunch.events import Message
-from devlaunch.settings import read_pyproject, resolve
-from devlaunch.values import BadValue, listed, locate, nearest, to_address, to_bool, to_words
+from devlaunch.target import options
+from devlaunch.target.settings import read_pyproject, resolve
+from devlaunch.target.values import BadValue, listed, locate, nearest, to_address, to_bool, to_words
 
 LAUNCHER = (sys.executable, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 """Not `-m devlaunch`: the app's directory, where it runs, is no place to import modules from."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from devlaunch.core.filters import IGNORED_DIRECTORIES
-from devlaunch.targets import import_root
+from devlaunch.target.words import import_root
 
 FRAMEWORKS = {
     "fastapi.FastAPI": "FastAPI",

@@ -20,11 +20,11 @@ from devlaunch.init.editors import EDITORS, Editor, File, Setup
 from devlaunch.init.files import Change
 from devlaunch.init.jsonc import JsoncError
 from devlaunch.init.templates import Launch
-from devlaunch.options import TARGET
 from devlaunch.output import print_text
-from devlaunch.settings import read_pyproject, resolve
 from devlaunch.system.spare import working_directory
-from devlaunch.values import listed, nearest, to_words
+from devlaunch.target.options import TARGET
+from devlaunch.target.settings import read_pyproject, resolve
+from devlaunch.target.values import listed, nearest, to_words
 
 FLAGS = ("--print", "--yes", "-y", "--help", "-h")
 HELP = """\

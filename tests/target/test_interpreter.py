@@ -15,7 +15,7 @@ import pytest
 from support.environments import python_of
 
 from devlaunch.errors import EX_USAGE, UsageError
-from devlaunch.interpreter import (
+from devlaunch.target.interpreter import (
     Interpreter,
     choose_interpreter,
     interpreter_options,
@@ -87,10 +87,10 @@ def test_files_in_the_current_directory_do_not_count(tmp_path: Path) -> None:
     program(tmp_path / "json.py", "raise SystemExit('user code ran')")
     program(tmp_path / "debugpy.py", "")
     code = (
-        "from devlaunch.interpreter import probe_interpreter as p; import sys;"
+        "from devlaunch.target.interpreter import probe_interpreter as p; import sys;"
         "print(p(sys.argv[1]).debugpy)"
     )
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, python],
         cwd=tmp_path, env={**PATH, "PYTHONPATH": root}, capture_output=True, text=True, check=False,
@@ -142,7 +142,7 @@ def test_the_launchers_own_environment_below_home(
     (tmp_path / app_dir).mkdir(parents=True, exist_ok=True)
     environ = {"HOME": str(tmp_path)} | ({"VIRTUAL_ENV": str(tmp_path / active)} if active else {})
     code = (
-        "import json, sys; from devlaunch.interpreter import choose_interpreter as c;"
+        "import json, sys; from devlaunch.target.interpreter import choose_interpreter as c;"
         "print(c(None, sys.argv[1], environ=json.loads(sys.argv[2])).chosen_by)"
     )
     command = [python, "-c", code, str(tmp_path / app_dir), json.dumps(environ)]

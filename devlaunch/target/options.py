@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from devlaunch.config import Isolation, ServerName, StandbyLevel, WhilePaused
-from devlaunch.values import (
+from devlaunch.target.values import (
     Convert,
     locate,
     locate_pattern,

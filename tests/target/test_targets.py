@@ -9,7 +9,7 @@ import pytest
 
 from devlaunch.config import TargetKind
 from devlaunch.errors import UsageError
-from devlaunch.targets import FORMS, looks_like_app, parse_target
+from devlaunch.target.words import FORMS, looks_like_app, parse_target
 
 FILES = {
     "app.py": "app = FastAPI()\n",

@@ -15,12 +15,12 @@ from typing import Any
 
 from devlaunch.config import Config, Target, TargetKind
 from devlaunch.contents import open_shared
-from devlaunch.envfile import read_env_file
 from devlaunch.errors import UsageError
-from devlaunch.options import BY_KEY, INTERNAL_VARIABLES, KEYS, OPTIONS, PREFIX, TARGET
 from devlaunch.system.spare import reason_of, working_directory
-from devlaunch.targets import parse_target
-from devlaunch.values import BadValue, listed, nearest, split_list, to_words
+from devlaunch.target.envfile import read_env_file
+from devlaunch.target.options import BY_KEY, INTERNAL_VARIABLES, KEYS, OPTIONS, PREFIX, TARGET
+from devlaunch.target.values import BadValue, listed, nearest, split_list, to_words
+from devlaunch.target.words import parse_target
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from devlaunch.config import Config, Isolation, ServerName, StandbyLevel, TargetKind, WhilePaused
-from devlaunch.envfile import read_env_file
 from devlaunch.errors import EX_USAGE, UsageError
-from devlaunch.options import BY_KEY, KEYS, OPTIONS
-from devlaunch.settings import resolve
-from devlaunch.values import DEFAULT_POLL, to_words
+from devlaunch.target.envfile import read_env_file
+from devlaunch.target.options import BY_KEY, KEYS, OPTIONS
+from devlaunch.target.settings import resolve
+from devlaunch.target.values import DEFAULT_POLL, to_words
 
 APP = {"target": "app:app"}
 NOTHING: Mapping[str, str] = {}
