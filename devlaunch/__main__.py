@@ -22,7 +22,7 @@ def main() -> int:
         from devlaunch.system.hiding import hide_main_thread
 
         hide_main_thread()
-        from devlaunch.output import open_standard
+        from devlaunch.terminal.stdout import open_standard
 
         open_standard()
         # Late, since Ctrl-C may come while the modules load.

@@ -6,13 +6,13 @@ import sys
 from typing import Any
 
 from devlaunch.beginning import begin
-from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
 from devlaunch.launcher import launch
-from devlaunch.output import open_standard
 from devlaunch.system.hiding import hidden
 from devlaunch.system.spare import shortages
 from devlaunch.target.settings import resolve
+from devlaunch.terminal.console import Console
+from devlaunch.terminal.stdout import open_standard
 
 
 def run(target: str, *args: str, **options: Any) -> int:

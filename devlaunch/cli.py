@@ -17,9 +17,7 @@ from click.core import ParameterSource
 from devlaunch import __version__
 from devlaunch.adapter import VARIABLE as ADAPTER
 from devlaunch.config import Config
-from devlaunch.console import Console
 from devlaunch.errors import DevlaunchError, UsageError
-from devlaunch.output import print_text
 from devlaunch.system.spare import shortages
 from devlaunch.target.options import (
     DEBUGGING,
@@ -34,6 +32,8 @@ from devlaunch.target.options import (
 from devlaunch.target.settings import resolve
 from devlaunch.target.values import BadValue, nearest, to_poll
 from devlaunch.target.words import looks_like_app
+from devlaunch.terminal.console import Console
+from devlaunch.terminal.stdout import print_text
 
 if TYPE_CHECKING:
     from devlaunch.adapter.link import Link

@@ -21,16 +21,16 @@ from devlaunch import DISTRIBUTION, __version__
 from devlaunch.adapter import VARIABLE as ADAPTER
 from devlaunch.child.targets import find_command, names_python
 from devlaunch.config import Config, TargetKind
-from devlaunch.console import Console
 from devlaunch.core.detection import DebuggerKind, Detection, Way, way
 from devlaunch.debuggers.snapshot import detect
 from devlaunch.debuggers.vscode import VARIABLE as VSCODE_ENDPOINTS
 from devlaunch.errors import EX_FAILURE, DevlaunchError
 from devlaunch.events import WatchDegraded, WatchReady
-from devlaunch.output import print_text
 from devlaunch.reloading import Reloading
 from devlaunch.system.listen import bind_debug, format_address, open_app_socket
 from devlaunch.target.interpreter import Interpreter, choose_interpreter, own_debugpy_dir
+from devlaunch.terminal.console import Console
+from devlaunch.terminal.stdout import print_text
 
 PACKAGES = ("debugpy", "uvicorn", "watchdog")
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from devlaunch import __version__, events
 from devlaunch.beginning import Beginning
 from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
-from devlaunch.console import Console
 from devlaunch.core.states import PostMortem
 from devlaunch.core.status import Status
 from devlaunch.core.supervisor import Supervisor
@@ -34,7 +33,8 @@ from devlaunch.system.channel import Message
 from devlaunch.system.loop import Loop, signals_to_catch
 from devlaunch.system.spare import reason_of
 from devlaunch.target.envfile import EnvFile
-from devlaunch.terminal import Terminal
+from devlaunch.terminal.console import Console
+from devlaunch.terminal.jobs import Terminal
 
 if TYPE_CHECKING:
     from devlaunch.adapter.link import Link

@@ -7,11 +7,11 @@ import time
 
 from devlaunch import events
 from devlaunch.adapter.link import Link
-from devlaunch.console import Console, duration
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import What
 from devlaunch.system.channel import Message
+from devlaunch.terminal.console import Console, duration
 
 WHY_SURVIVED = "it belongs to another user, or hangs in the kernel"
 

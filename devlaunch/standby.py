@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from devlaunch import events
 from devlaunch.config import StandbyLevel
-from devlaunch.console import ending, signal_name
 from devlaunch.core.standby import AskForImports, KillStandby, Ready, SpawnStandby, StandbyPolicy
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
@@ -20,6 +19,7 @@ from devlaunch.generation import Deliver, Generation, Spawner
 from devlaunch.system.channel import Message
 from devlaunch.system.loop import Loop
 from devlaunch.system.spare import available_memory, idle_time
+from devlaunch.terminal.console import ending, signal_name
 
 LEAST_MEMORY = 256 << 20
 """Bytes that a standby may always take; else a quarter of what is available."""

@@ -192,7 +192,7 @@ def test_a_python_without_console_or_files(tmp_path: Path) -> None:
     """The numbers 0 to 2 of pythonw are in use, with nothing behind them."""
     code = """if True:
         import os, sys
-        from devlaunch.output import open_standard
+        from devlaunch.terminal.stdout import open_standard
         open_standard()
         files = sys.stdin, sys.stdout, sys.stderr
         inherited = [os.get_inheritable(file.fileno()) for file in files]

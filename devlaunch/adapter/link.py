@@ -20,7 +20,6 @@ from typing import TextIO, cast
 
 from devlaunch.adapter import VARIABLE
 from devlaunch.adapter.attributes import BY_OPTION, camel
-from devlaunch.console import Console
 from devlaunch.dap.exchange import (
     FAILED,
     STARTED,
@@ -29,6 +28,7 @@ from devlaunch.dap.framing import encode
 from devlaunch.dap.messages import make_event
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import Message
+from devlaunch.terminal.console import Console
 
 HELLO = "devlaunchHello"
 """The launcher's first event: its secret and its pid."""

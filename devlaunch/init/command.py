@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from devlaunch import __version__
 from devlaunch.config import Config
-from devlaunch.console import Console, wants_color
 from devlaunch.errors import EX_FAILURE, DevlaunchError, UsageError
 from devlaunch.init import files, jsonc, templates
 from devlaunch.init.candidates import Candidate, find_candidates
@@ -20,11 +19,12 @@ from devlaunch.init.editors import EDITORS, Editor, File, Setup
 from devlaunch.init.files import Change
 from devlaunch.init.jsonc import JsoncError
 from devlaunch.init.templates import Launch
-from devlaunch.output import print_text
 from devlaunch.system.spare import working_directory
 from devlaunch.target.options import TARGET
 from devlaunch.target.settings import read_pyproject, resolve
 from devlaunch.target.values import listed, nearest, to_words
+from devlaunch.terminal.console import Console, wants_color
+from devlaunch.terminal.stdout import print_text
 
 FLAGS = ("--print", "--yes", "-y", "--help", "-h")
 HELP = """\

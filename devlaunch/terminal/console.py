@@ -244,7 +244,7 @@ def wants_color(stream: TextIO, environ: Mapping[str, str]) -> bool:
     try:
         if not stream.isatty() or environ.get("TERM") == "dumb":
             return False
-        from devlaunch.terminal import takes_escapes
+        from devlaunch.terminal.jobs import takes_escapes
 
         return takes_escapes(stream.fileno())
     except ValueError:

@@ -17,9 +17,9 @@ from support.wait import wait_until
 
 from devlaunch.config import Isolation
 from devlaunch.system import process
-from devlaunch.terminal import Terminal
+from devlaunch.terminal.jobs import Terminal
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 # What a launcher does with the terminal, and no more: forward Ctrl-C, suspend, restore.
 LAUNCHER = """
@@ -27,7 +27,7 @@ import os, signal, sys
 from devlaunch.system import process
 from devlaunch.config import Isolation
 from devlaunch.system.loop import Loop
-from devlaunch.terminal import Terminal
+from devlaunch.terminal.jobs import Terminal
 
 run_id, isolate, code = sys.argv[1], Isolation(sys.argv[2]), sys.argv[3]
 terminal = Terminal()
@@ -306,9 +306,9 @@ def test_which_children_hear_the_keys(isolate: Isolation) -> None:
 def test_a_suspend_stops_the_children_first_and_continues_them_last(run_id: str) -> None:
     script = f"""
 import signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from test_terminal import Recorder
-from devlaunch.terminal import Terminal
+from devlaunch.terminal.jobs import Terminal
 recorder = Recorder()
 handled = []
 signal.signal(signal.SIGTSTP, lambda *_: handled.append(1))

@@ -12,8 +12,16 @@ from pathlib import Path
 import pytest
 from support.wait import wait_until
 
-from devlaunch.console import NORMAL, QUIET, VERBOSE, Console, duration, ending, wants_color
 from devlaunch.events import Failure
+from devlaunch.terminal.console import (
+    NORMAL,
+    QUIET,
+    VERBOSE,
+    Console,
+    duration,
+    ending,
+    wants_color,
+)
 
 NOON = time.struct_time((2026, 1, 2, 12, 0, 9, 4, 2, 0))
 ROWS = [
