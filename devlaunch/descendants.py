@@ -18,10 +18,10 @@ from contextlib import suppress
 from devlaunch.config import Target
 from devlaunch.core.invocation import runs_again
 from devlaunch.generation import Generation
-from devlaunch.reloading import WROTE
 from devlaunch.system import process
 from devlaunch.system.loop import Loop
 from devlaunch.system.spare import working_directory
+from devlaunch.watching.reloading import WROTE
 
 MOST_BYTES = 1 << 18
 """Of a datagram: more than a process below sends."""

@@ -26,11 +26,11 @@ from devlaunch.debuggers.snapshot import detect
 from devlaunch.debuggers.vscode import VARIABLE as VSCODE_ENDPOINTS
 from devlaunch.errors import EX_FAILURE, DevlaunchError
 from devlaunch.events import WatchDegraded, WatchReady
-from devlaunch.reloading import Reloading
 from devlaunch.system.listen import bind_debug, format_address, open_app_socket
 from devlaunch.target.interpreter import Interpreter, choose_interpreter, own_debugpy_dir
 from devlaunch.terminal.console import Console
 from devlaunch.terminal.stdout import print_text
+from devlaunch.watching.reloading import Reloading
 
 PACKAGES = ("debugpy", "uvicorn", "watchdog")
 

@@ -25,7 +25,6 @@ from devlaunch.descendants import Descendants
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import What
 from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
-from devlaunch.reloading import Changed, Reloading
 from devlaunch.reports import WHY_SURVIVED, Reports
 from devlaunch.standby import Standby
 from devlaunch.system import process
@@ -35,6 +34,7 @@ from devlaunch.system.spare import reason_of
 from devlaunch.target.envfile import EnvFile
 from devlaunch.terminal.console import Console
 from devlaunch.terminal.jobs import Terminal
+from devlaunch.watching.reloading import Changed, Reloading
 
 if TYPE_CHECKING:
     from devlaunch.adapter.link import Link

@@ -39,7 +39,7 @@ def loaded_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["devlaunch.cli", "devlaunch.reloading", "devlaunch.system.process"]
+    "module", ["devlaunch.cli", "devlaunch.watching.reloading", "devlaunch.system.process"]
 )
 def test_the_first_child_does_not_wait_for_what_it_does_not_need(module: str) -> None:
     loaded = loaded_by(f"import {module}")

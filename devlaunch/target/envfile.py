@@ -9,10 +9,10 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 
-from devlaunch.contents import open_shared
 from devlaunch.errors import DevlaunchError, UsageError
 from devlaunch.system.spare import reason_of
 from devlaunch.terminal.console import Console
+from devlaunch.watching.contents import open_shared
 
 
 class EnvFile:

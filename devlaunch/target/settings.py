@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from devlaunch.config import Config, Target, TargetKind
-from devlaunch.contents import open_shared
 from devlaunch.errors import UsageError
 from devlaunch.system.spare import reason_of, working_directory
 from devlaunch.target.envfile import read_env_file
 from devlaunch.target.options import BY_KEY, INTERNAL_VARIABLES, KEYS, OPTIONS, PREFIX, TARGET
 from devlaunch.target.values import BadValue, listed, nearest, split_list, to_words
 from devlaunch.target.words import parse_target
+from devlaunch.watching.contents import open_shared
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,6 @@
-"""The parts of `devlaunch.watch`: a picture of the tree, the OS's events, silent file systems."""
+"""What was touched on the disk; `core.changes` decides what of it counts.
+
+Begin with `reloading`, which joins the two; `watcher` keeps a picture of the tree (`tree`,
+`entries`) true by the OS's events (`backends`, `inotify`), and looks itself where there are none
+(`mounts`). Only a run imports this room.
+"""

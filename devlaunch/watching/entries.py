@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from devlaunch.contents import changed_ns, open_shared
 from devlaunch.core.filters import GITIGNORE_BEGINS
 from devlaunch.core.paths import is_below
+from devlaunch.watching.contents import changed_ns, open_shared
 
 _MOST_GITIGNORE = 1 << 20
 _MOST_SPELLINGS = 8

@@ -15,10 +15,10 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from devlaunch.contents import real_path
 from devlaunch.core.changes import is_module_entry
 from devlaunch.core.filters import Filters
 from devlaunch.core.paths import is_below
+from devlaunch.watching.contents import real_path
 from devlaunch.watching.entries import (
     Child,
     Directory,

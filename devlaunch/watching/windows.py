@@ -16,11 +16,11 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from devlaunch.contents import real_path
 from devlaunch.core.paths import is_below
 from devlaunch.system._windows import FILE_SHARE_ALL, OPEN_EXISTING
 from devlaunch.system.hiding import hide_thread
 from devlaunch.watching.backends import Deliver, Signal
+from devlaunch.watching.contents import real_path
 
 assert sys.platform == "win32"  # tells mypy what this file is for
 

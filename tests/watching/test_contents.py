@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devlaunch.contents import (
+from devlaunch.watching.contents import (
     MOST_READ,
     as_monotonic,
     changed_ns,

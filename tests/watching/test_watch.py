@@ -19,10 +19,10 @@ from support.wait import wait_until
 
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
-from devlaunch.watch import Watcher, system_mounts
 from devlaunch.watching.backends import Observer
 from devlaunch.watching.mounts import parse_mountinfo, silent_mount
 from devlaunch.watching.tree import Tree
+from devlaunch.watching.watcher import Watcher, system_mounts
 
 if sys.platform == "linux":
     from devlaunch.watching.inotify import Inotify
@@ -857,7 +857,7 @@ def test_the_limit_of_the_real_kernel(tmp_path):
 import sys, threading
 from devlaunch.core.filters import Filters
 from devlaunch.events import WatchDegraded, WatchReady
-from devlaunch.watch import Watcher
+from devlaunch.watching.watcher import Watcher
 ready = threading.Event()
 def post(event):
     if isinstance(event, WatchDegraded):
@@ -880,7 +880,7 @@ watcher.stop()
         capture_output=True,
         text=True,
         timeout=30,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     if done.returncode and "Traceback" not in done.stderr:
         pytest.skip(f"no user namespace here: {done.stderr.strip()}")

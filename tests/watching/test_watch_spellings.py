@@ -13,7 +13,7 @@ from support.wait import wait_until
 
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchReady
-from devlaunch.watch import Watcher
+from devlaunch.watching.watcher import Watcher
 
 
 def link(target: Path) -> Path:

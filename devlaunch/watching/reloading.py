@@ -8,7 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from devlaunch.config import Config, TargetKind
-from devlaunch.contents import (
+from devlaunch.core.changes import Changes
+from devlaunch.core.debounce import LONGEST, Debounce
+from devlaunch.core.filters import Filters
+from devlaunch.events import FilesTouched, LogLine, Report, WatchReady
+from devlaunch.system.spare import working_directory
+from devlaunch.watching.contents import (
     changed_at,
     digest,
     discard_bytecode,
@@ -16,13 +21,8 @@ from devlaunch.contents import (
     is_withheld,
     with_realpaths,
 )
-from devlaunch.core.changes import Changes
-from devlaunch.core.debounce import LONGEST, Debounce
-from devlaunch.core.filters import Filters
-from devlaunch.events import FilesTouched, LogLine, Report, WatchReady
-from devlaunch.system.spare import working_directory
-from devlaunch.watch import Watcher
 from devlaunch.watching.entries import found_identity
+from devlaunch.watching.watcher import Watcher
 
 MOST_EXPLAINED = 100
 """Files of which it is said, between two starts, why their saves do nothing."""

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from devlaunch.contents import changed_at, digest
 from devlaunch.core.debounce import LONGEST
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
@@ -31,6 +30,7 @@ from devlaunch.watching.backends import (
     Observer,
     Signal,
 )
+from devlaunch.watching.contents import changed_at, digest
 from devlaunch.watching.entries import found_identity, has_identity, read_gitignore, size_of
 from devlaunch.watching.mounts import MOUNTINFO, parse_mountinfo, silent_mount
 from devlaunch.watching.tree import Tree
