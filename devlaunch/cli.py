@@ -36,7 +36,7 @@ from devlaunch.terminal.console import Console
 from devlaunch.terminal.stdout import print_text
 
 if TYPE_CHECKING:
-    from devlaunch.adapter.link import Link
+    from devlaunch.debuggers.link import Link
 
 TARGETS = (
     ("module:attr", "an ASGI or WSGI app, such as app:app"),
@@ -118,7 +118,7 @@ def _find_adapter() -> Link | None:
     """The link to the adapter that has started this; loaded only when there is one."""
     if ADAPTER not in os.environ:
         return None
-    from devlaunch.adapter.link import find_adapter
+    from devlaunch.debuggers.link import find_adapter
 
     return find_adapter()
 

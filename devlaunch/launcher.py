@@ -37,7 +37,7 @@ from devlaunch.terminal.jobs import Terminal
 from devlaunch.watching.reloading import Changed, Reloading
 
 if TYPE_CHECKING:
-    from devlaunch.adapter.link import Link
+    from devlaunch.debuggers.link import Link
 
 
 def launch(config: Config, beginning: Beginning, link: Link | None = None) -> int:

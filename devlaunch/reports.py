@@ -6,8 +6,8 @@ import signal
 import time
 
 from devlaunch import events
-from devlaunch.adapter.link import Link
 from devlaunch.debuggers import Debugging
+from devlaunch.debuggers.link import Link
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import What
 from devlaunch.system.channel import Message

@@ -31,11 +31,11 @@ from support.marks import assert_nothing_left, describe, marked
 from support.pty import Pty
 from support.wait import wait_until
 
-from devlaunch.adapter.link import Invitation
 from devlaunch.adapter.plan import make_plan
 from devlaunch.adapter.server import Adapter
 from devlaunch.adapter.starting import Run
 from devlaunch.dap.proxy import GOODBYE_TIMEOUT
+from devlaunch.debuggers.link import Invitation
 from devlaunch.system.loop import Loop
 
 HOOKED = """\

@@ -20,9 +20,9 @@ from devlaunch.adapter.attributes import (
     schema,
 )
 from devlaunch.adapter.command import schema_text
-from devlaunch.adapter.link import Invitation, in_attributes
 from devlaunch.adapter.plan import LAUNCHER, attach_address, make_plan
 from devlaunch.dap.debuggee import UNUSED_ATTACH_ARGUMENTS
+from devlaunch.debuggers.link import Invitation, in_attributes
 from devlaunch.errors import UsageError
 from devlaunch.target.options import OPTIONS
 

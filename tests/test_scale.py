@@ -49,7 +49,7 @@ def test_the_first_child_does_not_wait_for_what_it_does_not_need(module: str) ->
 
 def test_the_command_line_is_read_before_the_launcher_is_loaded() -> None:
     loaded = loaded_by("import devlaunch.cli")
-    assert not loaded & {"devlaunch.launcher", "devlaunch.events", "devlaunch.adapter.link"}
+    assert not loaded & {"devlaunch.launcher", "devlaunch.events", "devlaunch.debuggers.link"}
 
 
 # --- the first child ----------------------------------------------------------------------------

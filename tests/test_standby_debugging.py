@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from devlaunch.adapter.link import Invitation, Link
 from devlaunch.config import Config, Target, TargetKind
 from devlaunch.dap.joining import Identity
 from devlaunch.debuggers import Debugging
 from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
+from devlaunch.debuggers.link import Invitation, Link
 from devlaunch.debuggers.linked import LinkedDebugging
 from devlaunch.debuggers.pycharm import PycharmDebugging, by_settrace
 from devlaunch.debuggers.vscode import ListeningDebugging

@@ -17,7 +17,6 @@ import time
 from dataclasses import dataclass
 
 from devlaunch.adapter.attributes import keeper_arguments
-from devlaunch.adapter.link import HELLO, Invitation, readable
 from devlaunch.adapter.plan import attach_address, make_plan
 from devlaunch.adapter.starting import LauncherEnded, Run
 from devlaunch.adapter.stdio import Stdio
@@ -40,6 +39,7 @@ from devlaunch.dap.framing import encode
 from devlaunch.dap.messages import body_of
 from devlaunch.dap.proxy import Proxy
 from devlaunch.dap.sockets import DapSockets
+from devlaunch.debuggers.link import HELLO, Invitation, readable
 from devlaunch.errors import DevlaunchError, UsageError
 from devlaunch.events import (
     BackConnected,

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from devlaunch.adapter import VARIABLE
-from devlaunch.adapter.link import Invitation
 from devlaunch.adapter.plan import Plan
 from devlaunch.adapter.stdio import OutputPipe
 from devlaunch.dap.exchange import (
@@ -23,6 +22,7 @@ from devlaunch.dap.exchange import (
     StartFailed,
     TerminalWanted,
 )
+from devlaunch.debuggers.link import Invitation
 from devlaunch.system import process
 from devlaunch.system.loop import Loop
 

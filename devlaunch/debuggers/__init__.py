@@ -9,7 +9,7 @@ from devlaunch.config import Config
 from devlaunch.core.detection import Detection, Way, way
 
 if TYPE_CHECKING:
-    from devlaunch.adapter.link import Link
+    from devlaunch.debuggers.link import Link
     from devlaunch.system.channel import Message
     from devlaunch.system.guardian import Guardian
     from devlaunch.system.loop import Loop

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from devlaunch.adapter.link import Link
 from devlaunch.config import Config
 from devlaunch.debuggers.keeper import KeeperDebugging
+from devlaunch.debuggers.link import Link
 from devlaunch.events import DebuggerReady, PeerClosed, StopRequested
 from devlaunch.system.channel import Message
 from devlaunch.system.loop import Loop
