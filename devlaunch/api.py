@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from devlaunch.beginning import begin
 from devlaunch.errors import DevlaunchError, UsageError
-from devlaunch.launcher import launch
+from devlaunch.run.beginning import begin
+from devlaunch.run.launcher import launch
 from devlaunch.system.hiding import hidden
 from devlaunch.system.spare import shortages
 from devlaunch.target.settings import resolve

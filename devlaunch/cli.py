@@ -99,10 +99,10 @@ def run(words: Sequence[str]) -> int:
         config = parse(words)
         if config is None:
             return 0
-        from devlaunch.beginning import begin
+        from devlaunch.run.beginning import begin
 
         with begin(config) as beginning:
-            from devlaunch.launcher import launch
+            from devlaunch.run.launcher import launch
 
             return launch(config, beginning, link)
     except DevlaunchError as error:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from support.wait import wait_until
 
-from devlaunch.beginning import begin
 from devlaunch.config import Config, Isolation, Target, TargetKind
 from devlaunch.core.filters import Filters
 from devlaunch.errors import UsageError
+from devlaunch.run.beginning import begin
 from devlaunch.system import _posix_table, process
 from devlaunch.watching.tree import Tree
 
@@ -49,7 +49,7 @@ def test_the_first_child_does_not_wait_for_what_it_does_not_need(module: str) ->
 
 def test_the_command_line_is_read_before_the_launcher_is_loaded() -> None:
     loaded = loaded_by("import devlaunch.cli")
-    assert not loaded & {"devlaunch.launcher", "devlaunch.events", "devlaunch.debuggers.link"}
+    assert not loaded & {"devlaunch.run.launcher", "devlaunch.events", "devlaunch.debuggers.link"}
 
 
 # --- the first child ----------------------------------------------------------------------------

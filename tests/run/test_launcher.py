@@ -11,10 +11,10 @@ from pathlib import Path
 from support.launch import save
 from support.wait import wait_until
 
-from devlaunch.beginning import begin
 from devlaunch.config import Config, Target, TargetKind
 from devlaunch.events import StopRequested, TellChild
-from devlaunch.launcher import Launcher
+from devlaunch.run.beginning import begin
+from devlaunch.run.launcher import Launcher
 
 
 def test_an_attach_in_the_moment_in_which_the_app_has_ended(tmp_path: Path) -> None:

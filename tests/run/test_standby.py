@@ -20,12 +20,12 @@ from support.marks import assert_nothing_left, marked, standbys
 from support.wait import wait_until
 
 from devlaunch import events
-from devlaunch.beginning import begin
 from devlaunch.config import Config, Isolation, StandbyLevel, Target, TargetKind
 from devlaunch.core.standby import LONGEST_WAIT, MOST_LOST
-from devlaunch.generation import Generation, Spawner
-from devlaunch.launcher import Launcher
-from devlaunch.standby import Standby
+from devlaunch.run.beginning import begin
+from devlaunch.run.generation import Generation, Spawner
+from devlaunch.run.launcher import Launcher
+from devlaunch.run.standby import Standby
 from devlaunch.system.loop import Loop
 from devlaunch.system.process import new_run_id, sweep
 from devlaunch.system.spare import ASSUMED_MEMORY, available_memory, idle_time

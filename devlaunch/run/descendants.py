@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from devlaunch.config import Target
 from devlaunch.core.invocation import runs_again
-from devlaunch.generation import Generation
+from devlaunch.run.generation import Generation
 from devlaunch.system import process
 from devlaunch.system.loop import Loop
 from devlaunch.system.spare import working_directory

@@ -12,7 +12,7 @@ import pytest
 from support.scripts import load_script
 from support.wait import wait_until
 
-FILE = Path(__file__).parents[1] / "docs" / "examples" / "uvicorn_239" / "reproduce.py"
+FILE = Path(__file__).parents[2] / "docs" / "examples" / "uvicorn_239" / "reproduce.py"
 PARENT = """
 import subprocess, sys, time
 code = "import time; time.sleep(60)"

@@ -15,7 +15,7 @@ from devlaunch.config import StandbyLevel
 from devlaunch.core.standby import AskForImports, KillStandby, Ready, SpawnStandby, StandbyPolicy
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
-from devlaunch.generation import Deliver, Generation, Spawner
+from devlaunch.run.generation import Deliver, Generation, Spawner
 from devlaunch.system.channel import Message
 from devlaunch.system.loop import Loop
 from devlaunch.system.spare import available_memory, idle_time

@@ -15,7 +15,7 @@ from support.dap import DapClient
 from support.launch import Launch, environment, free_port, launched, save
 from support.wait import wait_until
 
-RECIPES = Path(__file__).parents[1] / "docs" / "recipes"
+RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
 
 
 class Recipe:

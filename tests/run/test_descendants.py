@@ -21,7 +21,7 @@ from support.wait import wait_until
 
 from devlaunch.config import Target, TargetKind
 from devlaunch.core.invocation import Running
-from devlaunch.descendants import Descendants
+from devlaunch.run.descendants import Descendants
 from devlaunch.system import process
 from devlaunch.system.loop import Loop
 

@@ -15,18 +15,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from devlaunch import __version__, events
-from devlaunch.beginning import Beginning
 from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
 from devlaunch.core.states import PostMortem
 from devlaunch.core.status import Status
 from devlaunch.core.supervisor import Supervisor
 from devlaunch.debuggers import Debugging, choose
-from devlaunch.descendants import Descendants
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import What
-from devlaunch.generation import Generation, HungUp, Spawner, instructions, to_event
-from devlaunch.reports import WHY_SURVIVED, Reports
-from devlaunch.standby import Standby
+from devlaunch.run.beginning import Beginning
+from devlaunch.run.descendants import Descendants
+from devlaunch.run.generation import Generation, HungUp, Spawner, instructions, to_event
+from devlaunch.run.reports import WHY_SURVIVED, Reports
+from devlaunch.run.standby import Standby
 from devlaunch.system import process
 from devlaunch.system.channel import Message
 from devlaunch.system.loop import Loop, signals_to_catch
