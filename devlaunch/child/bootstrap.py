@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from . import debugger, hide, nested, targets
-from .contexts import Conditions, cwd, patchers
+from .ahead.contexts import Conditions, cwd, patchers
+from .ahead.imports import Imports
 from .control import Control, Message
-from .imports import Imports
 from .modules import Reports
 from .pauses import Pauses
 from .threads import start_hidden_thread
@@ -44,7 +44,7 @@ _CONTROL_C_EXIT = 0xC000013A
 
 
 if TYPE_CHECKING:
-    from .standby import Standby
+    from .ahead.standby import Standby
 
 
 class Stoppable(Protocol):
@@ -69,7 +69,7 @@ def run(fd: int) -> None:
     standby: Standby | None = None
     message = control.receive()
     if message is not None and message["type"] == "warm":
-        from .standby import Standby
+        from .ahead.standby import Standby
 
         try:
             prepare(control, message)

@@ -11,7 +11,7 @@ from _thread import get_ident
 from typing import Any
 
 from . import hide
-from .contexts import cwd
+from .ahead.contexts import cwd
 
 hide(__name__)
 

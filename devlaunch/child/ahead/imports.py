@@ -15,17 +15,18 @@ from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
 
-from . import hide
+from .. import hide
+from ..modules import is_users
 from .contexts import Conditions, Context, places
 from .effects import namespace_of
-from .modules import is_users
 from .stash import Stash
 
 hide(__name__)
 
 Refuse = Callable[[str, dict[str, str]], None]
 
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PACKAGE = __package__.rpartition(".")[0]
 _DEBUGGERS = ("pydev", "_pydev", "debugpy")
 
 
@@ -153,7 +154,7 @@ class Imports:
             return []
         before = sys.meta_path[: sys.meta_path.index(self)] if self in sys.meta_path else []
         names = [type(each).__module__ for each in before]
-        return [name for name in names if not name.startswith(f"{__package__}.")]
+        return [name for name in names if not name.startswith(f"{_PACKAGE}.")]
 
 
 class _Restorer:
@@ -207,7 +208,7 @@ def is_root(frame: FrameType | None) -> bool:
     while frame is not None:
         code = frame.f_code
         file = code.co_filename
-        is_ours = file.startswith(f"<frozen {__package__}")
+        is_ours = file.startswith(f"<frozen {_PACKAGE}")
         if not is_ours and (f"{os.sep}pydevd" in file or f"{os.sep}_pydev" in file):
             return False  # a debugger evaluates something
         if code.co_name == "<module>":

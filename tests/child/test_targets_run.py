@@ -20,7 +20,7 @@ from support.interpreters import interpreters, running
 from support.launch import asgi_app, free_port, launched, save
 from support.wait import wait_until
 
-WORKER = Path(__file__).parents[1] / "docs" / "examples" / "worker" / "worker.py"
+WORKER = Path(__file__).parents[2] / "docs" / "examples" / "worker" / "worker.py"
 OTHERS = {version: path for version, path in interpreters().items() if version != running()}
 PYTHONS = pytest.mark.parametrize("python", OTHERS.values(), ids=OTHERS)
 

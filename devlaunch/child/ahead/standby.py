@@ -18,9 +18,9 @@ from time import monotonic, time_ns
 from types import ModuleType
 from typing import Any
 
-from . import hide, modules
+from .. import hide, modules
+from ..control import Control, Message
 from .contexts import Conditions, Context, places
-from .control import Control, Message
 from .effects import exit_handlers, namespace_of
 from .imports import is_users_spec
 from .safety import Safety, take_warned

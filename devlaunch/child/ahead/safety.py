@@ -11,7 +11,7 @@ import warnings
 from _thread import get_ident
 from typing import Any
 
-from . import hide
+from .. import hide
 from .contexts import patchers
 from .effects import at, namespace_of, take_logged
 

@@ -13,7 +13,7 @@ from importlib.machinery import ExtensionFileLoader
 from types import ModuleType
 from typing import Any
 
-from . import hide
+from .. import hide
 from .contexts import Context
 from .effects import Effect, Face, Ledger, State, namespace_of, take_logged
 

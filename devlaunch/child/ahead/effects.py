@@ -11,7 +11,7 @@ from operator import itemgetter
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
-from . import hide
+from .. import hide
 from .contexts import set_environment
 
 hide(__name__)

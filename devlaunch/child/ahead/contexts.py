@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any, NamedTuple
 
-from . import hide
+from .. import hide
 
 hide(__name__)
 
