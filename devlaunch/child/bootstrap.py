@@ -11,12 +11,13 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from . import debugger, hide, nested, targets
+from . import hide, nested, targets
 from .ahead.contexts import Conditions, cwd, patchers
 from .ahead.imports import Imports
 from .control import Control, Message
+from .debugging import debugger
+from .debugging.pauses import Pauses
 from .modules import Reports
-from .pauses import Pauses
 from .threads import start_hidden_thread
 from .tracebacks import Usage, describe, report_early, report_uncaught, trimmed
 
@@ -95,7 +96,7 @@ def prepare(control: Control, warm: Message) -> None:
     request = warm["debug"]
     if request:
         if request.get("kind") == "pycharm":
-            from . import pycharm
+            from .debugging import pycharm
 
             error = pycharm.prepare(request)
         else:
@@ -138,7 +139,7 @@ class Session:
             if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             if (self._start["debug"] or {}).get("kind") == "pycharm":
-                from . import pycharm
+                from .debugging import pycharm
 
                 pycharm.execute(self._run_target)
             else:
@@ -259,7 +260,7 @@ class Session:
         self._imports.begin_debugger()
         try:
             if request.get("kind") == "pycharm":
-                from . import pycharm
+                from .debugging import pycharm
 
                 return pycharm.connect(request, self._pauses)
             return debugger.connect(request, self._pauses), ""

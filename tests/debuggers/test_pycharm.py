@@ -32,8 +32,8 @@ from support.pycharm import (
 )
 from support.wait import wait_until
 
-from devlaunch.child.pauses import Pauses
-from devlaunch.child.pycharm import connect
+from devlaunch.child.debugging.pauses import Pauses
+from devlaunch.child.debugging.pycharm import connect
 
 FOLLOWING = [Mode.DISPATCH, Mode.CONNECT]
 APP = ("--port", "0", "app:app")
@@ -429,8 +429,8 @@ def test_the_setting_is_named_only_when_it_is_off(flag: str) -> None:
 
 LOADS_SLOWLY = """\
 import os, sys
-from devlaunch.child.pauses import Pauses
-from devlaunch.child.pycharm import connect
+from devlaunch.child.debugging.pauses import Pauses
+from devlaunch.child.debugging.pycharm import connect
 
 request = {"host": "127.0.0.1", "port": int(sys.argv[1]), "timeout": 2.0}
 print(connect(request, Pauses(lambda _: None, lambda *_: True)), flush=True)

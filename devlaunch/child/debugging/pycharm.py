@@ -22,11 +22,11 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Any
 
-from . import hide, modules, rename
+from .. import hide, modules, rename
+from ..threads import known_to_pydevd, start_hidden_thread
+from ..tracebacks import trimmed, was_printed
 from .debugger import end_at_once
 from .pauses import Pauses
-from .threads import known_to_pydevd, start_hidden_thread
-from .tracebacks import trimmed, was_printed
 
 hide(__name__)
 
@@ -190,11 +190,11 @@ def _trace(debugger: Any) -> None:
 def _hide_frames() -> None:
     """Have pydevd show no frame of ours: it knows its own files by their base names."""
     files = importlib.import_module("_pydevd_bundle.pydevd_dont_trace_files")
-    here = os.path.dirname(os.path.abspath(__file__))
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for directory, _, names in os.walk(here):
         package = os.path.relpath(directory, os.path.dirname(here)).split(os.sep)
         for name in names:
-            parts = [__package__, *package[1:], name.removesuffix(".py")]
+            parts = [__package__.partition(".")[0], *package[1:], name.removesuffix(".py")]
             dotted = ".".join(parts).removesuffix(".__init__")
             files.DONT_TRACE[f"<frozen {dotted}>"] = files.PYDEV_FILE
 

@@ -10,8 +10,8 @@ import threading
 from _thread import get_ident
 from typing import Any
 
-from . import hide
-from .ahead.contexts import cwd
+from .. import hide
+from ..ahead.contexts import cwd
 
 hide(__name__)
 

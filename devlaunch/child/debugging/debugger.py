@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from time import sleep
 from typing import Any
 
-from . import hide, mends, modules
+from .. import hide, modules
+from ..threads import known_to_pydevd, start_hidden_thread
+from . import mends
 from .pauses import Pauses
-from .threads import known_to_pydevd, start_hidden_thread
 
 hide(__name__)
 

@@ -12,8 +12,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from . import hide
-from .tracebacks import ends_program
+from .. import hide
+from ..tracebacks import ends_program
 
 hide(__name__)
 
