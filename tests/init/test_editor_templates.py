@@ -27,7 +27,7 @@ from devlaunch.init.editors import EDITORS, Setup
 from devlaunch.init.jsonc import parse as parse_jsonc
 from devlaunch.init.templates import Launch, load, render, to_attributes
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EDITORS_DIRECTORY = ROOT / "editors"
 TEMPLATES = [
     *sorted({file.template for each in EDITORS.values() for file in each.files}),

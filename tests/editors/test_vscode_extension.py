@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 from support.scripts import load_script
 
-HERE = Path(__file__).parents[1] / "editors" / "vscode"
+HERE = Path(__file__).parents[2] / "editors" / "vscode"
 SCHEMA = HERE.parent / "attributes.schema.json"
 
 
@@ -150,7 +150,7 @@ def test_the_package(make: Any) -> None:
 
 @pytest.mark.parametrize("pattern", ["no such scenario", "("])
 def test_a_pattern_that_chooses_no_scenario_is_an_error(pattern: str) -> None:
-    script = Path(__file__).parent / "vscode" / "run.py"
+    script = Path(__file__).parents[1] / "vscode" / "run.py"
     words = [sys.executable, script, "import", pattern]
     done = subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 1

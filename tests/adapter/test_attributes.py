@@ -26,7 +26,7 @@ from devlaunch.debuggers.link import Invitation, in_attributes
 from devlaunch.errors import UsageError
 from devlaunch.target.options import OPTIONS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 VALIDATOR = jsonschema.Draft7Validator(schema())
 
 
