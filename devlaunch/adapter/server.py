@@ -20,6 +20,7 @@ from devlaunch.adapter.attributes import keeper_arguments
 from devlaunch.adapter.plan import attach_address, make_plan
 from devlaunch.adapter.starting import LauncherEnded, Run
 from devlaunch.adapter.stdio import Stdio
+from devlaunch.dap.events import BackConnected, FrontConnected, MessageReceived, PeerClosed
 from devlaunch.dap.exchange import (
     Connect,
     EditorGone,
@@ -41,15 +42,7 @@ from devlaunch.dap.proxy import Proxy
 from devlaunch.dap.sockets import DapSockets
 from devlaunch.debuggers.link import HELLO, Invitation, readable
 from devlaunch.errors import DevlaunchError, UsageError
-from devlaunch.events import (
-    BackConnected,
-    DeadlineReached,
-    FrontConnected,
-    Message,
-    MessageReceived,
-    PeerClosed,
-    SignalReceived,
-)
+from devlaunch.events import DeadlineReached, Message, SignalReceived
 from devlaunch.system.listen import format_address
 from devlaunch.system.loop import Loop
 from devlaunch.system.spare import reason_of, working_directory

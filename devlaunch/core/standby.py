@@ -16,19 +16,59 @@ from typing import Any
 
 from devlaunch.config import StandbyLevel
 from devlaunch.errors import StateError
-from devlaunch.events import (
-    AppBroke,
-    AppServed,
-    AppStarted,
-    ChildRefused,
-    DebuggerChanged,
-    ImportsKnown,
-    LogLine,
-    StandbyDue,
-    StandbyLost,
-    StandbyWarmed,
-    StopRequested,
-)
+from devlaunch.events import ChildRefused, LogLine, StopRequested
+
+# --- what it is told -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AppStarted:
+    """A generation has been spawned, or the standby was promoted to it."""
+
+    by_promotion: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppServed:
+    """The generation answers, or its program runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppBroke:
+    """There is no generation any more, and a change starts the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportsKnown:
+    """The generation has said what it imported, or there is none to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyWarmed:
+    """The standby has imported all. A spoiled one must not be promoted."""
+
+    is_spoiled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyLost:
+    """The standby has ended by itself, was killed by others, or could not be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyDue:
+    """The policy's deadline has come. `idle`: cores without work since it was set, if known."""
+
+    idle: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DebuggerChanged:
+    """A standby would now be given another debugger, or none, than the present one was."""
+
+
+# --- the policy ------------------------------------------------------------------------------------
+
 
 CALM = 0.3
 """Seconds between two looks at how busy the machine is; the first that long after the app serves:

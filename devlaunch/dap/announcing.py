@@ -10,10 +10,11 @@ import hmac
 from collections.abc import Callable
 
 from devlaunch.dap.debuggee import Debuggee, Phase
+from devlaunch.dap.events import JoinAdapter
 from devlaunch.dap.framing import MAX_CONTENT
 from devlaunch.dap.messages import AdmitPeer, body_of
 from devlaunch.dap.session import Session
-from devlaunch.events import JoinAdapter, Message
+from devlaunch.events import Message
 
 
 def introduce(

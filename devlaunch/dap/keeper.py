@@ -17,6 +17,19 @@ from devlaunch.config import WhilePaused
 from devlaunch.core.status import StatusChanged
 from devlaunch.dap.acceptance import refusal
 from devlaunch.dap.endpoint import OVER
+from devlaunch.dap.events import (
+    AdapterLost,
+    BackConnected,
+    ChildSpawned,
+    FrontConnected,
+    FrontJoined,
+    LauncherEnded,
+    MessageReceived,
+    NobodyAdopted,
+    PeerClosed,
+    StandbyGone,
+    StandbySpawned,
+)
 from devlaunch.dap.joining import Identity
 from devlaunch.dap.messages import CAPABILITIES, Outbox, arguments_of
 from devlaunch.dap.processes import Child
@@ -24,27 +37,16 @@ from devlaunch.dap.roster import Roster
 from devlaunch.dap.session import Session, SessionPhase
 from devlaunch.errors import StateError
 from devlaunch.events import (
-    AdapterLost,
-    BackConnected,
     ChildGone,
-    ChildSpawned,
     ChildUnheard,
     ConsoleNote,
     DeadlineReached,
     DebuggeePaused,
     DebuggeeResumed,
     DebuggerReady,
-    FrontConnected,
-    FrontJoined,
-    LauncherEnded,
     Message,
-    MessageReceived,
-    NobodyAdopted,
-    PeerClosed,
     ReleaseRequested,
     RestartRequested,
-    StandbyGone,
-    StandbySpawned,
     StopRequested,
     WhilePausedChosen,
 )

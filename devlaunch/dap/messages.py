@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devlaunch.dap.endpoint import Endpoint
-from devlaunch.events import ClosePeer, LogLine, Message, SendMessage
+from devlaunch.dap.events import ClosePeer, SendMessage
+from devlaunch.events import LogLine, Message
 
 CAPABILITIES: Message = {
     # What debugpy's adapter answers (debugpy/adapter/clients.py) ...

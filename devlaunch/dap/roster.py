@@ -13,11 +13,12 @@ from collections.abc import Callable
 from devlaunch.dap.acceptance import refusal, takeable
 from devlaunch.dap.announcing import announce, introduce
 from devlaunch.dap.debuggee import UNKNOWN, Debuggee, Phase
+from devlaunch.dap.events import ClosePeer, ConnectDebuggee
 from devlaunch.dap.messages import Outbox, arguments_of
 from devlaunch.dap.processes import Child, Standby
 from devlaunch.dap.recording import is_recorded
 from devlaunch.dap.session import CHANGING, NOT_RUNNING, Session
-from devlaunch.events import ClosePeer, ConnectDebuggee, ConsoleNote, Message
+from devlaunch.events import ConsoleNote, Message
 
 ADOPTION_TIMEOUT = 3.0
 """Seconds an IDE has to attach to a process that it was told of, and that waits for it."""

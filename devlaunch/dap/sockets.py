@@ -22,10 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from devlaunch.dap.framing import MAX_CONTENT, MAX_FIRST, Decoder, encode
-from devlaunch.dap.messages import AdmitPeer
-from devlaunch.errors import ProtocolError
-from devlaunch.events import (
+from devlaunch.dap.events import (
     BackConnected,
     ClosePeer,
     FrontConnected,
@@ -34,6 +31,9 @@ from devlaunch.events import (
     PeerClosed,
     SendMessage,
 )
+from devlaunch.dap.framing import MAX_CONTENT, MAX_FIRST, Decoder, encode
+from devlaunch.dap.messages import AdmitPeer
+from devlaunch.errors import ProtocolError
 from devlaunch.system.loop import Loop
 
 MAX_UNREAD = 64 * 1024 * 1024

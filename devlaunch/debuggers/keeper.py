@@ -14,27 +14,29 @@ from dataclasses import dataclass, field
 
 from devlaunch.config import Config
 from devlaunch.core.detection import Detection
+from devlaunch.dap.events import (
+    AdapterLost,
+    ChildSpawned,
+    ClosePeer,
+    ConnectDebuggee,
+    JoinAdapter,
+    LauncherEnded,
+    NobodyAdopted,
+    SendMessage,
+    StandbyGone,
+    StandbySpawned,
+)
 from devlaunch.dap.joining import Identity
 from devlaunch.dap.keeper import Keeper
 from devlaunch.dap.messages import AdmitPeer
 from devlaunch.dap.sockets import DapSockets
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import (
-    AdapterLost,
-    ChildSpawned,
-    ClosePeer,
-    ConnectDebuggee,
     DeadlineReached,
     DebuggerReady,
-    JoinAdapter,
-    LauncherEnded,
     LogLine,
-    NobodyAdopted,
     ReleaseRequested,
     RestartRequested,
-    SendMessage,
-    StandbyGone,
-    StandbySpawned,
     TellChild,
 )
 from devlaunch.system.channel import Message

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from devlaunch.config import Config
+from devlaunch.dap.events import PeerClosed
 from devlaunch.debuggers.keeper import KeeperDebugging
 from devlaunch.debuggers.link import Link
-from devlaunch.events import DebuggerReady, PeerClosed, StopRequested
+from devlaunch.events import DebuggerReady, StopRequested
 from devlaunch.system.channel import Message
 from devlaunch.system.loop import Loop
 

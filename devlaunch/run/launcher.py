@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from devlaunch import __version__, events
 from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind
+from devlaunch.core.standby import AppBroke, AppServed
 from devlaunch.core.states import PostMortem
 from devlaunch.core.status import Status
 from devlaunch.core.supervisor import Supervisor
@@ -427,12 +428,12 @@ class Launcher:
         if has_served:
             self._served()
         elif report.what in (What.BROKEN, What.EXITED):
-            self._standby.tell(events.AppBroke(), time.monotonic())
+            self._standby.tell(AppBroke(), time.monotonic())
             if self._reloading:
                 self._report_changes(self._reloading.generation_ended(report))
 
     def _served(self) -> None:
-        self._standby.tell(events.AppServed(), time.monotonic())
+        self._standby.tell(AppServed(), time.monotonic())
         self._descendants.served()
         for mark in self._ended:  # whom the reaping overlooked, in the midst of an exec
             process.sweep(mark, looks=1)

@@ -12,7 +12,19 @@ from dataclasses import dataclass
 
 from devlaunch import events
 from devlaunch.config import StandbyLevel
-from devlaunch.core.standby import AskForImports, KillStandby, Ready, SpawnStandby, StandbyPolicy
+from devlaunch.core.standby import (
+    AppStarted,
+    AskForImports,
+    DebuggerChanged,
+    ImportsKnown,
+    KillStandby,
+    Ready,
+    SpawnStandby,
+    StandbyDue,
+    StandbyLost,
+    StandbyPolicy,
+    StandbyWarmed,
+)
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
 from devlaunch.run.generation import Deliver, Generation, Spawner
@@ -92,10 +104,10 @@ class Standby:
     def due(self, now: float) -> None:
         """Do what the time has come for."""
         if self._has_other_debugger():
-            self.tell(events.DebuggerChanged(), now)
+            self.tell(DebuggerChanged(), now)
         due = self._policy.deadline
         if due is not None and due <= now:
-            self.tell(events.StandbyDue(self._idle(now)), now)
+            self.tell(StandbyDue(self._idle(now)), now)
 
     def tell(self, event: object, now: float) -> None:
         """`AppServed`, `AppBroke`, `StopRequested`: hand it to the policy, do as it says."""
@@ -128,12 +140,12 @@ class Standby:
         waiting = self._present
         reason = self._unfit(waiting, message, env) if waiting else ""
         if waiting is None or reason:
-            self.tell(events.AppStarted(by_promotion=False), now)
+            self.tell(AppStarted(by_promotion=False), now)
             if reason:
                 self._note(f"started cold: {reason}")
             return None
         self._present = None
-        self.tell(events.AppStarted(by_promotion=True), now)
+        self.tell(AppStarted(by_promotion=True), now)
         waiting.generation.start(number, message, _without_preparation(waiting, deliver))
         self._on_trial = waiting.generation
         return waiting.generation
@@ -143,7 +155,7 @@ class Standby:
         match message:
             case {"type": "imports", "record": record, "avoid": avoid}:
                 self._imports = {"record": record, "avoid": avoid}
-                self.tell(events.ImportsKnown(), time.monotonic())
+                self.tell(ImportsKnown(), time.monotonic())
             case {"type": "warm", "unsafe": unsafe}:  # said right before the promotion
                 self._learn(unsafe)
             case {"type": "refused", "reason": reason, "unsafe": unsafe}:
@@ -198,7 +210,7 @@ class Standby:
                 if not unsafe:
                     size = f", {memory / 1e6:.0f} MB" if memory else ""
                     self._note(f"standby ready: {modules} modules{size}")
-                warmed = events.StandbyWarmed(is_spoiled=bool(unsafe))
+                warmed = StandbyWarmed(is_spoiled=bool(unsafe))
                 self.tell(warmed, time.monotonic())
             case {"type": "refused", "reason": reason}:
                 self._note(f"standby: {reason}")
@@ -223,7 +235,7 @@ class Standby:
         if generation:
             generation.send({"type": "imports"})
         else:
-            self.tell(events.ImportsKnown(), now)
+            self.tell(ImportsKnown(), now)
 
     def _spawn(self, now: float, *, imports: bool) -> None:
         debug = self.debugging.standby_message() if self.debugging else None
@@ -231,7 +243,7 @@ class Standby:
             generation = self._spawner.spawn(self._env)
         except DevlaunchError as error:
             self._note(f"there is no standby: {error.message}")
-            self.tell(events.StandbyLost(), now)
+            self.tell(StandbyLost(), now)
             return
         place = self._spawner.directory()
         waiting = _Waiting(generation, self._env, place, debug, is_prepared=debug is None)
@@ -258,7 +270,7 @@ class Standby:
 
     def _lose(self, waiting: _Waiting) -> None:
         self._forget(waiting)
-        self.tell(events.StandbyLost(), time.monotonic())
+        self.tell(StandbyLost(), time.monotonic())
 
     def _forget(self, waiting: _Waiting) -> None:
         self._present = None

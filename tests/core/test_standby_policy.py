@@ -16,31 +16,27 @@ from devlaunch.core.standby import (
     MOST_SPOILED,
     TABLE,
     WARM_LIMIT,
+    AppBroke,
+    AppServed,
+    AppStarted,
     AskForImports,
     Asking,
+    DebuggerChanged,
+    ImportsKnown,
     KillStandby,
     Off,
     Ready,
     Settling,
     SpawnStandby,
+    StandbyDue,
+    StandbyLost,
     StandbyPolicy,
+    StandbyWarmed,
     Unwanted,
     Warming,
 )
 from devlaunch.errors import StateError
-from devlaunch.events import (
-    AppBroke,
-    AppServed,
-    AppStarted,
-    ChildRefused,
-    DebuggerChanged,
-    ImportsKnown,
-    LogLine,
-    StandbyDue,
-    StandbyLost,
-    StandbyWarmed,
-    StopRequested,
-)
+from devlaunch.events import ChildRefused, LogLine, StopRequested
 
 NOW = 100.0
 SETTLING = Settling(NOW - CALM, NOW)

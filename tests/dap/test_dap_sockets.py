@@ -13,10 +13,7 @@ from support.dap import DapClient
 from support.wait import wait_until
 
 from devlaunch.dap import sockets
-from devlaunch.dap.framing import MAX_CONTENT, MAX_FIRST, encode
-from devlaunch.dap.messages import AdmitPeer
-from devlaunch.dap.sockets import FLUSH_TIMEOUT, STRANGER_TIMEOUT, DapSockets
-from devlaunch.events import (
+from devlaunch.dap.events import (
     BackConnected,
     ClosePeer,
     FrontConnected,
@@ -24,6 +21,9 @@ from devlaunch.events import (
     PeerClosed,
     SendMessage,
 )
+from devlaunch.dap.framing import MAX_CONTENT, MAX_FIRST, encode
+from devlaunch.dap.messages import AdmitPeer
+from devlaunch.dap.sockets import FLUSH_TIMEOUT, STRANGER_TIMEOUT, DapSockets
 from devlaunch.system.loop import Loop
 
 LARGE = 5 * 2**20

@@ -10,6 +10,23 @@ import pytest
 from devlaunch.config import WhilePaused
 from devlaunch.core.status import StatusChanged
 from devlaunch.dap.debuggee import STEP_TIMEOUT, Debuggee, Phase
+from devlaunch.dap.events import (
+    AdapterLost,
+    BackConnected,
+    ChildSpawned,
+    ClosePeer,
+    ConnectDebuggee,
+    FrontConnected,
+    FrontJoined,
+    JoinAdapter,
+    LauncherEnded,
+    MessageReceived,
+    NobodyAdopted,
+    PeerClosed,
+    SendMessage,
+    StandbyGone,
+    StandbySpawned,
+)
 from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
 from devlaunch.dap.keeper import ADOPTION_TIMEOUT as SESSION_TIMEOUT
 from devlaunch.dap.keeper import GOODBYE_TIMEOUT, MAX_STRANGERS, READY_TIMEOUT, Keeper
@@ -24,31 +41,16 @@ from devlaunch.dap.roster import (
 from devlaunch.dap.roster import MAX_STRANGERS as ROSTER_STRANGERS
 from devlaunch.errors import StateError
 from devlaunch.events import (
-    AdapterLost,
-    BackConnected,
     ChildGone,
-    ChildSpawned,
     ChildUnheard,
-    ClosePeer,
-    ConnectDebuggee,
     ConsoleNote,
     DeadlineReached,
     DebuggeePaused,
     DebuggeeResumed,
     DebuggerReady,
-    FrontConnected,
-    FrontJoined,
-    JoinAdapter,
-    LauncherEnded,
     LogLine,
-    MessageReceived,
-    NobodyAdopted,
-    PeerClosed,
     ReleaseRequested,
     RestartRequested,
-    SendMessage,
-    StandbyGone,
-    StandbySpawned,
     StopRequested,
     WhilePausedChosen,
 )

@@ -17,25 +17,27 @@ import pytest
 from support.dap import DapClient, RequestFailed
 from support.wait import wait_until
 
+from devlaunch.dap.events import (
+    ChildSpawned,
+    ClosePeer,
+    ConnectDebuggee,
+    LauncherEnded,
+    SendMessage,
+    StandbyGone,
+    StandbySpawned,
+)
 from devlaunch.dap.keeper import Keeper
 from devlaunch.dap.messages import AdmitPeer
 from devlaunch.dap.sockets import DapSockets
 from devlaunch.events import (
     ChildGone,
-    ChildSpawned,
-    ClosePeer,
-    ConnectDebuggee,
     ConsoleNote,
     DebuggeePaused,
     DebuggeeResumed,
     DebuggerReady,
-    LauncherEnded,
     LogLine,
     ReleaseRequested,
     RestartRequested,
-    SendMessage,
-    StandbyGone,
-    StandbySpawned,
     StopRequested,
 )
 from devlaunch.system.loop import Loop

@@ -21,7 +21,7 @@ from support.wait import wait_until
 
 from devlaunch import events
 from devlaunch.config import Config, Isolation, StandbyLevel, Target, TargetKind
-from devlaunch.core.standby import LONGEST_WAIT, MOST_LOST
+from devlaunch.core.standby import LONGEST_WAIT, MOST_LOST, AppServed, AppStarted
 from devlaunch.run.beginning import begin
 from devlaunch.run.generation import Generation, Spawner
 from devlaunch.run.launcher import Launcher
@@ -203,8 +203,8 @@ def test_off_and_no_reload(tmp_path: Path) -> None:
         config = Config(target, app_dir=str(tmp_path), verbosity=-1, **more)  # type: ignore[arg-type]
         with contextlib.ExitStack() as stack:
             standby = Launcher(config, stack.enter_context(begin(config)), stack)._standby
-            standby.tell(events.AppStarted(by_promotion=False), 1.0)
-            standby.tell(events.AppServed(), 1.0)
+            standby.tell(AppStarted(by_promotion=False), 1.0)
+            standby.tell(AppServed(), 1.0)
             assert standby.deadline is None
             assert not standby.records
 
@@ -341,7 +341,7 @@ class Stage:
     def __enter__(self) -> Stage:
         self.loop.catch_signals([signal.SIGCHLD])
         self.standby.promote(1, {"debug": None}, dict(os.environ), self.said.append)
-        self.standby.tell(events.AppServed(), time.monotonic())
+        self.standby.tell(AppServed(), time.monotonic())
         return self
 
     def __exit__(self, *exc: object) -> None:

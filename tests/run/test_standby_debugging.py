@@ -12,6 +12,13 @@ from typing import Any
 import pytest
 
 from devlaunch.config import Config, Target, TargetKind
+from devlaunch.dap.events import (
+    BackConnected,
+    ChildSpawned,
+    FrontConnected,
+    MessageReceived,
+    PeerClosed,
+)
 from devlaunch.dap.joining import Identity
 from devlaunch.debuggers import Debugging
 from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
@@ -20,13 +27,8 @@ from devlaunch.debuggers.linked import LinkedDebugging
 from devlaunch.debuggers.pycharm import PycharmDebugging, by_settrace
 from devlaunch.debuggers.vscode import ListeningDebugging
 from devlaunch.events import (
-    BackConnected,
-    ChildSpawned,
     DebuggerReady,
-    FrontConnected,
     LogLine,
-    MessageReceived,
-    PeerClosed,
     ReplaceDebugging,
     RestartRequested,
     TellChild,
