@@ -15,11 +15,11 @@ import click
 from click.core import ParameterSource
 
 from devlaunch import __version__
-from devlaunch.adapter import VARIABLE as ADAPTER
 from devlaunch.config import Config
 from devlaunch.errors import DevlaunchError, UsageError
 from devlaunch.system.spare import shortages
 from devlaunch.target.options import (
+    ADAPTER,
     DEBUGGING,
     OPTIONS,
     OUTPUT,

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from devlaunch import DISTRIBUTION, __version__
-from devlaunch.adapter import VARIABLE as ADAPTER
 from devlaunch.child.targets import find_command, names_python
 from devlaunch.config import Config, TargetKind
 from devlaunch.core.detection import DebuggerKind, Detection, Way, way
@@ -28,6 +27,7 @@ from devlaunch.errors import EX_FAILURE, DevlaunchError
 from devlaunch.events import WatchDegraded, WatchReady
 from devlaunch.system.listen import bind_debug, format_address, open_app_socket
 from devlaunch.target.interpreter import Interpreter, choose_interpreter, own_debugpy_dir
+from devlaunch.target.options import ADAPTER
 from devlaunch.terminal.console import Console
 from devlaunch.terminal.stdout import print_text
 from devlaunch.watching.reloading import Reloading

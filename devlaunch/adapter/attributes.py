@@ -17,6 +17,7 @@ from devlaunch.dap.exchange import (
 )
 from devlaunch.events import Message
 from devlaunch.target import options, values
+from devlaunch.target.options import camel
 
 Schema = dict[str, Any]
 
@@ -38,12 +39,6 @@ class Attribute:
         """As a property of the JSON schema."""
         default = {} if self.default is None else {"default": self.default}
         return {**self.schema, "description": self.help, **default}
-
-
-def camel(key: str) -> str:
-    """`whilePaused` of `while-paused`."""
-    head, *tail = key.split("-")
-    return head + "".join(word.capitalize() for word in tail)
 
 
 # --- options of devlaunch -----------------------------------------------------------------------
@@ -103,11 +98,7 @@ def _shape(option: options.Option) -> Schema:
     return _SHAPES.get(option.convert, TEXT)
 
 
-BY_OPTION = {
-    option.key: _from_option(option)
-    for option in options.OPTIONS
-    if camel(option.key) not in REFUSED
-}
+BY_OPTION = {option.key: _from_option(option) for option in options.OPTIONS if option.is_attribute}
 
 # --- our own ------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from devlaunch.adapter.attributes import (
     STATE_EVENTS,
     TARGETS,
     Attribute,
-    camel,
     matches,
 )
 from devlaunch.dap.exchange import (
@@ -27,6 +26,7 @@ from devlaunch.dap.exchange import (
 from devlaunch.errors import UsageError
 from devlaunch.events import Message
 from devlaunch.target import options
+from devlaunch.target.options import camel
 from devlaunch.target.settings import read_pyproject, resolve
 from devlaunch.target.values import BadValue, listed, locate, nearest, to_address, to_bool, to_words
 

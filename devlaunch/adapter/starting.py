@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from devlaunch.adapter import VARIABLE
 from devlaunch.adapter.plan import Plan
 from devlaunch.adapter.stdio import OutputPipe
 from devlaunch.dap.exchange import (
@@ -25,6 +24,7 @@ from devlaunch.dap.exchange import (
 from devlaunch.debuggers.link import Invitation
 from devlaunch.system import process
 from devlaunch.system.loop import Loop
+from devlaunch.target.options import ADAPTER
 
 DRAIN_TIMEOUT = 0.5
 """Seconds for output to arrive after the launcher has ended: a process that it let go may hold the
@@ -68,7 +68,7 @@ class Run:
         Raises OSError, and ValueError for what no process can be given.
         """
         self._invitation = invitation.write()
-        variables = {**self._plan.env, VARIABLE: self._invitation}
+        variables = {**self._plan.env, ADAPTER: self._invitation}
         if self._plan.terminal:
             arguments = {
                 "kind": self._plan.terminal,

@@ -18,7 +18,7 @@ from devlaunch.config import StandbyLevel
 from devlaunch.errors import StateError
 from devlaunch.events import ChildRefused, LogLine, StopRequested
 
-# --- what it is told -------------------------------------------------------------------------------
+# --- what it is told ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class DebuggerChanged:
     """A standby would now be given another debugger, or none, than the present one was."""
 
 
-# --- the policy ------------------------------------------------------------------------------------
+# --- the policy -----------------------------------------------------------------------------------
 
 
 CALM = 0.3

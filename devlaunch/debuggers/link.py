@@ -18,8 +18,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TextIO, cast
 
-from devlaunch.adapter import VARIABLE
-from devlaunch.adapter.attributes import BY_OPTION, camel
 from devlaunch.dap.exchange import (
     FAILED,
     STARTED,
@@ -28,6 +26,7 @@ from devlaunch.dap.framing import encode
 from devlaunch.dap.messages import make_event
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import Message
+from devlaunch.target.options import ADAPTER, BY_KEY, camel
 from devlaunch.terminal.console import Console
 
 HELLO = "devlaunchHello"
@@ -113,7 +112,12 @@ def readable(error: DevlaunchError) -> str:
 
 def in_attributes(text: str) -> str:
     """The text with the attributes of a launch in the place of the options that it names."""
-    return _FLAG.sub(lambda flag: camel(flag[1]) if flag[1] in BY_OPTION else flag[0], text)
+
+    def attribute(flag: re.Match[str]) -> str:
+        option = BY_KEY.get(flag[1])
+        return camel(option.key) if option and option.is_attribute else flag[0]
+
+    return _FLAG.sub(attribute, text)
 
 
 def find_adapter() -> Link | None:
@@ -121,7 +125,7 @@ def find_adapter() -> Link | None:
 
     Removes the variable from the environment. Raises DevlaunchError when it cannot be reached.
     """
-    path = os.environ.pop(VARIABLE, "")
+    path = os.environ.pop(ADAPTER, "")
     if not path:
         return None
     try:
@@ -134,12 +138,12 @@ def find_adapter() -> Link | None:
     except FileNotFoundError:
         raise DevlaunchError(
             "this command line was for one run, which an editor has started",
-            hint=f"start it from the editor again; outside of one, unset {VARIABLE}",
+            hint=f"start it from the editor again; outside of one, unset {ADAPTER}",
         ) from None
     except (OSError, ValueError, TypeError) as error:
         raise DevlaunchError(
             f"the debug adapter that has started this cannot be reached: {error}",
-            hint=f"outside of an editor, unset {VARIABLE}",
+            hint=f"outside of an editor, unset {ADAPTER}",
         ) from None
 
 

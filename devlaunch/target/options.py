@@ -27,7 +27,15 @@ from devlaunch.target.values import (
 )
 
 PREFIX = "DEVLAUNCH_"
-INTERNAL_VARIABLES = frozenset(PREFIX + name for name in ("RUN", "REPORTS", "ADAPTER", "KEEP"))
+ADAPTER = PREFIX + "ADAPTER"
+"""Names the file by which a launcher finds the adapter that has started it (`debuggers.link`)."""
+INTERNAL_VARIABLES = frozenset((ADAPTER, *(PREFIX + name for name in ("RUN", "REPORTS", "KEEP"))))
+
+
+def camel(key: str) -> str:
+    """`whilePaused` of `while-paused`: as in an editor's launch."""
+    head, *tail = key.split("-")
+    return head + "".join(word.capitalize() for word in tail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class Option:
     `rivals` are keys that make no sense together with this one: in one source both are an error,
     else the higher source wins. `needs` is a switch without which the flag does nothing. `locate`
     makes a path of it absolute. `off_help` is for a switch whose `--no-` form has a use of its own.
+    A launch by an editor takes it if `is_attribute`.
     """
 
     key: str
@@ -52,6 +61,7 @@ class Option:
     needs: str = ""
     for_apps: bool = False
     off_help: str = ""
+    is_attribute: bool = True
 
     @property
     def field(self) -> str:
@@ -81,6 +91,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "debug-attach", to_bool, "Let a debugger attach, and keep it attached.",
         DEBUGGING, off_help="Leave the app alone, even under an editor's debugger.",
+        is_attribute=False,
     ),
     Option(
         "debug-address", to_address, "Where it attaches [127.0.0.1:5678]; port 0: any free one.",
@@ -88,11 +99,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "wait-for-client", to_bool, "Run nothing of the app before a debugger has attached.",
-        DEBUGGING, needs="debug-attach",
+        DEBUGGING, needs="debug-attach", is_attribute=False,
     ),
     Option(
         "pycharm-server", to_address, 'Where PyCharm\'s "Python Debug Server" listens.',
-        DEBUGGING, "HOST:PORT", rivals=("debug-attach",),
+        DEBUGGING, "HOST:PORT", rivals=("debug-attach",), is_attribute=False,
     ),
     Option(
         "while-paused", to_choice(WhilePaused), "wait or restart: a save at a breakpoint [wait].",
@@ -116,7 +127,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "fd", to_fd, "Serve on an inherited listening socket instead.",
-        SERVING, "N", rivals=("host", "port", "uds"), for_apps=True,
+        SERVING, "N", rivals=("host", "port", "uds"), for_apps=True, is_attribute=False,
     ),
     Option(
         "server", to_choice(ServerName), "auto, uvicorn, hypercorn, werkzeug or wsgiref [auto].",

@@ -15,7 +15,6 @@ from devlaunch.adapter.attributes import (
     DEBUGPY,
     LAUNCH,
     REFUSED,
-    camel,
     keeper_arguments,
     schema,
 )
@@ -24,7 +23,7 @@ from devlaunch.adapter.plan import LAUNCHER, attach_address, make_plan
 from devlaunch.dap.debuggee import UNUSED_ATTACH_ARGUMENTS
 from devlaunch.debuggers.link import Invitation, in_attributes
 from devlaunch.errors import UsageError
-from devlaunch.target.options import OPTIONS
+from devlaunch.target.options import OPTIONS, camel
 
 ROOT = Path(__file__).parents[2]
 VALIDATOR = jsonschema.Draft7Validator(schema())

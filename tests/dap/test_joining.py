@@ -345,7 +345,8 @@ def test_pause_on_the_child_session_holds_the_app(app: Path) -> None:
 @pytest.mark.parametrize("python", launchers())
 def test_nothing_stops_in_devlaunch(app: Path, python: str) -> None:
     """With breakpoints in its loop, and whatever is raised there."""
-    lines = {str(PACKAGE / name): range(50, 200, 3) for name in ("loop.py", "launcher.py")}
+    files = ("system/loop.py", "run/launcher.py")
+    lines = {str(PACKAGE / name): range(50, 200, 3) for name in files}
     exceptions = ["raised", "uncaught"]
     with VsCode(cwd=app, python=python, breakpoints=lines, exceptions=exceptions) as ide:
         root = ide.launch(*APP, justMyCode=False)

@@ -259,7 +259,7 @@ def test_both_halves_take_the_same_arguments(name: str) -> None:
     "half", ["_windows", pytest.param("_posix", marks=pytest.mark.posix("its half"))]
 )
 def test_both_halves_have_all_that_a_child_has(half: str) -> None:
-    child = importlib.import_module(f"devlaunch.{half}").Child
+    child = importlib.import_module(f"devlaunch.system.{half}").Child
     methods = {name for name in vars(process.Child) if not name.startswith("_")}
     assert methods <= {name for name in vars(child) if not name.startswith("_")}
     signals = {"signal", "signal_session", "kill"}
