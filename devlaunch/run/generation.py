@@ -23,6 +23,7 @@ from devlaunch.system import process
 from devlaunch.system.channel import ControlChannel, Message
 from devlaunch.system.loop import Loop
 from devlaunch.system.spare import working_directory
+from devlaunch.system.terms import SIGKILL
 from devlaunch.watching.entries import found_identity
 
 Deliver = Callable[[Message], None]
@@ -194,14 +195,14 @@ class Generation:
 
     def begin_to_kill(self) -> None:
         """As `kill`, but do not wait: `poll` gives the status soon, `finish` finds the rest."""
-        self._child.signal_session(process.SIGKILL)
+        self._child.signal_session(SIGKILL)
 
     def pythons(self) -> dict[int, Running]:
-        """The Python processes below; see `process.Child.pythons`."""
+        """The Python processes below; see `seam.Child.pythons`."""
         return {} if self._has_ended else self._child.pythons()
 
     def watcher(self, ran: Mapping[int, Collection[str]]) -> tuple[int, int] | None:
-        """Who watches what another one below runs; see `process.Child.watcher`."""
+        """Who watches what another one below runs; see `seam.Child.watcher`."""
         return None if self._has_ended else self._child.watcher(ran)
 
     def was_stopped(self) -> bool:

@@ -7,17 +7,20 @@ import functools
 import os
 import re
 import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devlaunch.config import Isolation
 from devlaunch.core.invocation import Running
 from devlaunch.system import _posix_table as table
+from devlaunch.system.hiding import plain_processes
+from devlaunch.system.terms import MARK
+
+if TYPE_CHECKING:
+    import subprocess
 
 assert sys.platform != "win32"  # tells mypy what this file is for
 
@@ -26,7 +29,11 @@ WHY_NOT_EXECUTED = {
     errno.ENOEXEC: "it needs a first line such as #!/usr/bin/env python3",
     errno.ENOENT: "the interpreter that its first line names does not exist",
 }
-"""Hints by number; `{}` is the program."""
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_GUARDIAN = (
+    f"import sys; sys.path.append({_ROOT!r});"
+    " from devlaunch.system._posix_guardian import main; main()"
+)
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 _KILL_SECONDS = 2.0
 _LOOK_SECONDS = 0.01
@@ -45,7 +52,8 @@ def spawn(
     mark: str,
     pass_fds: Collection[int],
 ) -> Child:
-    """Start a child; see `process.spawn`. Raises OSError as Popen does."""
+    import subprocess  # not by those who want an error's number
+
     popen = subprocess.Popen(
         argv,
         env=env,
@@ -58,7 +66,7 @@ def spawn(
 
 
 class Child:
-    """A child process and all that it starts; see `process.Child` for the contract."""
+    """A child process and all that it starts."""
 
     takes_signals = True
 
@@ -87,10 +95,9 @@ class Child:
         return status if ended.si_code == os.CLD_EXITED else -status
 
     def when_ended(self, call: Callable[[], object]) -> None:
-        """Do nothing: SIGCHLD says so."""
+        pass  # SIGCHLD says so
 
     def stopped(self) -> bool:
-        """Whether the terminal's Ctrl-Z has stopped it since this was asked last."""
         if self._popen.returncode is not None or _waitid is None:
             return False
         try:
@@ -100,16 +107,13 @@ class Child:
         return stop is not None and bool(stop.si_status == signal.SIGTSTP)
 
     def look(self) -> None:
-        """Note who descends from the child now, to find them after they became orphans."""
         with suppress(OSError):  # neither descriptors nor memory: their mark is left
             self._family.note()
 
     def image(self) -> object | None:
-        """What tells the program that its main process runs from another one."""
         return table.image(self.pid)
 
     def pythons(self) -> dict[int, Running]:
-        """The Python processes below; see `process.Child.pythons`."""
         if sys.platform != "linux" or not table.has_children(self.pid):
             return {}
         try:
@@ -123,7 +127,6 @@ class Child:
             return {}
 
     def watcher(self, ran: Mapping[int, Collection[str]]) -> tuple[int, int] | None:
-        """Who watches what another one runs; see `process.Child.watcher`."""
         watched = functools.cache(_watched)
         for pid, directories in ran.items():
             places = set(_places(directories))
@@ -135,20 +138,20 @@ class Child:
     def _above(self, pid: int) -> list[int]:
         """The processes above one, up to the main one; none when it does not descend from that."""
         line = []
-        with suppress(OSError, ValueError, IndexError):  # it has ended
-            while pid > 1 and pid != self.pid:
-                pid = int(table.stat_fields(pid)[1])
-                line.append(pid)
-        return line if pid == self.pid else []
+        while pid != self.pid:
+            fields = table.stat_fields(pid)
+            if not fields or pid == 1:
+                return []
+            pid = int(fields[1])
+            line.append(pid)
+        return line
 
     def signal(self, sig: int) -> None:
-        """Signal the main process."""
         if sig in _ENDING:
             self.look()
         self._send([self.pid], sig)
 
     def signal_session(self, sig: int) -> None:
-        """Signal every process group of the session; or the group; or the descendants."""
         targets = [self._main]
         with suppress(OSError):  # neither descriptors nor memory
             members = self._family.look()
@@ -161,7 +164,6 @@ class Child:
         self._send(targets, sig)
 
     def dismiss(self) -> list[str]:
-        """Ask whom the main process has left behind to end, each once; returns who lives."""
         try:
             members = self._family.ask()
         except OSError:
@@ -170,13 +172,12 @@ class Child:
         return [describe(pid) for pid in sorted(members)]
 
     def kill(self) -> set[int]:
-        """SIGKILL to everything; returns who could not be ended."""
         # Not the child's group first: that would make orphans before they were seen as its own.
         self._end(quiet=2)
         return self.survivors
 
     def reap(self) -> int:
-        """End what is left, and reap only then: until the reap nobody else can get the id."""
+        # In this order: until the reap nobody else can get the id.
         if self._popen.returncode is None and not self._is_alone:
             # The next child waits for this. Who was never seen with others most likely had none:
             # one look has to do here, and a sweep follows.
@@ -207,17 +208,42 @@ class Child:
 reports_address = table.reports_address
 
 
-def sweep(run_id: str, within: float, looks: int, grace: float) -> set[int]:
-    """Ask, then kill whatever carries the mark; returns who could not be ended."""
-    since = table.ticks(table.start_time(os.getpid()))
-    family = table.Family(run_id, since)
+def sweep(run_id: str, *, looks: int = 2, grace: float = 0.0) -> set[int]:
+    family = table.Family(run_id, table.ticks(table.start_time(os.getpid())))
     deadline = time.monotonic() + grace
     try:
         while grace and family.ask() and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
-        return family.end(within, quiet=looks)
+        return family.end(_KILL_SECONDS, quiet=looks)
     except OSError:  # neither descriptors nor memory
         return set()
+
+
+def guard(run_id: str) -> tuple[subprocess.Popen[bytes], int]:
+    import subprocess
+
+    # PEP 446: neither end is inherited by children, except where pass_fds names it.
+    reader, lifeline = os.pipe()
+    os.set_blocking(lifeline, False)
+    options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
+    try:
+        with plain_processes():
+            popen = subprocess.Popen(
+                [sys.executable, *options, "-c", _GUARDIAN, str(reader), run_id],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(reader,),
+                env={name: value for name, value in os.environ.items() if name != MARK},
+                cwd="/",
+                start_new_session=True,
+            )
+    except OSError:
+        os.close(lifeline)
+        raise
+    finally:
+        os.close(reader)
+    return popen, lifeline
 
 
 def describe(pid: int) -> str:
@@ -229,14 +255,21 @@ def describe(pid: int) -> str:
     return f"{name} (pid {pid})"
 
 
-def _watched(pid: int) -> set[tuple[int, int]]:
-    """What a process watches by inotify(7), as `_places`; nothing where that is not known."""
-    found = b""
+def _open_files(pid: int) -> Iterator[tuple[str, str]]:
+    """What a process has open, by number; nothing where that is not known (Linux)."""
     with suppress(OSError):  # it has ended, is another user's, or there are no descriptors
         for fd in os.listdir(f"/proc/{pid}/fd"):
             with suppress(FileNotFoundError):
-                if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:inotify":
-                    found += table.read_file(f"/proc/{pid}/fdinfo/{fd}")
+                yield fd, os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
+def _watched(pid: int) -> set[tuple[int, int]]:
+    """What a process watches by inotify(7), as `_places`."""
+    found = b""
+    for fd, name in _open_files(pid):
+        if name == "anon_inode:inotify":
+            with suppress(OSError):
+                found += table.read_file(f"/proc/{pid}/fdinfo/{fd}")
     return {(int(inode, 16), int(device, 16) >> 20) for inode, device in _WATCH.findall(found)}
 
 
@@ -249,7 +282,6 @@ def _places(directories: Collection[str]) -> Iterator[tuple[int, int]]:
 
 
 def reap_orphans(keep: Collection[int]) -> None:
-    """As process 1 of a container: reap the orphans that the kernel made our children."""
     if os.getpid() != 1 or _waitid is None:
         return
     while True:
@@ -263,71 +295,36 @@ def reap_orphans(keep: Collection[int]) -> None:
         os.waitpid(ended.si_pid, 0)
 
 
-# --- who holds a port ---------------------------------------------------------------------------
-
-
-def listening_process(host: str, port: int) -> str | None:
-    """`name (pid N)` of the process that listens there; see `process.listening_process`."""
-    return _holder_from_proc(host, port) if sys.platform == "linux" else _holder_from_lsof(port)
-
-
-def _holder_from_proc(host: str, port: int) -> str | None:
-    inodes = set(_listening_inodes(_addresses(host), port))
-    if not inodes:
-        return None
-    wanted = {f"socket:[{inode}]" for inode in inodes}
-    for pid in table.processes():
-        if wanted & _open_files(pid):
+def listening_process(is_meant: Callable[[bytes], bool], port: int) -> str | None:
+    if sys.platform != "linux":
+        return _holder_from_lsof(port)
+    wanted = {f"socket:[{inode}]" for inode in _listening_inodes(is_meant, port)}
+    for pid in table.processes() if wanted else ():
+        if any(name in wanted for _, name in _open_files(pid)):
             return describe(pid)
     return None
 
 
-def _open_files(pid: int) -> set[str]:
-    files = set()
-    try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(FileNotFoundError):
-                files.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
-    except OSError:
-        pass  # it ended, or is another user's
-    return files
-
-
-def _addresses(host: str) -> set[str]:
-    """The host's addresses as the kernel prints them: hexadecimal words in host byte order."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return set()
-    packed = (
-        socket.inet_pton(family, str(addr[0]).partition("%")[0]) for family, *_, addr in found
-    )
-    return {_as_in_proc(address) for address in packed}
-
-
-def _as_in_proc(address: bytes) -> str:
-    words = (address[i : i + 4] for i in range(0, len(address), 4))
-    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
-
-
-def _listening_inodes(addresses: set[str], port: int) -> Iterator[str]:
-    """Sockets in state LISTEN on the port, on one of the addresses or with a wildcard."""
-    any_of_ours = any(not address.strip("0") for address in addresses)
+def _listening_inodes(is_meant: Callable[[bytes], bool], port: int) -> Iterator[str]:
+    """Sockets in state LISTEN (Linux)."""
     for name in ("tcp", "tcp6"):
-        try:
-            lines = table.read_file(f"/proc/net/{name}").decode().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            address, _, hex_port = fields[1].rpartition(":")
-            if fields[3] != "0A" or int(hex_port, 16) != port:
-                continue
-            if any_of_ours or not address.strip("0") or address in addresses:
-                yield fields[9]
+        with suppress(OSError):
+            for line in table.read_file(f"/proc/net/{name}").decode().splitlines()[1:]:
+                fields = line.split()
+                words, _, hex_port = fields[1].rpartition(":")
+                if fields[3] == "0A" and int(hex_port, 16) == port and is_meant(_packed(words)):
+                    yield fields[9]
+
+
+def _packed(words: str) -> bytes:
+    """An address that the kernel prints as hexadecimal words in host byte order."""
+    numbers = (int(words[i : i + 8], 16) for i in range(0, len(words), 8))
+    return b"".join(number.to_bytes(4, sys.byteorder) for number in numbers)
 
 
 def _holder_from_lsof(port: int) -> str | None:
+    import subprocess
+
     command = ["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
     try:
         output = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
@@ -335,3 +332,15 @@ def _holder_from_lsof(port: int) -> str | None:
         return None
     fields = {line[0]: line[1:] for line in reversed(output.stdout.splitlines()) if line}
     return f"{fields['c']} (pid {fields['p']})" if {"c", "p"} <= fields.keys() else None
+
+
+def posix_errno(error: OSError) -> int | None:
+    return error.errno
+
+
+def has_no_reader(error: OSError) -> bool:
+    return isinstance(error, BrokenPipeError)
+
+
+def takes_escapes(fd: int) -> bool:  # noqa: ARG001
+    return True

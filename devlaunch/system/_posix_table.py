@@ -14,13 +14,9 @@ import signal
 import sys
 import time
 
+from devlaunch.system.terms import KEEP, MARK
+
 assert sys.platform != "win32"  # tells mypy what this file is for
-
-MARK = "DEVLAUNCH_RUN"
-"""The environment variable that every process of a run inherits."""
-
-KEEP = "DEVLAUNCH_KEEP"
-"""The variable that a helper of the app is given, to live on over restarts, until the run ends."""
 
 
 class Process:
@@ -29,19 +25,10 @@ class Process:
     __slots__ = ("group", "is_kept", "mark", "pid", "ppid", "session", "started")
 
     def __init__(
-        self,
-        pid: int,
-        *,
-        ppid: int,
-        group: int,
-        session: int,
-        started: str,
-        marks: tuple[str, bool] = ("", False),
+        self, pid: int, family: tuple[int, int, int], started: str, marks: tuple[str, bool]
     ) -> None:
         self.pid = pid
-        self.ppid = ppid
-        self.group = group
-        self.session = session
+        self.ppid, self.group, self.session = family
         self.started = started
         self.mark, self.is_kept = marks
 
@@ -182,7 +169,7 @@ def _await_ends(pids: set[int], pause: float, deadline: float) -> None:
     """Wait for who was killed, 0.1 s at most: that costs less than to look at all processes."""
     deadline = min(deadline, time.monotonic() + 0.1)
     time.sleep(pause)
-    while any(map(_lives, pids)) and time.monotonic() < deadline:
+    while time.monotonic() < deadline and not all(_has_ended(stat_fields(pid)) for pid in pids):
         time.sleep(pause)
 
 
@@ -211,7 +198,7 @@ def command(pid: int) -> tuple[tuple[str, ...], str]:
 
 
 def reports_address(run_id: str) -> str:
-    """See `process.reports_address`."""
+    """Where the processes of a run report to."""
     for place in (os.environ.get("TMPDIR"), "/tmp"):
         address = f"{place}/devlaunch-{run_id}/reports"
         if place and len(os.fsencode(address)) < 100:  # sockaddr_un has room for 104, at the least
@@ -224,10 +211,8 @@ def start_time(pid: int) -> str:
     if sys.platform != "linux":
         found = _from_ps().get(pid)
         return found.started if found else ""
-    try:
-        return stat_fields(pid)[19]
-    except (OSError, ValueError, IndexError):
-        return ""
+    fields = stat_fields(pid)
+    return fields[19] if fields else ""
 
 
 def image(pid: int) -> tuple[str, ...] | None:
@@ -235,15 +220,8 @@ def image(pid: int) -> tuple[str, ...] | None:
 
     None when it is ending, or in the midst of an exec, or where that is not known.
     """
-    try:
-        found = (
-            tuple(stat_fields(pid)[index] for index in (23, 25))
-            if sys.platform == "linux"
-            else ("0",)
-        )
-    except (OSError, ValueError, IndexError):
-        return None
-    return None if "0" in found else found
+    found = tuple(stat_fields(pid)[23:26:2])
+    return None if not found or "0" in found else found
 
 
 def read_file(path: str) -> bytes:
@@ -259,47 +237,29 @@ def read_file(path: str) -> bytes:
 
 
 def stat_fields(pid: int) -> list[str]:
-    """The fields of proc_pid_stat(5) from the third (state) on."""
-    text = read_file(f"/proc/{pid}/stat").decode(errors="replace")
+    """The fields of proc_pid_stat(5) from the third (state) on; none of who has ended (Linux)."""
+    try:
+        text = read_file(f"/proc/{pid}/stat").decode(errors="replace")
+    except OSError:
+        return []
     # The second field, the command's name, may itself hold spaces and parentheses.
-    return text[text.rindex(")") + 2 :].split()
+    return text[text.rfind(")") + 2 :].split()
 
 
 def _has_ended(fields: list[str]) -> bool:
     # The main thread of a process whose other threads still run is a zombie, too.
-    return fields[0] == "X" or (fields[0] == "Z" and int(fields[17]) <= 1)
-
-
-def _lives(pid: int) -> bool:
-    """Whether it is known without a look at all processes that this one has not ended."""
-    try:
-        return sys.platform == "linux" and not _has_ended(stat_fields(pid))
-    except (OSError, ValueError, IndexError):
-        return False
+    return not fields or fields[0] == "X" or (fields[0] == "Z" and int(fields[17]) <= 1)
 
 
 def _from_proc(marked_since: int) -> dict[int, Process]:
     table: dict[int, Process] = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        pid = int(name)
-        try:
-            fields = stat_fields(pid)
-            if _has_ended(fields):
-                continue
-            ppid, group, session = fields[1:4]
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        fields = stat_fields(pid)
+        if not _has_ended(fields):
+            ppid, group, session = map(int, fields[1:4])
             started = fields[19]
-        except (OSError, ValueError, IndexError):
-            continue  # it ended while we looked
-        table[pid] = Process(
-            pid,
-            ppid=int(ppid),
-            group=int(group),
-            session=int(session),
-            started=started,
-            marks=_proc_marks(pid) if ticks(started) >= marked_since else ("", False),
-        )
+            marks = _proc_marks(pid) if ticks(started) >= marked_since else ("", False)
+            table[pid] = Process(pid, (ppid, group, session), started, marks)
     return table
 
 
@@ -342,8 +302,5 @@ def parse_ps(text: str) -> dict[int, Process]:
         rest = f" {words[9]}" if len(words) > 9 else ""
         mark = rest.partition(f" {MARK}=")[2].partition(" ")[0]
         marks = mark, f" {KEEP}=1 " in f"{rest} "
-        started = " ".join(words[4:9])
-        table[pid] = Process(
-            pid, ppid=ppid, group=group, session=session, started=started, marks=marks
-        )
+        table[pid] = Process(pid, (ppid, group, session), " ".join(words[4:9]), marks)
     return table

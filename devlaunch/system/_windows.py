@@ -15,6 +15,7 @@ import atexit
 import ctypes
 import errno
 import json
+import ntpath
 import os
 import signal
 import socket
@@ -24,17 +25,18 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from devlaunch.config import Isolation
 from devlaunch.core.invocation import Running
 from devlaunch.system._windows_kernel import (
     JOB_OBJECT_LIMIT_BREAKAWAY_OK,
     JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
+    TCP_ROWS,
     Kernel,
-    Kernel32,
 )
 from devlaunch.system.hiding import hide_thread
+from devlaunch.system.terms import SIGKILL
 
 CREATE_SUSPENDED = 0x00000004
 CREATE_NEW_PROCESS_GROUP = 0x00000200
@@ -53,38 +55,24 @@ ERROR_EXE_MACHINE_TYPE_MISMATCH = 216
 WHY_NOT_EXECUTED = {
     errno.ENOEXEC: "it is no program; name the one that runs it first, such as python {}",
 }
-"""Hints by number; `{}` is the program."""
 _SIGNALS = {
     0xC000013A: -signal.SIGINT,  # STATUS_CONTROL_C_EXIT
     0xC0000005: -signal.SIGSEGV,  # STATUS_ACCESS_VIOLATION
     0xC00000FD: -signal.SIGSEGV,  # STATUS_STACK_OVERFLOW
     0xC0000409: -signal.SIGABRT,  # STATUS_STACK_BUFFER_OVERRUN: what abort() ends with
 }
-SIGKILL = 9
-
-
-class Process(Protocol):
-    """What is needed of a `subprocess.Popen`."""
-
-    pid: int
-
-    def poll(self) -> int | None:
-        """The status, or None."""
-
-    def wait(self) -> int:
-        """The status."""
-
-    def kill(self) -> None:
-        """TerminateProcess."""
 
 
 class Child:
-    """A child process in a job of its own; see `process.Child` for the contract."""
+    """A child process in a job of its own."""
 
     takes_signals = False
 
     def __init__(
-        self, process: Process, kernel: Kernel, before_start: Callable[[], None] = lambda: None
+        self,
+        process: subprocess.Popen[bytes],
+        kernel: Kernel,
+        before_start: Callable[[], None] = lambda: None,
     ) -> None:
         self._process = process
         self._kernel = kernel
@@ -96,7 +84,7 @@ class Child:
                 JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_BREAKAWAY_OK
             )
             if _jobs:
-                kernel.assign(_jobs.run, self.pid)
+                kernel.assign(_jobs[1], self.pid)
             kernel.assign(self._job, self.pid)
             before_start()
             kernel.resume(self.pid)
@@ -108,13 +96,11 @@ class Child:
             raise
 
     def poll(self) -> int | None:
-        """The status; the open handle keeps the process id from being used again."""
+        # The open handle keeps the process id from being used again.
         status = self._process.poll()
-        return status if status is None else _as_signal(status)
+        return status if status is None else _SIGNALS.get(status, status)
 
     def when_ended(self, call: Callable[[], object]) -> None:
-        """Call from a thread of its own once the main process has ended: there is no SIGCHLD."""
-
         def wait() -> None:
             self._process.wait()
             call()
@@ -124,50 +110,43 @@ class Child:
         thread.start()
 
     def stopped(self) -> bool:
-        """Never: Windows has no Ctrl-Z."""
-        return False
+        return False  # there is no Ctrl-Z
 
     def look(self) -> None:
-        """The job knows its members; there is nothing to note."""
+        pass  # the job knows its members
 
     def image(self) -> None:
-        """Not known: there is no exec that keeps the process."""
+        pass  # there is no exec that keeps the process
 
     def pythons(self) -> dict[int, Running]:
-        """Not known."""
         return {}
 
     def watcher(self, ran: Mapping[int, Collection[str]]) -> None:
-        """Not known."""
+        pass
 
     def signal(self, sig: int) -> None:
-        """SIGKILL ends the job.
-
-        CTRL_BREAK, all that a process group can be sent, needs a console, and ends programs that do
-        not know it at once.
-        """
+        # CTRL_BREAK, all that a process group can be sent, needs a console, and ends programs that
+        # do not know it at once.
         if sig == SIGKILL and self._job:
             self._kernel.terminate_job(self._job, KILLED_STATUS)
 
     signal_session = signal
 
     def dismiss(self) -> list[str]:
-        """Nothing here asks a process to end that is in no group of ours: the job ends them."""
-        return []
+        return []  # there is no asking a process that is in no group of ours: the job ends it
 
     def kill(self) -> set[int]:
-        """End the job, and wait for the end of all: the next generation may need what they hold."""
         if self._job:
             self.signal(SIGKILL)
+            # The next generation may need what they hold.
             self.survivors = _wait_for_end(self._kernel, self._job)
         return self.survivors
 
     def reap(self) -> int:
-        """End what is left, then let go of the handles."""
         self.kill()
         status = self._process.wait()
         self._close_job()
-        return _as_signal(status)
+        return _SIGNALS.get(status, status)
 
     def _close_job(self) -> None:
         job, self._job = self._job, 0
@@ -183,37 +162,22 @@ def _wait_for_end(kernel: Kernel, job: int) -> set[int]:
     return left
 
 
-class _Jobs(NamedTuple):
-    """What the jobs of the children are in."""
-
-    outermost: int
-    """With this process, and so all that it starts."""
-    run: int
+_jobs: tuple[int, int] | None = None
+"""What the jobs of the children are in: with this process, and so all that it starts; the run's."""
 
 
-_jobs: _Jobs | None = None
-
-
-def contain(kernel: Kernel | None = None) -> None:
-    """Have all that this process starts from now on end with it. Raises OSError."""
+def guard(run_id: str, kernel: Kernel | None = None) -> None:  # noqa: ARG001
+    """Have the kernel end all that this process starts from now on together with it."""
     global _jobs
-    kernel = kernel or Kernel32()
-    with ExitStack() as undo:
-
-        def create() -> int:
-            job = kernel.create_job(JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE)
-            undo.callback(kernel.close, job)
-            return job
-
-        jobs = _Jobs(create(), create())
-        kernel.assign(jobs.outermost, os.getpid())
+    with suppress(OSError), ExitStack() as undo:  # the jobs of the children are left
+        kernel = kernel or Kernel()
+        jobs = []
+        for _ in range(2):
+            jobs.append(kernel.create_job(JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE))
+            undo.callback(kernel.close, jobs[-1])
+        kernel.assign(jobs[0], os.getpid())
         undo.pop_all()
-    _jobs = jobs
-
-
-def _as_signal(status: int) -> int:
-    """What ended the process, as `process.Child.poll` says it."""
-    return _SIGNALS.get(status, status)
+        _jobs = jobs[0], jobs[1]
 
 
 def spawn(
@@ -227,14 +191,14 @@ def spawn(
     kernel: Kernel | None = None,
     popen: Any = subprocess.Popen,
 ) -> Child:
-    """Start a child; see `process.spawn`. `pass_fds` are handles of sockets. Raises OSError."""
+    """Start a child; `pass_fds` are handles of sockets."""
     flags = CREATE_SUSPENDED
     if isolate is not Isolation.NONE:
         flags |= CREATE_NEW_PROCESS_GROUP
     options: dict[str, Any] = {"creationflags": flags}
     argv, env = _without_redirector(argv, env)
     if sys.platform != "win32" or not pass_fds:
-        return Child(popen(argv, env=env, cwd=cwd, **options), kernel or Kernel32())
+        return Child(popen(argv, env=env, cwd=cwd, **options), kernel or Kernel())
     import msvcrt
 
     # Winsock hands sockets to another process by WSADuplicateSocket, which has to know its id. So
@@ -250,7 +214,7 @@ def spawn(
                 os.fstat(fd)
                 options[name] = fd
         process = popen([*argv, str(handle)], env=env, cwd=cwd, **options)
-        return Child(process, kernel or Kernel32(), lambda: _share(pass_fds, process.pid, writer))
+        return Child(process, kernel or Kernel(), lambda: _share(pass_fds, process.pid, writer))
     finally:
         os.close(reader)
         os.close(writer)
@@ -298,22 +262,21 @@ def _home(config: str) -> str:
 
 
 def reports_address(run_id: str) -> str:  # noqa: ARG001
-    """There are no such sockets: only the child says what it runs, over its control channel."""
-    return ""
+    return ""  # there are no such sockets: only the child says what it runs
 
 
 def sweep(
     run_id: str,
-    within: float,  # noqa: ARG001
-    looks: int,  # noqa: ARG001
-    grace: float,  # noqa: ARG001 - nobody here can be asked
+    *,
+    looks: int = 2,  # noqa: ARG001
+    grace: float = 0.0,  # noqa: ARG001 - nobody here can be asked
     kernel: Kernel | None = None,
 ) -> set[int]:
     """At the end of a run: end who has left its child's job; the job of each generation is gone."""
     global _jobs
     if not _jobs or "." in run_id:
         return set()
-    kernel = kernel or Kernel32()
+    kernel = kernel or Kernel()
     (outermost, run), _jobs = _jobs, None
     kernel.terminate_job(run, KILLED_STATUS)
     left = _wait_for_end(kernel, run)
@@ -325,17 +288,33 @@ def sweep(
 
 
 def reap_orphans(keep: Collection[int]) -> None:
-    """Windows has no zombies."""
+    pass  # there are no zombies
 
 
-def listening_process(host: str, port: int) -> str | None:
-    """`name (pid N)` of the process that listens there; see `process.listening_process`."""
-    from devlaunch.system import _windows_ports
+def listening_process(
+    is_meant: Callable[[bytes], bool], port: int, kernel: Kernel | None = None
+) -> str | None:
+    try:
+        kernel = kernel or Kernel()
+        owners = (
+            pid
+            for row in TCP_ROWS
+            for address, its_port, pid in kernel.listeners(row)
+            if its_port == port and is_meant(address)
+        )
+        pid = next(owners, None)
+    except OSError:
+        return None
+    if pid is None:
+        return None
+    try:
+        name = ntpath.basename(kernel.image(pid))
+    except OSError:  # the system's own, or another user's
+        name = "unknown"
+    return f"{name} (pid {pid})"
 
-    return _windows_ports.listening_process(host, port)
 
-
-def enable_escapes(fd: int) -> bool:
+def takes_escapes(fd: int) -> bool:
     """Have a console interpret escape sequences; whether it does (Windows 10 and later)."""
     if sys.platform != "win32":
         return False
@@ -379,7 +358,7 @@ def open_shared(path: str, flags: int) -> int:
 
 
 def posix_errno(error: OSError) -> int | None:
-    """See `machine.posix_errno`. Windows' own words are in its language, and have `%1` in them."""
+    # Windows' own words are in its language, and have `%1` in them.
     number = getattr(error, "winerror", None)
     if number in (ERROR_BAD_EXE_FORMAT, ERROR_EXE_MACHINE_TYPE_MISMATCH):
         return errno.ENOEXEC
@@ -393,8 +372,7 @@ def posix_errno(error: OSError) -> int | None:
 
 
 def has_no_reader(error: OSError) -> bool:
-    """Whether a pipe was written to that nobody reads: C makes EINVAL of ERROR_NO_DATA."""
-    return error.errno in (errno.EPIPE, errno.EINVAL)
+    return error.errno in (errno.EPIPE, errno.EINVAL)  # C makes EINVAL of ERROR_NO_DATA
 
 
 def is_sharing_violation(error: OSError) -> bool:

@@ -14,18 +14,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from contextlib import suppress
 
-from devlaunch.system.hiding import plain_processes, pydb
-from devlaunch.system.process import MARK
-
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_CODE = (
-    f"import sys; sys.path.append({_ROOT!r});"
-    " from devlaunch.system._posix_guardian import main; main()"
-)
-
+from devlaunch.system.hiding import pydb
+from devlaunch.system.seam import here
 
 MOST_RESTARTS = 100
 """One that cannot even start must not be started for ever."""
@@ -109,35 +100,9 @@ class Guardian:
         self._spare()
 
     def _spawn(self) -> None:
-        if sys.platform == "win32":
-            from devlaunch.system._windows import contain
-
-            with suppress(OSError):  # the jobs of the children are left
-                contain()
-            return
-        # PEP 446: neither end is inherited by children, except where pass_fds names it.
-        reader, lifeline = os.pipe()
-        os.set_blocking(lifeline, False)
-        options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
-        try:
-            with plain_processes():
-                self._popen = subprocess.Popen(
-                    [sys.executable, *options, "-c", _CODE, str(reader), self._run_id],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=(reader,),
-                    env={name: value for name, value in os.environ.items() if name != MARK},
-                    cwd="/",
-                    start_new_session=True,
-                )
-        except OSError:
-            os.close(lifeline)
-            raise
-        finally:
-            os.close(reader)
-        self._lifeline = lifeline
-        self._spare()
+        if started := here.guard(self._run_id):
+            self._popen, self._lifeline = started
+            self._spare()
 
     def _spare(self) -> None:
         """Keep pydevd from killing us and the children when an IDE ends the debugged launcher.

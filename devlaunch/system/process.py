@@ -1,28 +1,20 @@
-"""Child processes behind one seam: what is the same for POSIX and Windows, and which one it is.
-
-A child is a session of its own (or a group, or neither); it and all that it starts carry the
-run's mark in their environment. Ending a child means ending all of them.
-"""
+"""Starting a child, and what else there is to do with processes; `seam` has the contracts."""
 
 from __future__ import annotations
 
 import errno
 import os
 import socket
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
 
 from devlaunch.config import Isolation
-from devlaunch.core.invocation import Running
 from devlaunch.errors import EX_CANNOT_EXECUTE, EX_FAILURE, EX_NOT_FOUND, DevlaunchError
 from devlaunch.system.hiding import plain_processes
-from devlaunch.system.spare import posix_errno, reason_of, shortage, shortages, socket_pair
+from devlaunch.system.seam import Child, here
+from devlaunch.system.spare import reason_of, shortage, shortages, socket_pair
+from devlaunch.system.terms import KEEP, MARK
 
-if sys.platform == "win32":
-    from devlaunch.system import _windows as _platform
-else:
-    from devlaunch.system import _posix as _platform
+__all__ = ["Child"]
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CHILD_MAIN = os.path.join(_ROOT, "child", "__main__.py")
@@ -30,93 +22,16 @@ CHILD_MAIN = os.path.join(_ROOT, "child", "__main__.py")
 REPORTS = "DEVLAUNCH_REPORTS"
 """The environment variable that tells the processes of an app where to say what they run."""
 
-MARK = "DEVLAUNCH_RUN"
-"""The environment variable that every process of a run inherits (`_posix_table.MARK`)."""
+FindListener = Callable[[Callable[[bytes], bool], int], str | None]
 
-SIGKILL = 9
-"""The signal, which the signal module of Windows does not name."""
-
-KEEP = "DEVLAUNCH_KEEP"
-"""The one that spares a helper at a restart (`_posix_table.KEEP`)."""
-
-
-class Child(Protocol):
-    """A child process and all that it starts."""
-
-    pid: int
-    takes_signals: bool
-    """Else `signal` knows SIGKILL only, and all others are asked for over the control channel."""
-    survivors: set[int]
-    """Who lived on after `kill` or `reap`: another user's process, or one stuck in the kernel."""
-
-    def poll(self) -> int | None:
-        """None while the main process runs, then its status: -n for signal n. Does not reap."""
-
-    def when_ended(self, call: Callable[[], object]) -> None:
-        """Call, from any thread, once `poll` gives a status, where no SIGCHLD says so."""
-
-    def stopped(self) -> bool:
-        """Whether Ctrl-Z has stopped it since this was asked last. Ask at SIGCHLD.
-
-        Only a child with isolate=group hears the keyboard instead of the launcher.
-        """
-
-    def look(self) -> None:
-        """Note who descends from the child now.
-
-        Call it before the child is asked to stop by other means than a signal: its children in
-        sessions of their own, without the mark, cannot be found once it is gone.
-        """
-
-    def image(self) -> object | None:
-        """What tells the program that its main process runs from another one.
-
-        exec(3) changes it. None in the midst of one, at the end of the process, and where it is
-        not known.
-        """
-
-    def signal(self, sig: int) -> None:
-        """Signal the main process; SIGCONT follows a signal that asks it to end."""
-
-    def signal_session(self, sig: int) -> None:
-        """Signal its whole session, group, or (isolate=none) itself and its descendants."""
-
-    def dismiss(self) -> list[str]:
-        """After the main process's end: ask whom it has left behind to end, each once.
-
-        Returns who lives, as `sleep (pid 12)`.
-        """
-
-    def kill(self) -> set[int]:
-        """SIGKILL to everything of it, wherever it went; returns `survivors`. Takes up to 2 s."""
-
-    def reap(self) -> int:
-        """End what is left, then free the process id; returns the status. After it, forget it.
-
-        When there is time again `sweep` its mark: who was just starting may have been overlooked.
-        """
-
-    def pythons(self) -> dict[int, Running]:
-        """The Python processes below the child that have run for a second, where that is known.
-
-        Empty when there is a devlaunch among them: it watches its own.
-        """
-
-    def watcher(self, ran: Mapping[int, Collection[str]]) -> tuple[int, int] | None:
-        """A process below, and one above it that watches a directory where it runs files.
-
-        `ran` has these directories of each. None as well where it is not known, or polls.
-        """
+reports_address = here.reports_address
+reap_orphans = here.reap_orphans
+sweep = here.sweep
 
 
 def new_run_id() -> str:
     """A name for this run that no other one has."""
     return os.urandom(8).hex()  # `secrets` would load OpenSSL
-
-
-def reports_address(run_id: str) -> str:
-    """Where the processes of a run report to: a socket's file, alone in its directory; or empty."""
-    return _platform.reports_address(run_id)
 
 
 def mark_environment(env: Mapping[str, str], run_id: str) -> dict[str, str]:
@@ -149,7 +64,7 @@ def spawn(
     marked = mark_environment(os.environ if env is None else env, run_id)
     try:
         with plain_processes():
-            return _platform.spawn(
+            return here.spawn(
                 argv, env=marked, cwd=cwd, isolate=isolate, mark=run_id, pass_fds=pass_fds
             )
     except OSError as error:
@@ -163,7 +78,7 @@ def spawn(
 
 
 def _cannot_start(program: str, cwd: str | None, error: OSError, found: bool) -> DevlaunchError:
-    number, reason = posix_errno(error), reason_of(error)
+    number, reason = here.posix_errno(error), reason_of(error)
     if cwd is not None and not os.access(cwd, os.X_OK):
         return DevlaunchError(
             f"cannot run in the directory {cwd!r}: {reason}",
@@ -178,20 +93,9 @@ def _cannot_start(program: str, cwd: str | None, error: OSError, found: bool) ->
         )
     return DevlaunchError(
         f"cannot execute {program!r}: {reason}",
-        hint=_platform.WHY_NOT_EXECUTED.get(number or 0, "").format(program),
+        hint=here.WHY_NOT_EXECUTED.get(number or 0, "").format(program),
         exit_status=EX_CANNOT_EXECUTE,
     )
-
-
-def control_channel() -> tuple[socket.socket, socket.socket]:
-    """Connected sockets: the launcher's end, which does not block, and the child's.
-
-    Give the child's `fileno()` to `spawn` in `pass_fds` and in the arguments, then close it here.
-    On Windows the number is a handle, by which the child knows what it is handed (`spawn`).
-    """
-    ours, theirs = socket_pair()
-    ours.setblocking(False)
-    return ours, theirs
 
 
 def spawn_controlled(
@@ -206,10 +110,11 @@ def spawn_controlled(
     """Start devlaunch's part of a child by an interpreter's `command`; it waits for its messages.
 
     Returns the child and the launcher's end of its control channel. Raises as `spawn`.
+    On Windows the number is a handle, by which the child knows what it is handed.
     """
     address = reports_address(run_id.partition(".")[0])
     with shortages():
-        ours, theirs = control_channel()
+        ours, theirs = socket_pair()
     with theirs:
         try:
             child = spawn(
@@ -226,26 +131,20 @@ def spawn_controlled(
     return child, ours
 
 
-def sweep(run_id: str, within: float = 2.0, *, looks: int = 2, grace: float = 0.0) -> set[int]:
-    """Kill what carries the run's mark until nothing does; returns who still lives after that.
-
-    `within` is seconds, `looks` how often nothing has to be found. With `grace` all are asked to
-    end first, and have so many seconds. The caller itself is spared.
-    """
-    return _platform.sweep(run_id, within, looks, grace)
-
-
-def reap_orphans(keep: Collection[int]) -> None:
-    """At SIGCHLD, as process 1 of a container: reap all ended children except `keep`.
-
-    Does nothing elsewhere: there the system's init reaps orphans.
-    """
-    _platform.reap_orphans(keep)
-
-
-def listening_process(host: str, port: int) -> str | None:
+def listening_process(
+    host: str, port: int, find: FindListener = here.listening_process
+) -> str | None:
     """Who listens on a TCP port, as `python3 (pid 1234)`; None when it cannot be known."""
-    return _platform.listening_process(host, port)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return None
+    asked = {
+        socket.inet_pton(family, str(address[0]).partition("%")[0]) for family, *_, address in found
+    }
+    # A wildcard is all zeros.
+    is_any = not all(map(any, asked))
+    return find(lambda a: is_any or not any(a) or a in asked, port)
 
 
 def exit_code(status: int) -> int:

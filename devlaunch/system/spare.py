@@ -9,14 +9,11 @@ import errno
 import os
 import re
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from devlaunch.errors import DevlaunchError, UsageError
-
-if sys.platform == "win32":
-    from devlaunch.system import _windows
+from devlaunch.system.seam import here
 
 ASSUMED_MEMORY = 4 << 30
 """Bytes, where nobody says how much is available."""
@@ -27,12 +24,9 @@ def idle_time(root: str = "/") -> float | None:
 
     None where that is not known. proc_stat(5); `root` is where /proc is.
     """
-    if sys.platform == "win32":
-        return None
     try:
-        with open(os.path.join(root, "proc/stat")) as file:
-            return int(file.readline().split()[4]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
+        return int(_read(root, "proc/stat").split()[4]) / 100  # USER_HZ
+    except OSError:
         return None
 
 
@@ -113,16 +107,9 @@ def most_files() -> int | None:
     return most if most > 0 else None
 
 
-def posix_errno(error: OSError) -> int | None:
-    """The number that POSIX has for it; None where another system's own words say more."""
-    if sys.platform == "win32":
-        return _windows.posix_errno(error)
-    return error.errno
-
-
 def reason_of(error: OSError) -> str:
     """What went wrong, to be put after a colon: in the words of POSIX, where it has some."""
-    number = posix_errno(error)
+    number = here.posix_errno(error)
     return (os.strerror(number) if number else error.strerror or str(error)).lower()
 
 

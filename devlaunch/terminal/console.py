@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from devlaunch.system.seam import here
+
 if TYPE_CHECKING:
     from io import RawIOBase
 
@@ -244,9 +246,7 @@ def wants_color(stream: TextIO, environ: Mapping[str, str]) -> bool:
     try:
         if not stream.isatty() or environ.get("TERM") == "dumb":
             return False
-        from devlaunch.terminal.jobs import takes_escapes
-
-        return takes_escapes(stream.fileno())
+        return here.takes_escapes(stream.fileno())
     except ValueError:
         return False
 

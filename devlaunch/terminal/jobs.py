@@ -28,9 +28,9 @@ else:
 
 
 class Stoppable(Protocol):
-    """What can be stopped with the launcher: a `process.Child`."""
+    """What can be stopped with the launcher: a generation."""
 
-    def signal_session(self, sig: int) -> None:
+    def signal_session(self, sig: int, /) -> None:
         """Signal all of it."""
 
 
@@ -39,7 +39,7 @@ class Terminal:
 
     def __init__(self, fd: int = 0) -> None:
         self._fd = fd
-        self.is_tty = _is_tty(fd)
+        self.is_tty = os.isatty(fd)
         self._saved = self._modes()
         self._lent_to: int | None = None
 
@@ -142,22 +142,6 @@ class Terminal:
                 termios.tcsetattr(self._fd, termios.TCSANOW, modes)
             except termios.error:
                 pass
-
-
-def takes_escapes(fd: int) -> bool:
-    """Whether a terminal knows escape sequences; a console of Windows does once it is told."""
-    if sys.platform != "win32":
-        return True
-    from devlaunch.system._windows import enable_escapes
-
-    return enable_escapes(fd)
-
-
-def _is_tty(fd: int) -> bool:
-    try:
-        return os.isatty(fd)
-    except OSError:
-        return False
 
 
 @contextmanager

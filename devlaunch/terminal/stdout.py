@@ -6,10 +6,8 @@ import os
 import sys
 
 from devlaunch.errors import DevlaunchError
+from devlaunch.system.seam import here
 from devlaunch.system.spare import reason_of
-
-if sys.platform == "win32":
-    from devlaunch.system import _windows
 
 _STANDARD = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -45,11 +43,5 @@ def print_text(text: str) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
-        if not _has_no_reader(error):
+        if not here.has_no_reader(error):
             raise DevlaunchError(f"cannot write to stdout: {reason_of(error)}") from None
-
-
-def _has_no_reader(error: OSError) -> bool:
-    if sys.platform == "win32":
-        return _windows.has_no_reader(error)
-    return isinstance(error, BrokenPipeError)

