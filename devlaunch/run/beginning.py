@@ -70,7 +70,7 @@ def begin(config: Config) -> Iterator[Beginning]:
         if app_socket:
             stack.callback(app_socket.close)
         run_id = process.new_run_id()
-        guardian = Guardian.start(run_id)
+        guardian = Guardian(run_id)
         stack.callback(guardian.close)
         # The last one: whom the reaping overlooked, and who was to be kept until now.
         stack.callback(process.sweep, run_id, grace=config.grace)

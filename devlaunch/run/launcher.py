@@ -33,8 +33,8 @@ from devlaunch.system.channel import Message
 from devlaunch.system.loop import Loop, signals_to_catch
 from devlaunch.system.spare import reason_of
 from devlaunch.target.envfile import EnvFile
+from devlaunch.terminal import Terminal
 from devlaunch.terminal.console import Console
-from devlaunch.terminal.jobs import Terminal
 from devlaunch.watching.reloading import Changed, Reloading
 
 if TYPE_CHECKING:

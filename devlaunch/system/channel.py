@@ -164,7 +164,7 @@ def parse(line: bytes | bytearray) -> Message:
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
-        raise ProtocolError(f"{bytes(line[:40])!r}") from None
+        message = None
     kind = message.get("type") if isinstance(message, dict) else None
     shape = SHAPES.get(kind) if isinstance(kind, str) else None
     if shape is None:

@@ -23,7 +23,10 @@ MOST_RESTARTS = 100
 
 
 class Guardian:
-    """The launcher's side. Start it before the first child."""
+    """The launcher's side, and the process's start, without waiting until that is up.
+
+    Before the first child's. Raises OSError.
+    """
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
@@ -33,13 +36,7 @@ class Guardian:
         self._popen: subprocess.Popen[bytes] | None = None
         self._stands_for_debuggee = False
         self._spared: set[str] = set()
-
-    @classmethod
-    def start(cls, run_id: str) -> Guardian:
-        """Start guarding the run, without waiting until the process is up."""
-        guardian = cls(run_id)
-        guardian._spawn()
-        return guardian
+        self._spawn()
 
     @property
     def pid(self) -> int | None:

@@ -12,8 +12,8 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from devlaunch.config import Config
 from devlaunch.errors import EX_FAILURE, AddressInUseError, DevlaunchError, UsageError
@@ -25,8 +25,7 @@ _BINDING = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 """On Windows SO_REUSEADDR would let two programs share a port, and without the other option so
 would a program that sets it, as uvicorn and `http.server` do."""
 
-Holder = Callable[[str, int], str | None]
-"""Names the process that listens on a host and port, such as `python (pid 12)`; None: unknown."""
+_UNIX: Any = getattr(socket, "AF_UNIX", None)
 
 _Address = tuple[int, str]
 """An address family and a numeric address."""
@@ -38,7 +37,7 @@ class AppSocket:
 
     socket: socket.socket
     url: str
-    _unlink: tuple[str, int, int] | None = field(default=None)
+    _unlink: tuple[str, int, int] | None = None
 
     def close(self) -> None:
         """Close, and remove the socket file unless another process has replaced it."""
@@ -52,14 +51,7 @@ class AppSocket:
             self._unlink = None
 
 
-def listening_process(host: str, port: int) -> str | None:
-    """`process.listening_process`, loaded only when there is something to explain."""
-    from devlaunch.system.process import listening_process as find
-
-    return find(host, port)
-
-
-def open_app_socket(config: Config, *, holder: Holder = listening_process) -> AppSocket:
+def open_app_socket(config: Config) -> AppSocket:
     """Bind (or adopt, for `--fd`) the socket that `config` asks for, and listen.
 
     Raises DevlaunchError when the port or path is in use, UsageError for what can never work.
@@ -71,13 +63,13 @@ def open_app_socket(config: Config, *, holder: Holder = listening_process) -> Ap
         sock = bind_unix(config.uds)
         status = os.lstat(config.uds)
         return AppSocket(sock, url_of(sock), (config.uds, status.st_dev, status.st_ino))
-    sock = bind_tcp(config.host, config.port, holder=holder)
+    sock = bind_tcp(config.host, config.port)
     return AppSocket(sock, url_of(sock))
 
 
 def url_of(sock: socket.socket) -> str:
     """What to open in a browser; a wildcard address becomes the loopback one."""
-    if sock.family == getattr(socket, "AF_UNIX", None):
+    if sock.family == _UNIX:
         return f"unix:{os.fsdecode(sock.getsockname())}"
     host, port = sock.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -92,23 +84,16 @@ def format_address(host: str, port: int) -> str:
 # --- TCP ----------------------------------------------------------------------------------------
 
 
-def bind_tcp(
-    host: str, port: int, *, option: str = "--port", holder: Holder = listening_process
-) -> socket.socket:
-    """A listening socket on the first of the host's addresses that this machine has.
+def bind_tcp(host: str, port: int) -> socket.socket:
+    """The app's listening socket, on the first of the host's addresses that this machine has.
 
-    `option` (`--port` or `--debug-address`) is for the errors. Raises as `open_app_socket`.
+    Raises as `open_app_socket`.
     """
-    return _bind_addresses(resolve(host, option), host, port, option, holder)
+    return _bind_addresses(resolve(host, "--port"), host, port, "--port")
 
 
 def bind_debug(
-    host: str,
-    port: int,
-    *,
-    allow_remote: bool,
-    option: str = "--debug-address",
-    holder: Holder = listening_process,
+    host: str, port: int, *, allow_remote: bool, option: str = "--debug-address"
 ) -> socket.socket:
     """The debugger's listening socket, on loopback only unless `allow_remote`.
 
@@ -125,7 +110,7 @@ def bind_debug(
             hint=f"use 127.0.0.1 (over ssh: ssh -L {number}:127.0.0.1:{number} …), "
             "or add --allow-remote-debug",
         )
-    return _bind_addresses(addresses, host, port, option, holder)
+    return _bind_addresses(addresses, host, port, option)
 
 
 def resolve(host: str, option: str) -> list[_Address]:
@@ -136,9 +121,9 @@ def resolve(host: str, option: str) -> list[_Address]:
     try:
         infos = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a name"
+        reason = reason_of(error) if isinstance(error, OSError) else "not a name"
         raise UsageError(
-            f"{_host_option(option)} {host}: does not resolve ({reason.lower()})",
+            f"{_host_option(option)} {host}: does not resolve ({reason})",
             hint="use 127.0.0.1, or an address or name of this machine",
         ) from None
     found = {(int(family), str(address[0])): None for family, _, _, _, address in infos}
@@ -155,10 +140,8 @@ def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address).is_loopback
 
 
-def _bind_addresses(
-    addresses: list[_Address], host: str, port: int, option: str, holder: Holder
-) -> socket.socket:
-    failure: OSError = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+def _bind_addresses(addresses: list[_Address], host: str, port: int, option: str) -> socket.socket:
+    failure = OSError()
     for family, address in addresses:
         try:
             return _listen(family, (address, port))
@@ -166,14 +149,18 @@ def _bind_addresses(
             failure = error
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 break
-    raise explain_bind_error(failure, host, port, option, holder) from None
+    raise explain_bind_error(failure, host, port, option) from None
 
 
-def _listen(family: int, address: tuple[str, int]) -> socket.socket:
+def _listen(family: int, address: Any, mode: int | None = None) -> socket.socket:
+    """A socket that listens; `mode` is for its file."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, _BINDING, 1)
+        if family != _UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, _BINDING, 1)
         sock.bind(address)
+        if mode is not None:
+            os.chmod(address, mode)
         # Linux reports a port in use here when the other one bound it with SO_REUSEADDR too.
         sock.listen(BACKLOG)
     except OSError:
@@ -182,14 +169,14 @@ def _listen(family: int, address: tuple[str, int]) -> socket.socket:
     return sock
 
 
-def explain_bind_error(
-    error: OSError, host: str, port: int, option: str, holder: Holder = listening_process
-) -> DevlaunchError:
+def explain_bind_error(error: OSError, host: str, port: int, option: str) -> DevlaunchError:
     """The error to raise for what bind(2) or listen(2) said about `option`'s host and port."""
     where = format_address(host, port)
     match error.errno:
         case errno.EADDRINUSE:
-            by = holder(host, port)
+            from devlaunch.system.process import listening_process
+
+            by = listening_process(host, port)
             return AddressInUseError(
                 f"{option}: {where} is in use" + (f" by {by}" if by else ""),
                 hint=_other_port(host, port, option),
@@ -241,50 +228,36 @@ def bind_unix(path: str) -> socket.socket:
 
     Raises DevlaunchError when somebody answers there, UsageError when the path cannot be used.
     """
-    if sys.platform == "win32":
+    if _UNIX is None:
         raise UsageError("--uds: Python has no Unix domain sockets here", hint="use --port")
-    mode = _clear_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.bind(path)
-        if mode is not None:
-            os.chmod(path, mode)
-        sock.listen(BACKLOG)
+        return _listen(_UNIX, path, _clear_stale(path))
     except OSError as error:
-        sock.close()
         # "AF_UNIX path too long" has no errno.
         raise UsageError(f"--uds {path}: {reason_of(error)}") from None
-    return sock
 
 
 def _clear_stale(path: str) -> int | None:
     """Remove a socket file on which nobody answers, and return its mode; None without one."""
     try:
-        status = os.lstat(path)
+        mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise UsageError(f"--uds {path}: {reason_of(error)}") from None
-    if not stat.S_ISSOCK(status.st_mode):
+    if not stat.S_ISSOCK(mode):
         raise UsageError(
             f"--uds {path}: exists and is no socket", hint="remove it, or choose another path"
         )
-    try:
-        if _answers(path):
-            raise DevlaunchError(
-                f"--uds {path}: is in use by another process",
-                hint="stop it, or choose another path",
-            )
-        os.unlink(path)
-    except OSError as error:
-        raise UsageError(f"--uds {path}: {reason_of(error)}") from None
-    return stat.S_IMODE(status.st_mode)
+    if _answers(path):
+        raise DevlaunchError(
+            f"--uds {path}: is in use by another process",
+            hint="stop it, or choose another path",
+        )
+    os.unlink(path)
+    return stat.S_IMODE(mode)
 
 
 def _answers(path: str) -> bool:
-    if sys.platform == "win32":
-        return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)

@@ -13,11 +13,14 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from types import FrameType, TracebackType
-from typing import Protocol, Self
+from types import FrameType
+from typing import TYPE_CHECKING, Self
 
 from devlaunch.events import DeadlineReached, LogLine, SignalReceived
 from devlaunch.system.spare import most_files, shortage, socket_pair
+
+if TYPE_CHECKING:
+    from _typeshed import HasFileno
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK", "SIGTSTP", "SIGWINCH")
 """Besides SIGCHLD. Which of them are ignored, as nohup(1) has it for SIGHUP, stay so."""
@@ -28,13 +31,6 @@ def signals_to_catch() -> list[int]:
     found = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
     heard = [signum for signum in found if signal.getsignal(signum) is not signal.SIG_IGN]
     return heard + ([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else [])
-
-
-class HasFileno(Protocol):
-    """What selectors take: a socket or a pipe end."""
-
-    def fileno(self) -> int:
-        """The file descriptor."""
 
 
 Callback = Callable[[], None]
@@ -69,12 +65,7 @@ class Loop:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def post(self, event: object) -> None:
@@ -103,15 +94,13 @@ class Loop:
         mask = (selectors.EVENT_READ if readable else 0) | (
             selectors.EVENT_WRITE if writable else 0
         )
-        if fd in self._callbacks:
-            if not mask:
-                self.unwatch(fileobj)
-                return
-            self._selector.modify(fd, mask)
-        elif mask:
-            self._selector.register(fd, mask)
-        else:
+        if not mask:
+            self.unwatch(fileobj)
             return
+        if fd in self._callbacks:
+            self._selector.modify(fd, mask)
+        else:
+            self._selector.register(fd, mask)
         self._callbacks[fd] = (readable, writable)
 
     def unwatch(self, fileobj: HasFileno) -> None:

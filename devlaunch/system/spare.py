@@ -109,7 +109,8 @@ def most_files() -> int | None:
 
 def reason_of(error: OSError) -> str:
     """What went wrong, to be put after a colon: in the words of POSIX, where it has some."""
-    number = here.posix_errno(error)
+    # What does not resolve has numbers of its own.
+    number = None if isinstance(error, socket.gaierror) else here.posix_errno(error)
     return (os.strerror(number) if number else error.strerror or str(error)).lower()
 
 

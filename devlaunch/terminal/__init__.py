@@ -3,3 +3,12 @@
 Begin with `console`, which words each line; `jobs` is job control (POSIX XBD 11.1), `stdout` the
 front's own output.
 """
+
+import sys
+
+if sys.platform == "win32":
+    from devlaunch.terminal.windows import Terminal
+else:
+    from devlaunch.terminal.jobs import Terminal
+
+__all__ = ["Terminal"]

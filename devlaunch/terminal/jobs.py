@@ -5,8 +5,7 @@ that job: it can read and write the terminal, but no key reaches it as a signal,
 it leaves the terminal in stays. So the launcher forwards the keys and tidies up.
 
 Sources: glibc manual, "Job Control" (Foreground and Background, Stopped and Terminated Jobs);
-POSIX XBD 11.1. Nothing here fails when the terminal is gone. A console of Windows has no job
-control: there all is a no-op, but for escape sequences.
+POSIX XBD 11.1. Nothing here fails when the terminal is gone.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import termios
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -21,10 +21,7 @@ from typing import Any, Protocol
 
 from devlaunch.config import Isolation
 
-if sys.platform != "win32":
-    import termios
-else:
-    termios: Any = None
+assert sys.platform != "win32"  # tells mypy what this file is for
 
 
 class Stoppable(Protocol):
@@ -48,8 +45,15 @@ class Terminal:
         return self.is_tty and isolate is Isolation.NONE
 
     def restore(self) -> None:
-        """After a child has ended: take the foreground back, set the modes as they were."""
-        self.take_foreground()
+        """After a child has ended: take the foreground back, set the modes as they were.
+
+        Not from somebody else who has taken the terminal since.
+        """
+        group, self._lent_to = self._lent_to, None
+        if group is not None:
+            with _deaf_to_sigttou(), suppress(OSError):
+                if os.tcgetpgrp(self._fd) == group:
+                    os.tcsetpgrp(self._fd, os.getpgrp())
         self._set_modes(self._saved)
 
     def suspend(self, children: Collection[Stoppable], forget: Callable[[int], None]) -> None:
@@ -60,8 +64,6 @@ class Terminal:
         of which nothing may be handled any more that was caught before: one Ctrl-Z comes to us and
         as the child's stop, in any order, and must not stop us again after `fg`.
         """
-        if sys.platform == "win32":
-            return
         for child in children:
             child.signal_session(signal.SIGSTOP)
         borrower, modes = self._lent_to, self._modes()
@@ -88,25 +90,13 @@ class Terminal:
 
         Nothing happens when the launcher is itself in the background.
         """
-        if sys.platform != "win32" and self._give_foreground(group):
+        if self._give_foreground(group):
             with suppress(ProcessLookupError):
                 # It may have tried to read already, and been stopped for it (SIGTTIN).
                 os.killpg(group, signal.SIGCONT)
 
-    def take_foreground(self) -> None:
-        """End `lend_foreground`, unless somebody else has taken the terminal since."""
-        group, self._lent_to = self._lent_to, None
-        if sys.platform == "win32" or group is None:
-            return
-        with _deaf_to_sigttou():
-            try:
-                if os.tcgetpgrp(self._fd) == group:
-                    os.tcsetpgrp(self._fd, os.getpgrp())
-            except OSError:
-                pass
-
     def _give_foreground(self, group: int) -> bool:
-        if sys.platform == "win32" or not self.is_tty or not self._in_foreground():
+        if not self.is_tty or not self._in_foreground():
             return False
         with _deaf_to_sigttou():
             try:
@@ -118,38 +108,26 @@ class Terminal:
 
     def _in_foreground(self) -> bool:
         """Whether this process may change the terminal without being stopped for it."""
-        if sys.platform == "win32":
-            return True
         try:
             return os.tcgetpgrp(self._fd) == os.getpgrp()
         except OSError:
             return True  # not our controlling terminal: there is no job control on it
 
     def _modes(self) -> list[Any] | None:
-        if sys.platform == "win32" or not self.is_tty:
-            return None
-        try:
+        with suppress(termios.error):
             return termios.tcgetattr(self._fd)
-        except termios.error:
-            return None
+        return None
 
     def _set_modes(self, modes: list[Any] | None) -> None:
-        if sys.platform == "win32" or modes is None or not self._in_foreground():
-            return
-        with _deaf_to_sigttou():
-            try:
+        if modes is not None and self._in_foreground():
+            with _deaf_to_sigttou(), suppress(termios.error):
                 # Not TCSADRAIN: that waits for ever when the output is held by Ctrl-S.
                 termios.tcsetattr(self._fd, termios.TCSANOW, modes)
-            except termios.error:
-                pass
 
 
 @contextmanager
 def _deaf_to_sigttou() -> Iterator[None]:
     """A background process that changes the terminal gets SIGTTOU, unless it is blocked."""
-    if sys.platform == "win32":
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
     try:
         yield

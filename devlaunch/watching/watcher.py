@@ -21,7 +21,7 @@ from devlaunch.core.debounce import LONGEST
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
 from devlaunch.system.hiding import hide_thread
-from devlaunch.system.spare import shortage
+from devlaunch.system.spare import reason_of, shortage
 from devlaunch.target.values import DEFAULT_POLL
 from devlaunch.watching.backends import (
     Backend,
@@ -354,7 +354,7 @@ def _limit_reason(error: OSError) -> str:
     what = "open files" if error.errno == errno.ENFILE else "watches"
     setting = _LIMITS.get(error.errno or 0)
     if setting is None:
-        return f"the system refuses file events ({error.strerror or error})"
+        return f"the system refuses file events ({reason_of(error)})"
     return (
         f"the system's limit of file {what} is reached;"
         f" raise it with `sudo sysctl fs.inotify.{setting}`"

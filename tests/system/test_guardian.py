@@ -30,7 +30,7 @@ from devlaunch.system.guardian import Guardian
 
 run_id, directory, app, rounds = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 isolate = Isolation(sys.argv[5])
-guardian = Guardian.start(run_id)
+guardian = Guardian(run_id)
 (directory / "guardian").write_text(str(guardian.pid))
 for generation in range(rounds):
     child = process.spawn(
@@ -220,7 +220,7 @@ def test_kill_at_a_random_moment_of_a_reload_loop(tmp_path: Path, moment: int) -
 def test_an_orderly_end_kills_nothing_and_leaves_no_guardian(tmp_path: Path, run_id: str) -> None:
     bystander = subprocess.Popen(["sleep", "600"], env={**os.environ, process.MARK: run_id})
     try:
-        guardian = Guardian.start(run_id)
+        guardian = Guardian(run_id)
         pid = guardian.pid
         guardian.close()
         assert pid is not None
@@ -243,7 +243,7 @@ def test_a_launcher_that_says_goodbye_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_a_killed_guardian_is_replaced_and_knows_the_children(tmp_path: Path, run_id: str) -> None:
-    guardian = Guardian.start(run_id)
+    guardian = Guardian(run_id)
     child = process.spawn([sys.executable, "-S", "-c", POLITE, str(tmp_path)], run_id=run_id)
     guardian.adopt(child.pid)
     wait_until((tmp_path / "has-hook").exists)
@@ -296,7 +296,7 @@ def test_a_launcher_that_ends_while_a_signal_is_passed_on_does_no_harm(tmp_path:
 
 
 def test_a_child_that_was_forgotten_is_not_touched(run_id: str) -> None:
-    guardian = Guardian.start(run_id)
+    guardian = Guardian(run_id)
     bystander = subprocess.Popen(["sleep", "600"])
     try:
         guardian.adopt(bystander.pid)
@@ -314,7 +314,7 @@ def test_the_guardian_is_deaf_small_and_holds_nothing(run_id: str, tmp_path: Pat
     secret = os.open(tmp_path / "secret", os.O_CREAT)
     os.set_inheritable(secret, True)
     started = time.perf_counter()
-    guardian = Guardian.start(run_id)
+    guardian = Guardian(run_id)
     elapsed = time.perf_counter() - started
     pid = guardian.pid
     assert pid is not None
@@ -345,7 +345,7 @@ def test_the_guardian_is_deaf_small_and_holds_nothing(run_id: str, tmp_path: Pat
 
 
 def test_a_stopped_guardian_does_not_hold_up_the_launcher(run_id: str) -> None:
-    guardian = Guardian.start(run_id)
+    guardian = Guardian(run_id)
     pid = guardian.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
@@ -356,7 +356,7 @@ def test_a_stopped_guardian_does_not_hold_up_the_launcher(run_id: str) -> None:
 
 
 def test_no_child_inherits_the_lifeline(run_id: str) -> None:
-    guardian = Guardian.start(run_id)
+    guardian = Guardian(run_id)
     child = process.spawn(["sleep", "600"], run_id=run_id)
     lifeline = os.readlink(f"/proc/self/fd/{guardian._lifeline}")
     files = set()
@@ -375,7 +375,7 @@ def heir_of(guardian: int) -> int:
 
 
 def test_the_heir_of_a_killed_guardian_hears_the_next_goodbye(tmp_path: Path, run_id: str) -> None:
-    guardian = Guardian.start(run_id)
+    guardian = Guardian(run_id)
     child = process.spawn([sys.executable, "-S", "-c", RUDE, str(tmp_path)], run_id=run_id)
     guardian.adopt(child.pid)
     wait_until((tmp_path / "has-started").exists)
@@ -395,7 +395,7 @@ def test_the_heir_of_a_killed_guardian_hears_the_next_goodbye(tmp_path: Path, ru
 
 
 def test_a_killed_heir_is_replaced(run_id: str) -> None:
-    guardian = Guardian.start(run_id)
+    guardian = Guardian(run_id)
     child = process.spawn(["sleep", "600"], run_id=run_id)
     guardian.adopt(child.pid)
     assert guardian.pid is not None
@@ -415,7 +415,7 @@ def test_a_nested_guardian_carries_no_mark_of_the_outer_run(run_id: str) -> None
     script = """
 import sys
 from devlaunch.system.guardian import Guardian
-guardian = Guardian.start("inner")
+guardian = Guardian("inner")
 environment = open(f"/proc/{guardian.pid}/environ", "rb").read()
 print(b"DEVLAUNCH_RUN" in environment)
 guardian.close()

@@ -263,7 +263,6 @@ def test_a_pipe_is_no_terminal() -> None:
     terminal = Terminal(reader)
     assert not terminal.is_tty
     terminal.lend_foreground(os.getpid())
-    terminal.take_foreground()
     terminal.restore()
     os.close(reader)
     os.close(writer)
