@@ -111,18 +111,19 @@ class Child:
             self._family.note()
 
     def image(self) -> object | None:
-        return table.image(self.pid)
+        # exec(3) changes where code and stack begin; none of these is known in the midst of one.
+        found = tuple(table.stat_fields(self.pid)[23:26:2])
+        return None if not found or "0" in found else found
 
     def pythons(self) -> dict[int, Running]:
         if sys.platform != "linux" or not table.has_children(self.pid):
             return {}
         try:
             members = self._family.look() - {self.pid}
-            marks = {table.mark_of(pid).rpartition("/")[2] for pid in members}
+            marks = {table.marks_of(pid)[0].rpartition("/")[2] for pid in members}
             if marks - {"", self._mark}:
                 return {}
-            pythons = [pid for pid in members if table.is_python(pid) and table.age(pid) >= 1.0]
-            return {pid: Running(*table.command(pid)) for pid in pythons}
+            return {pid: found for pid in members if (found := _python(pid))}
         except OSError:  # neither descriptors nor memory
             return {}
 
@@ -253,6 +254,20 @@ def describe(pid: int) -> str:
     except OSError:
         return f"pid {pid}"
     return f"{name} (pid {pid})"
+
+
+def _python(pid: int) -> Running | None:
+    """What a process runs by a Python interpreter, if it has run for a second (Linux)."""
+    try:
+        program = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+        uptime = float(table.read_file("/proc/uptime").split()[0])
+        age = uptime - table.ticks(table.start_time(pid)) / os.sysconf("SC_CLK_TCK")
+        if not program.startswith(("python", "pypy")) or age < 1.0:
+            return None
+        words = table.read_file(f"/proc/{pid}/cmdline").removesuffix(b"\0").split(b"\0")
+        return Running(tuple(map(os.fsdecode, words)), os.readlink(f"/proc/{pid}/cwd"))
+    except OSError:  # ended, or another user's
+        return None
 
 
 def _open_files(pid: int) -> Iterator[tuple[str, str]]:

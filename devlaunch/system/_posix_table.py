@@ -109,14 +109,11 @@ class Family:
         if self._spares_kept:
             table = {pid: each for pid, each in table.items() if not each.is_kept}
         kin = set(self._known) | {p.pid for p in table.values() if carries(p.mark, self._run_id)}
-        while True:
-            more = {
-                p.pid
-                for p in table.values()
-                if p.pid not in kin and (p.ppid in kin or p.group in kin or p.session in kin)
-            }
-            if not more:
-                break
+        while more := {
+            p.pid
+            for p in table.values()
+            if p.pid not in kin and (p.ppid in kin or p.group in kin or p.session in kin)
+        }:
             kin |= more
         members = kin & table.keys()
         self._known |= {pid: table[pid].started for pid in members}
@@ -173,30 +170,6 @@ def _await_ends(pids: set[int], pause: float, deadline: float) -> None:
         time.sleep(pause)
 
 
-def age(pid: int) -> float:
-    """Seconds since a process was started (Linux)."""
-    uptime = float(read_file("/proc/uptime").split()[0])
-    return uptime - ticks(start_time(pid)) / os.sysconf("SC_CLK_TCK")
-
-
-def is_python(pid: int) -> bool:
-    """Whether a process runs a Python interpreter (Linux)."""
-    try:
-        name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
-    except OSError:
-        return False
-    return name.startswith(("python", "pypy"))
-
-
-def command(pid: int) -> tuple[tuple[str, ...], str]:
-    """The command line of a process and its directory; empty when they cannot be had (Linux)."""
-    try:
-        words = read_file(f"/proc/{pid}/cmdline").removesuffix(b"\0").split(b"\0")
-        return tuple(map(os.fsdecode, words)), os.readlink(f"/proc/{pid}/cwd")
-    except OSError:  # ended, or another user's
-        return (), ""
-
-
 def reports_address(run_id: str) -> str:
     """Where the processes of a run report to."""
     for place in (os.environ.get("TMPDIR"), "/tmp"):
@@ -213,15 +186,6 @@ def start_time(pid: int) -> str:
         return found.started if found else ""
     fields = stat_fields(pid)
     return fields[19] if fields else ""
-
-
-def image(pid: int) -> tuple[str, ...] | None:
-    """What exec(3) changes of a process: where its code and its stack begin.
-
-    None when it is ending, or in the midst of an exec, or where that is not known.
-    """
-    found = tuple(stat_fields(pid)[23:26:2])
-    return None if not found or "0" in found else found
 
 
 def read_file(path: str) -> bytes:
@@ -258,17 +222,13 @@ def _from_proc(marked_since: int) -> dict[int, Process]:
         if not _has_ended(fields):
             ppid, group, session = map(int, fields[1:4])
             started = fields[19]
-            marks = _proc_marks(pid) if ticks(started) >= marked_since else ("", False)
+            marks = marks_of(pid) if ticks(started) >= marked_since else ("", False)
             table[pid] = Process(pid, (ppid, group, session), started, marks)
     return table
 
 
-def mark_of(pid: int) -> str:
-    """The mark of a process; empty when it has none, or that is not known (Linux)."""
-    return _proc_marks(pid)[0]
-
-
-def _proc_marks(pid: int) -> tuple[str, bool]:
+def marks_of(pid: int) -> tuple[str, bool]:
+    """The mark of a process, empty where it is not known, and whether it is to be kept (Linux)."""
     try:
         environment = b"\0" + read_file(f"/proc/{pid}/environ")
     except OSError:

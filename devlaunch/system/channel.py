@@ -96,8 +96,6 @@ class ControlChannel:
 
     def close(self) -> None:
         """Deliver what the child had still sent, then close. Idempotent."""
-        if not self.is_open:
-            return
         self._hung_up = lambda: None
         self._read()
         self._close()

@@ -37,18 +37,17 @@ class AppSocket:
 
     socket: socket.socket
     url: str
-    _unlink: tuple[str, int, int] | None = None
+    _file: tuple[str, os.stat_result] | None = None
 
     def close(self) -> None:
         """Close, and remove the socket file unless another process has replaced it."""
         self.socket.close()
-        if self._unlink is not None:
-            path, device, inode = self._unlink
+        if self._file is not None:
+            path, made = self._file
             with contextlib.suppress(OSError):
-                status = os.lstat(path)
-                if (status.st_dev, status.st_ino) == (device, inode):
+                if os.path.samestat(os.lstat(path), made):
                     os.unlink(path)
-            self._unlink = None
+            self._file = None
 
 
 def open_app_socket(config: Config) -> AppSocket:
@@ -61,8 +60,7 @@ def open_app_socket(config: Config) -> AppSocket:
         return AppSocket(sock, url_of(sock))
     if config.uds is not None:
         sock = bind_unix(config.uds)
-        status = os.lstat(config.uds)
-        return AppSocket(sock, url_of(sock), (config.uds, status.st_dev, status.st_ino))
+        return AppSocket(sock, url_of(sock), (config.uds, os.lstat(config.uds)))
     sock = bind_tcp(config.host, config.port)
     return AppSocket(sock, url_of(sock))
 
@@ -100,8 +98,10 @@ def bind_debug(
     Raises UsageError for a host that other machines may reach (also when only one of its addresses
     is such), else as `open_app_socket`.
     """
+    from ipaddress import ip_address  # loading it takes a while
+
     addresses = resolve(host, option)
-    remote = [address for _, address in addresses if not _is_loopback(address)]
+    remote = [address for _, address in addresses if not ip_address(address).is_loopback]
     if remote and not allow_remote:
         seen = host if host in remote else f"{host} ({remote[0]})"
         number = port or "PORT"
@@ -132,12 +132,6 @@ def resolve(host: str, option: str) -> list[_Address]:
 
 def _host_option(option: str) -> str:
     return "--host" if option == "--port" else option
-
-
-def _is_loopback(address: str) -> bool:
-    import ipaddress  # only to debug: loading it takes a while
-
-    return ipaddress.ip_address(address).is_loopback
 
 
 def _bind_addresses(addresses: list[_Address], host: str, port: int, option: str) -> socket.socket:

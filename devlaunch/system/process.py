@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from devlaunch.config import Isolation
 from devlaunch.errors import EX_CANNOT_EXECUTE, EX_FAILURE, EX_NOT_FOUND, DevlaunchError
 from devlaunch.system.hiding import plain_processes
-from devlaunch.system.seam import Child, here
+from devlaunch.system.seam import Child, System, here
 from devlaunch.system.spare import reason_of, shortage, shortages, socket_pair
 from devlaunch.system.terms import KEEP, MARK
 
@@ -21,8 +21,6 @@ CHILD_MAIN = os.path.join(_ROOT, "child", "__main__.py")
 
 REPORTS = "DEVLAUNCH_REPORTS"
 """The environment variable that tells the processes of an app where to say what they run."""
-
-FindListener = Callable[[Callable[[bytes], bool], int], str | None]
 
 reports_address = here.reports_address
 reap_orphans = here.reap_orphans
@@ -131,9 +129,7 @@ def spawn_controlled(
     return child, ours
 
 
-def listening_process(
-    host: str, port: int, find: FindListener = here.listening_process
-) -> str | None:
+def listening_process(host: str, port: int, system: System = here) -> str | None:
     """Who listens on a TCP port, as `python3 (pid 1234)`; None when it cannot be known."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -144,7 +140,7 @@ def listening_process(
     }
     # A wildcard is all zeros.
     is_any = not all(map(any, asked))
-    return find(lambda a: is_any or not any(a) or a in asked, port)
+    return system.listening_process(lambda a: is_any or not any(a) or a in asked, port)
 
 
 def exit_code(status: int) -> int:

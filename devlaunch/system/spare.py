@@ -46,25 +46,25 @@ def _of_machine(root: str) -> Iterator[int]:
             yield int(found[1]) * 1024
 
 
+_CONTROL_GROUPS = {
+    "": ("sys/fs/cgroup", "memory.max", "memory.current"),
+    "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
+"""By controllers: where the groups are, limit and usage; cgroups(7), versions 2 and 1."""
+
+
 def _of_control_groups(root: str) -> Iterator[int]:
-    """What each limit on the way up leaves; cgroups(7), versions 2 and 1."""
-    try:
-        groups = _read(root, "proc/self/cgroup").splitlines()
-    except OSError:
-        return
-    for _, controllers, path in (line.split(":", 2) for line in groups):
-        if not controllers:
-            base, limit, usage = "sys/fs/cgroup", "memory.max", "memory.current"
-        elif controllers == "memory":
-            base, limit, usage = "sys/fs/cgroup/memory", "memory.limit_in_bytes", None
-        else:
-            continue
+    """What each limit on the way up leaves."""
+    lines: list[str] = []
+    with suppress(OSError):
+        lines = _read(root, "proc/self/cgroup").splitlines()
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        base, limit, usage = _CONTROL_GROUPS.get(controllers, ("", "", ""))
         parts = [part for part in path.split("/") if part]
-        for length in range(len(parts), -1, -1):
+        for length in range(len(parts), -1, -1) if base else ():
             directory = os.path.join(root, base, *parts[:length])
             with suppress(OSError, ValueError):  # `max`: no limit
-                most = int(_read(directory, limit))
-                used = int(_read(directory, usage or "memory.usage_in_bytes"))
+                most, used = int(_read(directory, limit)), int(_read(directory, usage))
                 yield most - used + _reclaimable(directory)
 
 

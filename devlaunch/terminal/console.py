@@ -175,7 +175,9 @@ class Console:
             arrow = self._style("➜", "green")
             extra = f"  {self._style(_plain(remark), 'dim')}" if remark else ""
             name = self._style(label.ljust(_ROW_WIDTH), "bold")
-            lines.append(f"  {arrow}  {name}  {self._value(value)}{extra}")
+            text = _plain(value)
+            shown = self._style(text, "cyan") if "://" in text else text
+            lines.append(f"  {arrow}  {name}  {shown}{extra}")
         return lines
 
     def _event(
@@ -200,10 +202,6 @@ class Console:
         lines = [f"devlaunch: {self._style(f'{kind}:', 'bold', style)} {_plain(head)}"]
         lines += [f"  {_plain(line)}" for line in (*rest, *hint.splitlines())]
         self._print("\n".join(lines), level)
-
-    def _value(self, text: str) -> str:
-        text = _plain(text)
-        return self._style(text, "cyan") if "://" in text else text
 
     def _style(self, text: str, *names: str) -> str:
         if not self._color or not text.strip():
@@ -261,16 +259,12 @@ def duration(seconds: float) -> str:
 
 def ending(status: int) -> str:
     """How a process ended, in words; `status` as in Popen.returncode."""
-    if status >= 0:
-        return f"exited (status {_number(status)})" if status else "finished"
-    return f"killed by {signal_name(-status)}"
-
-
-def _number(status: int) -> str:
-    """Windows' own statuses as they are written; -1, which programs end with, has 32 bits there."""
-    if 0xC0000000 <= status < 0xF0000000:
-        return f"0x{status:X}"
-    return str(status - (1 << 32) if status >= 1 << 31 else status)
+    if status < 0:
+        return f"killed by {signal_name(-status)}"
+    # Windows' own as they are written; -1, which programs end with, has 32 bits there.
+    is_windows = 0xC0000000 <= status < 0xF0000000
+    shown = f"0x{status:X}" if is_windows else status - (1 << 32 if status >= 1 << 31 else 0)
+    return f"exited (status {shown})" if status else "finished"
 
 
 def signal_name(number: int) -> str:

@@ -353,7 +353,7 @@ def test_the_holder_of_a_port(host: str, port: int, holder: str | None) -> None:
     library = SimpleNamespace(CreateJobObjectW=lambda: None, OpenProcess=lambda: None)
     kernel = NamingKernel(library, library, NETWORK)
     find = partial(_windows.listening_process, kernel=kernel)
-    assert process.listening_process(host, port, find) == holder
+    assert process.listening_process(host, port, SimpleNamespace(listening_process=find)) == holder
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there it is known")
