@@ -15,7 +15,7 @@ from typing import Any
 from support.launch import Launch, environment
 from support.wait import wait_until
 
-from devlaunch.system.process import SIGKILL
+from devlaunch.system.terms import SIGKILL
 
 CTRL_C, CTRL_BREAK = 0, 1
 IS_WINE = sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
