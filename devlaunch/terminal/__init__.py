@@ -1,7 +1,7 @@
 """What people see, and who has the keyboard.
 
-Begin with `console`, which words each line; `jobs` is job control (POSIX XBD 11.1), `stdout` the
-front's own output.
+Begin with `console`, which words each line; `jobs` is job control (POSIX XBD 11.1), for which
+`windows` stands in, `stdout` the front's own output.
 """
 
 import sys
