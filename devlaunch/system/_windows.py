@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import Any
 
 from devlaunch.config import Isolation
@@ -169,15 +169,11 @@ _jobs: tuple[int, int] | None = None
 def guard(run_id: str, kernel: Kernel | None = None) -> None:  # noqa: ARG001
     """Have the kernel end all that this process starts from now on together with it."""
     global _jobs
-    with suppress(OSError), ExitStack() as undo:  # the jobs of the children are left
+    with suppress(OSError):  # the jobs of the children are left
         kernel = kernel or Kernel()
-        jobs = []
-        for _ in range(2):
-            jobs.append(kernel.create_job(JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE))
-            undo.callback(kernel.close, jobs[-1])
-        kernel.assign(jobs[0], os.getpid())
-        undo.pop_all()
-        _jobs = jobs[0], jobs[1]
+        outermost, run = (kernel.create_job(JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE) for _ in range(2))
+        kernel.assign(outermost, os.getpid())
+        _jobs = outermost, run
 
 
 def spawn(
@@ -294,24 +290,16 @@ def reap_orphans(keep: Collection[int]) -> None:
 def listening_process(
     is_meant: Callable[[bytes], bool], port: int, kernel: Kernel | None = None
 ) -> str | None:
-    try:
+    with suppress(OSError):
         kernel = kernel or Kernel()
-        owners = (
-            pid
-            for row in TCP_ROWS
-            for address, its_port, pid in kernel.listeners(row)
-            if its_port == port and is_meant(address)
-        )
-        pid = next(owners, None)
-    except OSError:
-        return None
-    if pid is None:
-        return None
-    try:
-        name = ntpath.basename(kernel.image(pid))
-    except OSError:  # the system's own, or another user's
-        name = "unknown"
-    return f"{name} (pid {pid})"
+        for family in TCP_ROWS:
+            for address, its_port, pid in kernel.listeners(family):
+                if its_port == port and is_meant(address):
+                    name = "unknown"
+                    with suppress(OSError):  # the system's own, or another user's
+                        name = ntpath.basename(kernel.image(pid))
+                    return f"{name} (pid {pid})"
+    return None
 
 
 def takes_escapes(fd: int) -> bool:
