@@ -54,7 +54,9 @@ def guards(guardian: int) -> list[int]:
     for entry in Path("/proc").iterdir() if name.startswith(b"_posix_guardian ") else ():
         with contextlib.suppress(OSError):
             if entry.name.isdigit() and (entry / "cmdline").read_bytes() == name:
-                found.append(int(entry.name))
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                if int(parent) != guardian:  # what forks the heir, and is gone at once
+                    found.append(int(entry.name))
     return list(dict.fromkeys(found))
 
 
