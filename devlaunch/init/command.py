@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shlex
@@ -13,11 +14,10 @@ from dataclasses import dataclass
 from devlaunch import __version__
 from devlaunch.config import Config
 from devlaunch.errors import EX_FAILURE, DevlaunchError, UsageError
-from devlaunch.init import files, jsonc, templates
+from devlaunch.init import files, templates
 from devlaunch.init.candidates import Candidate, find_candidates
 from devlaunch.init.editors import EDITORS, Editor, File, Setup
 from devlaunch.init.files import Change
-from devlaunch.init.jsonc import JsoncError
 from devlaunch.init.templates import Launch
 from devlaunch.system.spare import working_directory
 from devlaunch.target.options import TARGET
@@ -157,10 +157,11 @@ def _change(file: File, launch: Launch, root: str) -> Change:
         return Change(path, file.path, before, text, file.where)
     try:
         return Change(path, file.path, before, file.merge(before, text))
-    except JsoncError as error:
-        line, column = jsonc.line_and_column(before, error.offset)
+    except json.JSONDecodeError as error:
+        text = f"{error.msg[:1].lower()}{error.msg[1:]}"
         raise DevlaunchError(
-            f"{file.path}:{line}:{column}: {error}", hint="nothing was written; mend the file first"
+            f"{file.path}:{error.lineno}:{error.colno}: {text}",
+            hint="nothing was written; mend the file first",
         ) from None
 
 
