@@ -15,22 +15,12 @@ import click
 from click.core import ParameterSource
 
 from devlaunch import __version__
-from devlaunch.config import Config
+from devlaunch.config import OUTPUT, Config, Option
 from devlaunch.errors import DevlaunchError, UsageError
 from devlaunch.system.spare import shortages
-from devlaunch.target.options import (
-    ADAPTER,
-    DEBUGGING,
-    OPTIONS,
-    OUTPUT,
-    RELOADING,
-    RUNNING,
-    SERVING,
-    TARGET,
-    Option,
-)
+from devlaunch.target.converters import BadValue, nearest, to_poll
+from devlaunch.target.options import ADAPTER, OPTIONS, TARGET
 from devlaunch.target.settings import resolve
-from devlaunch.target.values import BadValue, nearest, to_poll
 from devlaunch.target.words import looks_like_app
 from devlaunch.terminal.console import Console
 from devlaunch.terminal.stdout import print_text
@@ -296,7 +286,7 @@ def help_text() -> str:
     _write_section(formatter, "Targets", TARGETS)
     _write_section(formatter, "Examples", EXAMPLES)
     _write_section(formatter, "Commands", SUBCOMMANDS)
-    for group in (DEBUGGING, SERVING, RELOADING, RUNNING, OUTPUT):
+    for group in dict.fromkeys(option.group for option in OPTIONS):
         rows = [row for o in OPTIONS if o.group == group for row in _help_rows(o)]
         if group == OUTPUT:
             rows += [("    --version", "Show the versions."), ("-h, --help", "Show this text.")]

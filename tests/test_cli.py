@@ -358,7 +358,7 @@ def test_every_option_reaches_the_config(project: Path) -> None:
         allow_remote_debug=True, wait_for_client=True, host="::1", port=0, app_dir=str(project),
         env_file=str(project / "x.env"), server="wsgiref", ignore=("data",), reload=False, poll=0.5,
         watch=(str(project / "tool.py"), str(project / "**/*.html")), grace=0.5,
-        while_paused="restart", isolate="none", python="python3", verbosity=1, env={"A": "1"},
+        while_paused="restart", isolate="none", python="python3", verbose=True, env={"A": "1"},
     )  # fmt: skip
 
 

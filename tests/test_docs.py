@@ -25,9 +25,10 @@ from support.states import ARROWS, TABLE_ONLY
 from devlaunch import DISTRIBUTION, cli
 from devlaunch.adapter import command as adapter
 from devlaunch.adapter.attributes import schema
+from devlaunch.config import Option
 from devlaunch.core import supervisor
 from devlaunch.init import command as init
-from devlaunch.target.options import OPTIONS, Option
+from devlaunch.target.options import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -20,9 +20,9 @@ from devlaunch.init.editors import EDITORS, Editor, File, Setup
 from devlaunch.init.files import Change
 from devlaunch.init.templates import Launch
 from devlaunch.system.spare import working_directory
+from devlaunch.target.converters import listed, nearest, to_words
 from devlaunch.target.options import TARGET
 from devlaunch.target.settings import read_pyproject, resolve
-from devlaunch.target.values import listed, nearest, to_words
 from devlaunch.terminal.console import Console, wants_color
 from devlaunch.terminal.stdout import print_text
 

@@ -19,7 +19,7 @@ from devlaunch.core.invocation import read_command_line
 from devlaunch.errors import UsageError
 from devlaunch.system.hiding import plain_processes
 from devlaunch.system.spare import reason_of, working_directory
-from devlaunch.target.values import nearest
+from devlaunch.target.converters import nearest
 
 OLDEST = (3, 10)
 OLDEST_DEBUGPY = (1, 8, 14)

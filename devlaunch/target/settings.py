@@ -13,12 +13,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devlaunch.config import Config, Target, TargetKind
+from devlaunch.config import PREFIX, Config, Target, TargetKind
 from devlaunch.errors import UsageError
 from devlaunch.system.spare import reason_of, working_directory
+from devlaunch.target.converters import BadValue, convert, listed, nearest, split_list, to_words
 from devlaunch.target.envfile import read_env_file
-from devlaunch.target.options import BY_KEY, INTERNAL_VARIABLES, KEYS, OPTIONS, PREFIX, TARGET
-from devlaunch.target.values import BadValue, listed, nearest, split_list, to_words
+from devlaunch.target.options import (
+    BY_KEY,
+    INTERNAL_VARIABLES,
+    KEYS,
+    OPTIONS,
+    TARGET,
+    TARGET_VARIABLE,
+)
 from devlaunch.target.words import parse_target
 from devlaunch.watching.contents import open_shared
 
@@ -80,12 +87,11 @@ def resolve(
         raise error from None
     _check_flags(flags, values, for_apps=target.serves, target=str(target))
     _check_paths(values, chosen)
-    verbosity = bool(values.pop("verbose", False)) - bool(values.pop("quiet", False))
     fields = {BY_KEY[key].field: value for key, value in values.items()}
     env = (
         read_env_file(values["env-file"], chosen["env-file"].origin) if "env-file" in values else {}
     )
-    return Config(target=target, verbosity=verbosity, env=env, **fields)
+    return Config(target=target, env=env, **fields)
 
 
 def merge(sources: Sequence[Source]) -> Source:
@@ -112,20 +118,20 @@ def _is_on(key: str, setting: Setting) -> bool:
 
 
 def _convert(key: str, setting: Setting) -> Any:
-    option = BY_KEY.get(key)
+    option, value = BY_KEY.get(key), setting.value
     try:
-        value: Any = option.convert(setting.value) if option else to_words(setting.value)
+        if option is None:
+            return to_words(value)
+        if not option.is_list:
+            return convert(option.kind, value, setting.base)
+        found, items = [], value if isinstance(value, list | tuple) else [value]
+        for value in items:
+            found.append(convert(option.kind, value, setting.base))
+        return tuple(found)
     except BadValue as error:
-        seen = setting.value if error.item is None else error.item
         raise UsageError(
-            f"{setting.origin}: expected {error.expected}, not {_shown(seen)}",
-            hint=error.hint,
+            f"{setting.origin}: expected {error.expected}, not {_shown(value)}", hint=error.hint
         ) from None
-    if option is None or option.locate is None:
-        return value
-    if option.is_list:
-        return tuple(option.locate(item, setting.base) for item in value)
-    return option.locate(value, setting.base)
 
 
 def _shown(value: object) -> str:
@@ -142,7 +148,7 @@ def read_environment(environ: Mapping[str, str], directory: str) -> Source:
 
     Lists are parted as PATH is. Raises UsageError for a DEVLAUNCH_ variable that nobody knows.
     """
-    variables = {option.variable: option.key for option in OPTIONS} | {PREFIX + "TARGET": TARGET}
+    variables = {option.variable: option.key for option in OPTIONS} | {TARGET_VARIABLE: TARGET}
     source: Source = {}
     for variable, text in environ.items():
         if not variable.startswith(PREFIX) or variable in INTERNAL_VARIABLES or not text:

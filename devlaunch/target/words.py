@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from devlaunch.config import Target, TargetKind
 from devlaunch.errors import UsageError
 from devlaunch.system.spare import reason_of
-from devlaunch.target.values import nearest
+from devlaunch.target.converters import nearest
 
 FORMS = """\
 a target is one of:
