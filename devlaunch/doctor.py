@@ -14,7 +14,7 @@ import platform
 import queue
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from devlaunch import DISTRIBUTION, __version__
@@ -26,12 +26,28 @@ from devlaunch.debuggers.vscode import VARIABLE as VSCODE_ENDPOINTS
 from devlaunch.errors import EX_FAILURE, DevlaunchError
 from devlaunch.events import WatchDegraded, WatchReady
 from devlaunch.system.listen import bind_debug, format_address, open_app_socket
+from devlaunch.target.commandline import read
 from devlaunch.target.interpreter import Interpreter, choose_interpreter, own_debugpy_dir
 from devlaunch.target.options import ADAPTER
+from devlaunch.target.settings import resolve
 from devlaunch.terminal.console import Console
 from devlaunch.terminal.stdout import print_text
 from devlaunch.watching.reloading import Reloading
 
+HELP = """\
+Usage: devlaunch doctor [--json] [OPTIONS] [TARGET] [ARGS]...
+
+  Say which debugger runs here and why, what devlaunch will do about it, and
+  what stands in the way, with the fix. Nothing of the app is run. With the
+  options and the target of a run: what that run would meet before any code
+  of the app runs; whether the app can be imported only the run shows.
+
+  The exit status is 0 when nothing of this stands in the way, 1 otherwise.
+
+Options:
+  --json      Print it as JSON.
+  -h, --help  Show this text.
+"""
 PACKAGES = ("debugpy", "uvicorn", "watchdog")
 
 _WATCH_TIMEOUT = 5.0
@@ -64,10 +80,15 @@ class Report:
         return not any(finding.blocks for finding in self.findings)
 
 
-def doctor(config: Config, *, as_json: bool = False) -> int:
-    """Examine what `config` would meet here, print it, and return the exit status."""
+def main(words: Sequence[str]) -> int:
+    """Run `devlaunch doctor` with these words, and return the exit status. Raises UsageError."""
+    line = read(words, ("--json",))
+    if "--help" in line.flags:
+        print_text(HELP)
+        return 0
+    config = resolve(line.given, needs_target=False)
     report = examine(config, detect())
-    if as_json:
+    if "--json" in line.flags:
         print_text(to_json(report) + "\n")
     else:
         show(report, Console(sys.stdout, config.verbosity))

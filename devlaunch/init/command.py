@@ -8,25 +8,25 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from devlaunch import __version__
 from devlaunch.config import Config
 from devlaunch.errors import EX_FAILURE, DevlaunchError, UsageError
 from devlaunch.init import files, templates
 from devlaunch.init.candidates import Candidate, find_candidates
-from devlaunch.init.editors import EDITORS, Editor, File, Setup
+from devlaunch.init.editors import EDITORS, File, Setup
 from devlaunch.init.files import Change
 from devlaunch.init.templates import Launch
 from devlaunch.system.spare import working_directory
+from devlaunch.target.commandline import CommandLine, read
 from devlaunch.target.converters import listed, nearest, to_words
 from devlaunch.target.options import TARGET
 from devlaunch.target.settings import read_pyproject, resolve
 from devlaunch.terminal.console import Console, wants_color
 from devlaunch.terminal.stdout import print_text
 
-FLAGS = ("--print", "--yes", "-y", "--help", "-h")
+FLAGS = ("--print", "--yes", "--help", "-y", "-h")
 HELP = """\
 Usage: devlaunch init EDITOR [--print | --yes] [OPTIONS] [TARGET] [ARGS]...
 
@@ -51,17 +51,6 @@ _MOST_OTHERS = 5
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLORS = {"-": "31", "+": "32", "@": "36"}
 
-Given = Mapping[str, object]
-Read = Callable[[Sequence[str]], Given | None]
-"""From words of the command line to options and target; None when help was asked for and given."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    editor: Editor
-    prints: bool
-    agrees: bool
-
 
 def help_text() -> str:
     """What `devlaunch init --help` prints."""
@@ -75,12 +64,35 @@ def help_text() -> str:
     return HELP.format(editors="\n".join(rows))
 
 
+def main(words: Sequence[str]) -> int:
+    """Run `devlaunch init` with these words, and return the exit status. Raises DevlaunchError."""
+    name, rest = split_editor(words)
+    line = read(rest, FLAGS)
+    if "--help" in line.flags:
+        print_text(help_text())
+        return 0
+    if {"--print", "--yes"} <= line.flags:
+        raise UsageError("--print and --yes exclude each other", hint="give only one of them")
+    _prepare_stdout(as_it_is="--print" in line.flags)
+    config = resolve(line.given, needs_target=False)
+    root = working_directory()
+    found: list[Candidate] = []
+    if not line.target:
+        more, found = _choose(config, root, name)
+        line = read([*rest, *more], FLAGS)
+        config = resolve(line.given)
+    setup = EDITORS[name].set_up(_launch(line, config), root, config)
+    changes = [_change(file, setup.launch, root) for file in setup.files]
+    if "--print" in line.flags:
+        _print_files(changes)
+        return 0
+    return _propose(changes, setup, found, agrees="--yes" in line.flags)
+
+
 def split_editor(words: Sequence[str]) -> tuple[str, list[str]]:
     """The editor and the other words; our flags may stand before it. Raises UsageError."""
-    rest = list(words)
-    before = []
-    while rest and rest[0] in FLAGS:
-        before.append(rest.pop(0))
+    at = next((at for at, word in enumerate(words) if word not in FLAGS), len(words))
+    before, rest = list(words[:at]), list(words[at:])
     if {"-h", "--help"}.intersection(before):
         return "", before
     valid = f"devlaunch init EDITOR, with {listed(EDITORS)}"
@@ -95,51 +107,25 @@ def split_editor(words: Sequence[str]) -> tuple[str, list[str]]:
     return name, before + rest
 
 
-def init(name: str, flags: Sequence[str], words: Sequence[str], read: Read) -> int:
-    """Set the editor up for what `words` run, and return the exit status. Raises DevlaunchError."""
-    request = _Request(EDITORS[name], "--print" in flags, bool({"--yes", "-y"}.intersection(flags)))
-    if request.prints and request.agrees:
-        raise UsageError("--print and --yes exclude each other", hint="give only one of them")
-    _prepare_stdout(as_it_is=request.prints)
-    given = read(words)
-    if given is None:
-        return 0
-    config = resolve(given, needs_target=False)
-    root = working_directory()
-    found: list[Candidate] = []
-    if TARGET not in given:
-        words, found = _choose(words, config, root, name)
-        given = read(words) or given
-        config = resolve(given)
-    setup = request.editor.set_up(_launch(words, given, config), root, config)
-    changes = [_change(file, setup.launch, root) for file in setup.files]
-    if request.prints:
-        _print_files(changes)
-        return 0
-    return _propose(changes, setup, found, request)
-
-
-def _choose(
-    words: Sequence[str], config: Config, root: str, name: str
-) -> tuple[Sequence[str], list[Candidate]]:
-    """The words with a target: that of the pyproject.toml here, else of the likeliest app."""
+def _choose(config: Config, root: str, name: str) -> tuple[Sequence[str], list[Candidate]]:
+    """The target of the pyproject.toml here, else the likeliest app, with what it needs."""
     file = read_pyproject(root)
     if TARGET in file and os.path.samefile(file[TARGET].base, root):
-        return (*words, *to_words(file[TARGET].value)), []
+        return to_words(file[TARGET].value), []
     found = find_candidates(root, config.app_dir)
     if not found:
         raise UsageError(
             "no app was found here: nothing like app = FastAPI()",
             hint=f"say what to run, as you would to devlaunch: devlaunch init {name} main:app",
         )
-    return (*words, *found[0].words), found
+    return found[0].words, found
 
 
-def _launch(words: Sequence[str], given: Given, config: Config) -> Launch:
+def _launch(line: CommandLine, config: Config) -> Launch:
     host, port = config.debug_address
     return Launch(
-        tuple(words),
-        templates.to_attributes(given, config.target),
+        (*line.ours, *line.target),
+        templates.to_attributes(line.given, config.target),
         "127.0.0.1" if host in ("0.0.0.0", "::") else host,
         port or templates.DEFAULT_PORT,
     )
@@ -186,7 +172,7 @@ def _print_files(changes: Sequence[Change]) -> None:
 
 
 def _propose(
-    changes: Sequence[Change], setup: Setup, found: Sequence[Candidate], request: _Request
+    changes: Sequence[Change], setup: Setup, found: Sequence[Candidate], *, agrees: bool
 ) -> int:
     console = Console(sys.stdout)
     wanted = [change for change in changes if change.kind in ("new", "change")]
@@ -203,7 +189,7 @@ def _propose(
         console.banner(__version__, [*rows, ("next", setup.next, "")])
         return status
     console.banner(__version__, rows)
-    if not request.agrees and not _agreed(wanted):
+    if not agrees and not _agreed(wanted):
         print_text("  nothing was written\n")
         return EX_FAILURE
     for change in wanted:
