@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from devlaunch import DISTRIBUTION, __version__
+from devlaunch.child.pasting import command
 from devlaunch.child.targets import find_command, names_python
 from devlaunch.config import Config, TargetKind
 from devlaunch.core.detection import DebuggerKind, Detection, Way, way
@@ -190,7 +191,8 @@ def _check_debugging(
     wanted = chosen is not Way.NONE
     if own_debugpy_dir() is None:
         text = "debugpy is not installed where devlaunch is"
-        findings.append(Finding(text, f"{sys.executable} -m pip install debugpy", blocks=wanted))
+        fix = command(sys.executable, "-m", "pip", "install", "debugpy")
+        findings.append(Finding(text, fix, blocks=wanted))
     if chosen in (Way.LISTEN, Way.PYCHARM_ELSE_LISTEN) or not detection:
         host, port = config.debug_address
         # Where it may not come to that it is only good to know.
@@ -283,7 +285,8 @@ def _check_distribution() -> list[Finding]:
     except importlib.metadata.PackageNotFoundError:
         return []
     text = f"the distribution devlaunch {version} is another project's; this one is {DISTRIBUTION}"
-    return [Finding(text, f"{sys.executable} -m pip uninstall devlaunch, unless you want it")]
+    fix = command(sys.executable, "-m", "pip", "uninstall", "devlaunch")
+    return [Finding(text, f"{fix}, unless you want it")]
 
 
 _VARIABLES = (

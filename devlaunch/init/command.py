@@ -6,11 +6,11 @@ import io
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
 
 from devlaunch import __version__
+from devlaunch.child.pasting import command
 from devlaunch.config import Config
 from devlaunch.errors import EX_FAILURE, DevlaunchError, UsageError
 from devlaunch.init import files, templates
@@ -199,13 +199,13 @@ def _propose(
 
 
 def _target_rows(launch: Launch, found: Sequence[Candidate]) -> list[tuple[str, str, str]]:
-    target = shlex.join(launch.words)
+    target = command(*launch.words)
     rows = [("target", target, "")]
     if found:
         first, *others = found
         rows = [("target", target, f"{first.framework}, {first.place}")]
         if others:
-            names = [shlex.join(other.words) for other in others[:_MOST_OTHERS]]
+            names = [command(*other.words) for other in others[:_MOST_OTHERS]]
             more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
             rows.append(("others", ", ".join(names) + more, "name one to choose it"))
     return rows

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from devlaunch.child.pasting import command
 from devlaunch.core.invocation import read_command_line
 from devlaunch.errors import UsageError
 from devlaunch.system.hiding import plain_processes
@@ -144,7 +145,7 @@ def find_program(python: str, environ: Mapping[str, str]) -> str:
     path = os.path.abspath(os.path.expanduser(python))
     if os.path.isdir(path):
         inside = _python_in(path)
-        hint = f"did you mean {inside}?" if inside else "give the path of the program"
+        hint = f"did you mean {command(inside)}?" if inside else "give the path of the program"
         raise UsageError(f"--python {python}: is a directory", hint=hint)
     return path
 
