@@ -15,7 +15,7 @@ from devlaunch.config import Config
 from devlaunch.errors import EX_FAILURE, DevlaunchError, UsageError
 from devlaunch.init import files, templates
 from devlaunch.init.candidates import Candidate, find_candidates
-from devlaunch.init.editors import EDITORS, File, Setup
+from devlaunch.init.editors import EDITORS, File
 from devlaunch.init.files import Change
 from devlaunch.init.templates import Launch
 from devlaunch.system.spare import working_directory
@@ -47,6 +47,7 @@ Options:
   it is there and yours to edit, the answer was no, or it could not be read or written, and 2 for a
   mistake on the command line.
 """
+Row = tuple[str, str, str]
 _MOST_OTHERS = 5
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLORS = {"-": "31", "+": "32", "@": "36"}
@@ -81,12 +82,14 @@ def main(words: Sequence[str]) -> int:
         more, found = _choose(config, root, name)
         line = read([*rest, *more], FLAGS)
         config = resolve(line.given)
-    setup = EDITORS[name].set_up(_launch(line, config), root, config)
-    changes = [_change(file, setup.launch, root) for file in setup.files]
+    editor, launch = EDITORS[name], _launch(line, config)
+    editor = editor.prepare(editor, root, config)
+    changes = [_change(file, launch, root) for file in editor.files]
     if "--print" in line.flags:
         _print_files(changes)
         return 0
-    return _propose(changes, setup, found, agrees="--yes" in line.flags)
+    rows = [*_target_rows(launch, found), *editor.rows]
+    return _propose(changes, rows, ("next", editor.next, ""), agrees="--yes" in line.flags)
 
 
 def split_editor(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -171,9 +174,7 @@ def _print_files(changes: Sequence[Change]) -> None:
     print_text("\n".join(f"==> {change.name} <==\n{change.after}" for change in changes))
 
 
-def _propose(
-    changes: Sequence[Change], setup: Setup, found: Sequence[Candidate], *, agrees: bool
-) -> int:
+def _propose(changes: Sequence[Change], rows: Sequence[Row], after: Row, *, agrees: bool) -> int:
     console = Console(sys.stdout)
     wanted = [change for change in changes if change.kind in ("new", "change")]
     theirs = [change for change in changes if change.kind == "there"]
@@ -182,11 +183,10 @@ def _propose(
         print_text("".join(f"{line}\n" for line in _colored(change.diff(), color=color)))
     for change in theirs:
         print_text(f"==> for {change.name} <==\n{change.after}")
-    rows = [*_target_rows(setup.launch, found), *setup.rows]
-    rows += [(change.kind, change.name, change.where) for change in changes]
+    rows = [*rows, *((change.kind, change.name, change.where) for change in changes)]
     status = EX_FAILURE if theirs else 0
     if not wanted:
-        console.banner(__version__, [*rows, ("next", setup.next, "")])
+        console.banner(__version__, [*rows, after])
         return status
     console.banner(__version__, rows)
     if not agrees and not _agreed(wanted):
@@ -194,11 +194,11 @@ def _propose(
         return EX_FAILURE
     for change in wanted:
         files.write(change)
-    console.rows([("written", ", ".join(c.name for c in wanted), ""), ("next", setup.next, "")])
+    console.rows([("written", ", ".join(c.name for c in wanted), ""), after])
     return status
 
 
-def _target_rows(launch: Launch, found: Sequence[Candidate]) -> list[tuple[str, str, str]]:
+def _target_rows(launch: Launch, found: Sequence[Candidate]) -> list[Row]:
     target = command(*launch.words)
     rows = [("target", target, "")]
     if found:

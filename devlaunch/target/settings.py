@@ -17,7 +17,7 @@ from devlaunch.config import PREFIX, Config, Target, TargetKind
 from devlaunch.errors import UsageError
 from devlaunch.system.spare import reason_of, working_directory
 from devlaunch.target.converters import BadValue, convert, listed, nearest, split_list, to_words
-from devlaunch.target.envfile import read_env_file
+from devlaunch.target.envfile import read_env_file, read_text
 from devlaunch.target.options import (
     BY_KEY,
     INTERNAL_VARIABLES,
@@ -27,7 +27,6 @@ from devlaunch.target.options import (
     TARGET_VARIABLE,
 )
 from devlaunch.target.words import parse_target
-from devlaunch.watching.contents import open_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +192,9 @@ def read_pyproject(directory: str) -> Source:
 def _load_toml(path: str) -> tuple[str, dict[str, Any]]:
     import tomllib
 
+    text = read_text(path, path)
     try:
-        with open(path, encoding="utf-8-sig", opener=open_shared) as file:
-            text = file.read()
         return text, tomllib.loads(text)
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: is not UTF-8 text", hint="save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"{path}: {reason_of(error)}") from None
     except tomllib.TOMLDecodeError as error:
         what, _, where = str(error).partition(" (at ")
         match = re.match(r"line (\d+), column (\d+)", where)

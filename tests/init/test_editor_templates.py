@@ -22,7 +22,7 @@ from support.editors import editor
 
 from devlaunch.adapter.plan import attach_address, make_plan
 from devlaunch.init.command import FLAGS
-from devlaunch.init.editors import EDITORS, Setup
+from devlaunch.init.editors import EDITORS, Editor
 from devlaunch.init.jsonc import parse as parse_jsonc
 from devlaunch.init.templates import Launch, load, render, to_attributes
 from devlaunch.target.commandline import read
@@ -164,8 +164,9 @@ def test_pycharm(launch: Launch) -> None:
     assert attach[0].get("type") == "PythonDapAttachConfiguration"
 
 
-def set_up(name: str, launch: Launch, root: Path) -> Setup:
-    return EDITORS[name].set_up(launch, str(root), resolve(read(launch.words).given))
+def set_up(name: str, launch: Launch, root: Path) -> Editor:
+    editor = EDITORS[name]
+    return editor.prepare(editor, str(root), resolve(read(launch.words).given))
 
 
 @pytest.mark.parametrize("name", ["compose", "k8s"])
@@ -175,7 +176,7 @@ def test_a_container_debugs_on_loopback_only(name: str, launch: Launch, tmp_path
     (tmp_path / "Dockerfile").write_text("WORKDIR /code\n")
     setup = set_up(name, launch, tmp_path)
     file, attach = setup.files
-    text = render(load(file.template), file.template, setup.launch, file.holes)
+    text = render(load(file.template), file.template, launch, file.holes)
     document = yaml.safe_load(text)
     if name == "compose":
         (service,) = document["services"].values()
