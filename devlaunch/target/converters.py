@@ -56,6 +56,15 @@ def nearest(word: str, valid: Iterable[str], *, cutoff: float = 0.5) -> str | No
     return next(iter(difflib.get_close_matches(word, list(valid), n=1, cutoff=cutoff)), None)
 
 
+def nearest_file(path: str, suffix: str = "") -> str | None:
+    """The name beside this one, with this suffix, that is most like it."""
+    directory, name = os.path.split(path)
+    try:
+        return nearest(name, [n for n in os.listdir(directory) if n.endswith(suffix)])
+    except OSError:
+        return None
+
+
 def listed(words: Iterable[str], last: str = "or") -> str:
     """`a, b or c`."""
     *head, tail = words
@@ -159,11 +168,6 @@ def to_pattern(value: object, separator: str = os.sep) -> str:
             hint="a range goes upwards, as in [a-z], and a final \\ or a sole ! means nothing",
         )
     return text
-
-
-def split_list(text: str) -> list[str]:
-    """The items of a variable that holds a list, parted as PATH is."""
-    return [item for item in text.split(os.pathsep) if item]
 
 
 def to_words(value: object, separator: str = os.sep) -> tuple[str, ...]:

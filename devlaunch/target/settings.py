@@ -16,7 +16,7 @@ from typing import Any
 from devlaunch.config import PREFIX, Config, Target, TargetKind
 from devlaunch.errors import UsageError
 from devlaunch.system.spare import reason_of, working_directory
-from devlaunch.target.converters import BadValue, convert, listed, nearest, split_list, to_words
+from devlaunch.target.converters import BadValue, convert, listed, nearest, nearest_file, to_words
 from devlaunch.target.envfile import read_env_file, read_text
 from devlaunch.target.options import (
     BY_KEY,
@@ -158,8 +158,9 @@ def read_environment(environ: Mapping[str, str], directory: str) -> Source:
                 hint=_suggestion(variable, variables),
             )
         key = variables[variable]
+        items = [item for item in text.split(os.pathsep) if item]
         is_list = key in BY_KEY and BY_KEY[key].is_list
-        source[key] = Setting(split_list(text) if is_list else text, variable, directory)
+        source[key] = Setting(items if is_list else text, variable, directory)
     return source
 
 
@@ -259,13 +260,6 @@ def _check_readable(path: str, origin: str, *, directory: bool = False) -> None:
         if not os.access(path, os.R_OK | os.X_OK if is_directory else os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        close = nearest(os.path.basename(path), _names(os.path.dirname(path)))
+        close = nearest_file(path)
         hint = f"did you mean {close}?" if close and isinstance(error, FileNotFoundError) else ""
         raise UsageError(f"{origin} {path}: {reason_of(error)}", hint=hint) from None
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []

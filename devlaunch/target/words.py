@@ -10,7 +10,7 @@ from devlaunch.child.pasting import command
 from devlaunch.config import Target, TargetKind
 from devlaunch.errors import UsageError
 from devlaunch.system.spare import reason_of
-from devlaunch.target.converters import nearest
+from devlaunch.target.converters import nearest_file
 
 FORMS = """\
 a target is one of:
@@ -134,7 +134,7 @@ def _refuse_missing(name: str, args: Sequence[str], base: str) -> None:
     """Raise the UsageError for a word that is neither an app nor a file."""
     directory, file = os.path.split(name)
     if file.endswith(".py"):
-        close = nearest(file, _sources(os.path.join(base, directory)))
+        close = nearest_file(os.path.join(base, name), ".py")
         hint = f"did you mean {command(os.path.join(directory, close))}?" if close else ""
         raise UsageError(f"no such file: {name}", hint=hint)
     raise UsageError(
@@ -155,7 +155,7 @@ def _guess_word(name: str, args: Sequence[str], base: str) -> tuple[str, ...]:
 
     if os.path.dirname(name) == "" and shutil.which(name):
         return ("--", name, *args)
-    close = nearest(name + ".py", _sources(base))
+    close = nearest_file(os.path.join(base, name + ".py"), ".py")
     return _as_target(close, base) if close else ()
 
 
@@ -179,10 +179,3 @@ def _as_target(file: str, base: str) -> tuple[str, ...]:
 
 def _with_guess(*words: str) -> str:
     return f"did you mean {command(*words)}?\n{FORMS}" if words else FORMS
-
-
-def _sources(directory: str) -> list[str]:
-    try:
-        return [name for name in os.listdir(directory) if name.endswith(".py")]
-    except OSError:
-        return []
