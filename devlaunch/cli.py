@@ -14,18 +14,13 @@ from devlaunch.system.spare import shortages
 from devlaunch.target.commandline import read
 from devlaunch.target.options import ADAPTER, OPTIONS
 from devlaunch.target.settings import resolve
+from devlaunch.target.words import TARGETS
 from devlaunch.terminal.console import Console
 from devlaunch.terminal.stdout import print_text
 
 if TYPE_CHECKING:
     from devlaunch.debuggers.link import Link
 
-TARGETS = (
-    ("module:attr", "an ASGI or WSGI app, such as app:app"),
-    ("script.py [ARGS]", "a script"),
-    ("-m MODULE [ARGS]", "a module, as python -m runs it"),
-    ("-- COMMAND [ARGS]", "a command written in Python"),
-)
 EXAMPLES = (
     ("devlaunch app:app", "http://127.0.0.1:8000, new at each save"),
     ("devlaunch --debug-attach app:app", "and a debugger that stays attached"),
@@ -164,6 +159,6 @@ def _signature(option: Option) -> str:
 
 
 def _section(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    width = max(30, *(len(left) for left, _ in rows)) if title == "Examples" else 30
+    width = max(30, *(len(left) for left, _ in rows))
     lines = (f"  {left.ljust(width)}  {right}".rstrip() for left, right in rows)
     return "\n".join(["", f"{title}:", *lines, ""])

@@ -12,12 +12,13 @@ from devlaunch.errors import UsageError
 from devlaunch.system.spare import reason_of
 from devlaunch.target.converters import nearest_file
 
-FORMS = """\
-a target is one of:
-  module:attr        an ASGI or WSGI app, such as main:app
-  path/to/script.py  a script and its arguments
-  -m MODULE          a module, as python -m runs it
-  -- COMMAND         a command written in Python, such as -- celery -A proj worker"""
+TARGETS = (
+    ("module:attr", "an ASGI or WSGI app, such as app:app"),
+    ("script.py [ARGS]", "a script"),
+    ("-m MODULE [ARGS]", "a module, as python -m runs it"),
+    ("-- COMMAND [ARGS]", "a command written in Python, such as -- celery -A proj worker"),
+)
+FORMS = "\n".join(["a target is one of:", *(f"  {form:17}  {what}" for form, what in TARGETS)])
 
 _NAME = r"[^\W\d]\w*"
 _DOTTED = rf"{_NAME}(?:\.{_NAME})*"
