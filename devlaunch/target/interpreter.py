@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from devlaunch.child.pasting import command
 from devlaunch.core.invocation import read_command_line
@@ -78,8 +79,7 @@ class Interpreter:
         return f"Python {'.'.join(map(str, self.version))}"
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """What an interpreter said about itself."""
 
     version: tuple[int, int, int]
@@ -230,12 +230,11 @@ def probe_interpreter(executable: str, chosen_by: str = "--python") -> Probe:
         raise UsageError(f"{origin}: is no Python{quoted}", hint=hint)
     import json
 
-    version, real, prefix, debugpy, debugpy_version = json.loads(answer.splitlines()[0])
+    version, *rest = json.loads(answer.splitlines()[0])
     if tuple(version) < OLDEST:
         seen, needed = (".".join(map(str, v[:2])) for v in (version, OLDEST))
         raise UsageError(f"{origin}: too old ({seen} seen, {needed} needed)", hint=hint)
-    major, minor, micro = version
-    return Probe((major, minor, micro), real, prefix, debugpy, debugpy_version)
+    return Probe(tuple(version), *rest)
 
 
 def _has_debugpy(probe: Probe) -> bool:
