@@ -104,8 +104,8 @@ class Option:
     `rivals` are keys that make no sense together with this one: in one source both are an error,
     else the higher source wins. `needs` is a switch without which the flag does nothing. `off_help`
     is for a switch whose `--no-` form has a use of its own. A launch by an editor takes it if
-    `is_attribute`. `field` and `kind` are the names of the field and of its
-    type.
+    `is_attribute`. `{choices}` in the help are the values of the field's type. `field` and `kind`
+    are the names of the field and of its type.
     """
 
     help: str
@@ -181,7 +181,7 @@ class Config:
         DEBUGGING, "HOST:PORT", rivals=("debug-attach",), is_attribute=False,
     ))
     while_paused: WhilePaused = _by(WhilePaused.WAIT, Option(
-        "wait or restart: a save at a breakpoint [wait].", DEBUGGING, "WHAT",
+        "{choices}: a save at a breakpoint [wait].", DEBUGGING, "WHAT",
     ))
     allow_remote_debug: bool = _by(False, Option(
         "Allow a debug address that other machines can reach.", DEBUGGING, needs="debug-attach",
@@ -202,7 +202,7 @@ class Config:
         SERVING, "N", rivals=("host", "port", "uds"), for_apps=True, is_attribute=False,
     ))
     server: ServerName = _by(ServerName.AUTO, Option(
-        "auto, uvicorn, hypercorn, werkzeug or wsgiref [auto].", SERVING, "NAME", for_apps=True,
+        "{choices} [auto].", SERVING, "NAME", for_apps=True,
     ))
     factory: bool = _by(False, Option(
         "The attribute is a function that makes the app.", SERVING, for_apps=True,
@@ -224,7 +224,7 @@ class Config:
         "Time that the app gets to shut down [2]: 2, 0.5, 2s, 500ms.", RELOADING, "SECONDS",
     ))
     standby: StandbyLevel = _by(StandbyLevel.FULL, Option(
-        "full, debugger or off: what is loaded ahead of a save [full].", RELOADING, "WHAT",
+        "{choices}: what is loaded ahead of a save [full].", RELOADING, "WHAT",
     ))
     python: Program | None = _by(None, Option(
         "Run the app with this interpreter, 3.10 or later.", RUNNING, "PATH",
@@ -233,7 +233,7 @@ class Config:
         "Set the variables of a file of KEY=VALUE lines for the app.", RUNNING, "PATH",
     ))
     isolate: Isolation = _by(Isolation.SESSION, Option(
-        "session, group or none: what the app has of its own [session].", RUNNING, "WHAT",
+        "{choices}: what the app has of its own [session].", RUNNING, "WHAT",
     ))
     verbose: bool = _by(False, Option("Say more.", OUTPUT, short="-v", rivals=("quiet",)))
     quiet: bool = _by(False, Option(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import Field, fields, replace
 
 from devlaunch.config import PREFIX, Config, Option
+from devlaunch.target.converters import choices, listed
 
 ADAPTER = PREFIX + "ADAPTER"
 """Names the file by which a launcher finds the adapter that has started it (`debuggers.link`)."""
@@ -19,7 +20,9 @@ def _option(field: Field[object]) -> Option:
     kind = str(field.type).removesuffix(" | None")
     item = kind.removeprefix("tuple[").removesuffix(", ...]")
     option: Option = field.metadata["option"]
-    return replace(option, field=field.name, kind=item, is_list=item != kind)
+    valid = choices(item)
+    text = option.help.replace("{choices}", listed(valid)) if valid else option.help
+    return replace(option, help=text, field=field.name, kind=item, is_list=item != kind)
 
 
 OPTIONS = tuple(_option(field) for field in fields(Config) if field.metadata)
