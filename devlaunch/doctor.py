@@ -14,10 +14,11 @@ import platform
 import queue
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from devlaunch import DISTRIBUTION, __version__
+from devlaunch.child.pasting import command
 from devlaunch.child.targets import find_command, names_python
 from devlaunch.config import Config, TargetKind
 from devlaunch.core.detection import DebuggerKind, Detection, Way, way
@@ -26,12 +27,28 @@ from devlaunch.debuggers.vscode import VARIABLE as VSCODE_ENDPOINTS
 from devlaunch.errors import EX_FAILURE, DevlaunchError
 from devlaunch.events import WatchDegraded, WatchReady
 from devlaunch.system.listen import bind_debug, format_address, open_app_socket
+from devlaunch.target.commandline import read
 from devlaunch.target.interpreter import Interpreter, choose_interpreter, own_debugpy_dir
 from devlaunch.target.options import ADAPTER
+from devlaunch.target.settings import resolve
 from devlaunch.terminal.console import Console
 from devlaunch.terminal.stdout import print_text
 from devlaunch.watching.reloading import Reloading
 
+HELP = """\
+Usage: devlaunch doctor [--json] [OPTIONS] [TARGET] [ARGS]...
+
+  Say which debugger runs here and why, what devlaunch will do about it, and
+  what stands in the way, with the fix. Nothing of the app is run. With the
+  options and the target of a run: what that run would meet before any code
+  of the app runs; whether the app can be imported only the run shows.
+
+  The exit status is 0 when nothing of this stands in the way, 1 otherwise.
+
+Options:
+  --json      Print it as JSON.
+  -h, --help  Show this text.
+"""
 PACKAGES = ("debugpy", "uvicorn", "watchdog")
 
 _WATCH_TIMEOUT = 5.0
@@ -64,10 +81,15 @@ class Report:
         return not any(finding.blocks for finding in self.findings)
 
 
-def doctor(config: Config, *, as_json: bool = False) -> int:
-    """Examine what `config` would meet here, print it, and return the exit status."""
+def main(words: Sequence[str]) -> int:
+    """Run `devlaunch doctor` with these words, and return the exit status. Raises UsageError."""
+    line = read(words, ("--json",))
+    if "--help" in line.flags:
+        print_text(HELP)
+        return 0
+    config = resolve(line.given, needs_target=False)
     report = examine(config, detect())
-    if as_json:
+    if "--json" in line.flags:
         print_text(to_json(report) + "\n")
     else:
         show(report, Console(sys.stdout, config.verbosity))
@@ -78,20 +100,19 @@ def examine(
     config: Config, detection: Detection, environ: Mapping[str, str] | None = None
 ) -> Report:
     """Everything that can be checked without running the app."""
-    environ = os.environ if environ is None else environ
-    findings: list[Finding] = []
     interpreter = None
-    with _collected(findings):
-        interpreter = choose_interpreter(
-            config.python,
-            config.app_dir,
-            debugging=way(config, detection) is not Way.NONE,
-        )
+    findings: list[Finding] = []
+    try:
+        debugging = way(config, detection) is not Way.NONE
+        interpreter = choose_interpreter(config.python, config.app_dir, debugging=debugging)
+    except DevlaunchError as error:
+        findings.append(Finding(error.message, error.hint, blocks=True))
     findings += _check_debugging(config, detection, interpreter)
     findings += _check_command(config, interpreter)
-    findings += _check_port(config)
+    if config.target.serves and config.target.name:
+        findings += _tried(lambda: open_app_socket(config).close())
     findings += _check_watching(config)
-    findings += _check_environment(environ, detection)
+    findings += _check_environment(os.environ if environ is None else environ, detection)
     findings += _check_distribution()
     return Report(
         detection=detection,
@@ -152,55 +173,44 @@ def versions() -> dict[str, str]:
 # --- checks -------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _collected(findings: list[Finding], *, blocks: bool = True) -> Iterator[None]:
+def _tried(action: Callable[[], object], *, blocks: bool = True) -> Iterator[Finding]:
     """What a run would end with becomes a finding."""
     try:
-        yield
+        action()
     except DevlaunchError as error:
-        findings.append(Finding(error.message, error.hint, blocks))
+        yield Finding(error.message, error.hint, blocks)
 
 
 def _check_debugging(
     config: Config, detection: Detection, interpreter: Interpreter | None
-) -> list[Finding]:
-    findings: list[Finding] = []
+) -> Iterator[Finding]:
     chosen = way(config, detection)
     wanted = chosen is not Way.NONE
     if own_debugpy_dir() is None:
-        text = "debugpy is not installed where devlaunch is"
-        findings.append(Finding(text, f"{sys.executable} -m pip install debugpy", blocks=wanted))
+        fix = command(sys.executable, "-m", "pip", "install", "debugpy")
+        yield Finding("debugpy is not installed where devlaunch is", fix, blocks=wanted)
     if chosen in (Way.LISTEN, Way.PYCHARM_ELSE_LISTEN) or not detection:
-        host, port = config.debug_address
+        (host, port), allow_remote = config.debug_address, config.allow_remote_debug
         # Where it may not come to that it is only good to know.
-        with _collected(findings, blocks=chosen is Way.LISTEN):
-            bind_debug(host, port, allow_remote=config.allow_remote_debug).close()
-    frozen = (
-        [word for word in interpreter.options if "frozen_modules" in word] if interpreter else []
-    )
+        yield from _tried(
+            lambda: bind_debug(host, port, allow_remote=allow_remote).close(),
+            blocks=chosen is Way.LISTEN,
+        )
+    options = interpreter.options if interpreter else ()
+    frozen = [word for word in options if "frozen_modules" in word]
     if wanted and frozen and not frozen[-1].endswith("=off"):
         text = f"-X {frozen[-1]}: breakpoints in modules of the standard library are missed"
-        findings.append(Finding(text, "start devlaunch without it"))
-    return findings
+        yield Finding(text, "start devlaunch without it")
 
 
-def _check_command(config: Config, interpreter: Interpreter | None) -> list[Finding]:
+def _check_command(config: Config, interpreter: Interpreter | None) -> Iterator[Finding]:
     """As the child looks for it; `python` is always there."""
     name = config.target.name
     if config.target.kind is not TargetKind.COMMAND or names_python(name) or interpreter is None:
-        return []
-    if find_command(name, interpreter.executable):
-        return []
-    text = f"{name}: no such command beside {interpreter.executable} or on PATH"
-    return [Finding(text, "install it there, or give its path", blocks=True)]
-
-
-def _check_port(config: Config) -> list[Finding]:
-    findings: list[Finding] = []
-    if config.target.serves and config.target.name:
-        with _collected(findings):
-            open_app_socket(config).close()
-    return findings
+        return
+    if not find_command(name, interpreter.executable):
+        text = f"{name}: no such command beside {interpreter.executable} or on PATH"
+        yield Finding(text, "install it there, or give its path", blocks=True)
 
 
 def _check_watching(config: Config) -> list[Finding]:
@@ -234,35 +244,29 @@ def _degraded(reason: str) -> Finding:
     )
 
 
-def _check_environment(environ: Mapping[str, str], detection: Detection) -> list[Finding]:
-    findings = [
-        Finding(f"{name}={environ[name]}: {consequence}", f"unset {name}")
-        for name, values, consequence in _VARIABLES
-        if environ.get(name, "") in values
-    ]
+def _check_environment(environ: Mapping[str, str], detection: Detection) -> Iterator[Finding]:
+    for name, values, consequence in _VARIABLES:
+        if environ.get(name, "") in values:
+            yield Finding(f"{name}={environ[name]}: {consequence}", f"unset {name}")
     if environ.get("DEBUGPY_RUNNING") == "true" and detection.kind is not DebuggerKind.DEBUGPY:
         text = "DEBUGPY_RUNNING=true is left over: `python -m debugpy` from here debugs nothing"
-        findings.append(Finding(text, "unset DEBUGPY_RUNNING"))
+        yield Finding(text, "unset DEBUGPY_RUNNING")
     if environ.get(ADAPTER) and not os.path.exists(environ[ADAPTER]):
         text = f"{ADAPTER} is left over: a run looks for a debug adapter that is not there"
-        findings.append(Finding(text, f"unset {ADAPTER}", blocks=True))
+        yield Finding(text, f"unset {ADAPTER}", blocks=True)
     endpoints = environ.get(VSCODE_ENDPOINTS)
     if endpoints and not os.path.isdir(os.path.dirname(endpoints)):
-        text = (
-            f"{VSCODE_ENDPOINTS} names a directory that is gone: VS Code will not attach by itself"
-        )
-        findings.append(Finding(text, "open a new terminal in VS Code"))
-    return findings
+        text = "names a directory that is gone: VS Code will not attach by itself"
+        yield Finding(f"{VSCODE_ENDPOINTS} {text}", "open a new terminal in VS Code")
 
 
-def _check_distribution() -> list[Finding]:
+def _check_distribution() -> Iterator[Finding]:
     """Whether the project that has our module's name on PyPI is installed as well."""
-    try:
-        version = importlib.metadata.version("devlaunch")
-    except importlib.metadata.PackageNotFoundError:
-        return []
-    text = f"the distribution devlaunch {version} is another project's; this one is {DISTRIBUTION}"
-    return [Finding(text, f"{sys.executable} -m pip uninstall devlaunch, unless you want it")]
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        found = f"the distribution devlaunch {importlib.metadata.version('devlaunch')}"
+        fix = command(sys.executable, "-m", "pip", "uninstall", "devlaunch")
+        text = f"{found} is another project's; this one is {DISTRIBUTION}"
+        yield Finding(text, f"{fix}, unless you want it")
 
 
 _VARIABLES = (

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 import devlaunch
-from devlaunch.cli import help_text, parse, split_words
+from devlaunch.cli import help_text
 from devlaunch.config import Config, TargetKind
 from devlaunch.errors import UsageError
+from devlaunch.target.commandline import read
 from devlaunch.target.options import OPTIONS
+from devlaunch.target.settings import resolve
 
 ROOT = Path(devlaunch.__file__).parents[1]
 NO_PROGRAM = "exec format error" if os.name == "nt" else "permission denied"
@@ -73,8 +75,9 @@ def project(tmp_path: Path) -> Path:
     [
         ([], "no target: what shall be run?", "did you mean app:app?"),
         (["--prot", "1"], "there is no option --prot", "did you mean --port?"),
-        (["--port"], "option '--port' requires an argument", "--help"),
-        (["--debug-attach=1", "app:app"], "option '--debug-attach' does not take a value", ""),
+        (["--port"], "--port needs a value", "--help"),
+        (["--debug-attach=1", "app:app"], "--debug-attach takes no value", ""),
+        (["-vx", "app:app"], "there is no option -x", "--help"),
         (["--port", "http", "app:app"], "--port: expected a port from 0 (any free one) to 65535, "
          "not 'http'", ""),
         (["--isolate", "sesion", "app:app"], "--isolate: expected session, group or none",
@@ -95,7 +98,7 @@ def project(tmp_path: Path) -> Path:
         (["--port", "1", "tool.py"], "--port is only for app targets (module:attr), not for "
          "tool.py", ""),
         (["--wait-for-client", "app:app"], "--wait-for-client does nothing without --debug-", ""),
-        (["-q", "-v", "app:app"], "--verbose and --quiet exclude each other", ""),
+        (["-q", "-v", "app:app"], "--quiet and --verbose exclude each other", ""),
         (["--no-such=\x1b[2J", "app:app"], "there is no option --no-such", ""),
         (["adapter", "--schema=1"], "--schema takes no value", "--help"),
         (["adapter", "--allow-remote-debug"], "--allow-remote-debug does nothing without --listen",
@@ -324,23 +327,22 @@ def test_the_help_tells_how_to_have_no_debugger() -> None:
         ("--watch a --watch=b app:app", "--watch a --watch=b", "app:app"),
         ("app:app -- x", "", "app:app -- x"),
         ("app:app x -v", "-v", "app:app x"),
-        ("--port", "--port", ""),
         ("- x", "", "- x"),
+        ("-qv app:app", "-q -v", "app:app"),
     ],
 )
 def test_split(words: str, ours: str, target: str) -> None:
-    assert split_words(words.split()) == (ours.split(), target.split())
+    line = read(words.split())
+    assert (line.ours, line.target) == (ours.split(), target.split())
 
 
 def parsed(words: str, cwd: Path) -> Config:
     before = os.getcwd()
     os.chdir(cwd)
     try:
-        config = parse(words.split())
+        return resolve(read(words.split()).given)
     finally:
         os.chdir(before)
-    assert config is not None
-    return config
 
 
 def test_every_option_reaches_the_config(project: Path) -> None:
@@ -358,7 +360,7 @@ def test_every_option_reaches_the_config(project: Path) -> None:
         allow_remote_debug=True, wait_for_client=True, host="::1", port=0, app_dir=str(project),
         env_file=str(project / "x.env"), server="wsgiref", ignore=("data",), reload=False, poll=0.5,
         watch=(str(project / "tool.py"), str(project / "**/*.html")), grace=0.5,
-        while_paused="restart", isolate="none", python="python3", verbosity=1, env={"A": "1"},
+        while_paused="restart", isolate="none", python="python3", verbose=True, env={"A": "1"},
     )  # fmt: skip
 
 

@@ -22,12 +22,15 @@ from support import states
 from support.launch import environment
 from support.states import ARROWS, TABLE_ONLY
 
-from devlaunch import DISTRIBUTION, cli
+from devlaunch import DISTRIBUTION, cli, doctor
 from devlaunch.adapter import command as adapter
 from devlaunch.adapter.attributes import schema
+from devlaunch.config import Option
 from devlaunch.core import supervisor
 from devlaunch.init import command as init
-from devlaunch.target.options import OPTIONS, Option
+from devlaunch.target.commandline import read
+from devlaunch.target.options import OPTIONS
+from devlaunch.target.settings import resolve
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -52,7 +55,7 @@ the file. Durations are seconds unless a unit is given (`500ms`).
 
 """
 HELP_OF_COMMANDS = {
-    "doctor": cli.DOCTOR_HELP,
+    "doctor": doctor.HELP,
     "adapter": adapter.HELP,
     "init": init.help_text(),
 }
@@ -206,15 +209,13 @@ def check_words(words: list[str], directory: Path) -> None:
         if name == "adapter":
             adapter._parse(rest)
         elif name == "doctor":
-            rest = [word for word in rest if word != "--json"]
-            assert cli.parse(rest, needs_target=False)
+            assert resolve(read(rest, ["--json"]).given, needs_target=False)
         elif name == "init":
             rest = init.split_editor(rest)[1]
-            rest = [word for word in rest if word not in init.FLAGS]
-            assert cli.parse(rest, needs_target=False)
+            assert resolve(read(rest, init.FLAGS).given, needs_target=False)
         elif not {"--help", "--version"} & set(rest):
-            target = [] if cli.split_words(rest)[1] else ["app:app"]  # or that of pyproject.toml
-            assert cli.parse([*rest, *target])
+            target = [] if read(rest).target else ["app:app"]  # or that of pyproject.toml
+            assert resolve(read([*rest, *target]).given)
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
@@ -268,7 +269,7 @@ def test_commands_in_other_files_are_understood(block: Block, tmp_path: Path) ->
         if isinstance(ours, dict):
             (tmp_path / "pyproject.toml").write_text(block[2])
             with contextlib.chdir(tmp_path):
-                assert cli.parse([], needs_target="target" in ours)
+                assert resolve({}, needs_target="target" in ours)
 
 
 def objects(value: object) -> Iterator[dict[str, Any]]:

@@ -1,23 +1,22 @@
 """What `launch` and `attach` take, in one typed table: options of devlaunch, debugpy's, our own.
 
-The options come from `options.OPTIONS`, their defaults from `Config`. `schema` makes the JSON
+The options, their kinds and their defaults come from `Config`. `schema` makes the JSON
 schema of it (draft-07), which editors use to complete and check a launch configuration.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from devlaunch.config import Config
+from devlaunch.config import Config, Option
 from devlaunch.dap.exchange import (
     TERMINALS,
 )
 from devlaunch.events import Message
-from devlaunch.target import options, values
-from devlaunch.target.options import camel
+from devlaunch.target.converters import choices
+from devlaunch.target.options import OPTIONS, camel
 
 Schema = dict[str, Any]
 
@@ -58,13 +57,12 @@ REFUSED = {
 }
 """What debugpy or the command line takes and `launch` or `attach` does not, and what to do."""
 
-_SHAPES: dict[Callable[[object], Any], Schema] = {
-    values.to_bool: FLAG,
-    values.to_text: TEXT,
-    values.to_port: {"type": "integer", "minimum": 0, "maximum": 65535},
-    values.to_duration: {"type": ["number", "string"], "minimum": 0},
-    values.to_poll: {"type": ["boolean", "number", "string"]},
-    values.to_address: {"type": ["string", "integer"]},
+_SHAPES: dict[str, Schema] = {
+    "bool": FLAG,
+    "Port": {"type": "integer", "minimum": 0, "maximum": 65535},
+    "Seconds": {"type": ["number", "string"], "minimum": 0},
+    "Interval": {"type": ["boolean", "number", "string"]},
+    "Address": {"type": ["string", "integer"]},
 }
 _DEFAULTS = {f.name: f.default for f in fields(Config) if f.default is not MISSING}
 _OWN_DEFAULTS = {"debug-address": "127.0.0.1:0", "app-dir": None, "verbose": False, "quiet": False}
@@ -78,7 +76,7 @@ _OWN_HELP = {
 }
 
 
-def _from_option(option: options.Option) -> Attribute:
+def _from_option(option: Option) -> Attribute:
     default = _OWN_DEFAULTS.get(option.key, _DEFAULTS.get(option.field))
     text = _OWN_HELP.get(option.key, option.help)
     return Attribute(
@@ -90,15 +88,15 @@ def _from_option(option: options.Option) -> Attribute:
     )
 
 
-def _shape(option: options.Option) -> Schema:
+def _shape(option: Option) -> Schema:
     if option.is_list:
         return {"type": ["array", "string"], "items": TEXT}
-    if isinstance(option.convert, values.Choice):
-        return {"type": "string", "enum": [str(each) for each in option.convert.kind]}
-    return _SHAPES.get(option.convert, TEXT)
+    if (kinds := choices(option.kind)) is not None:
+        return {"type": "string", "enum": [str(each) for each in kinds]}
+    return _SHAPES.get(option.kind, TEXT)
 
 
-BY_OPTION = {option.key: _from_option(option) for option in options.OPTIONS if option.is_attribute}
+BY_OPTION = {option.key: _from_option(option) for option in OPTIONS if option.is_attribute}
 
 # --- our own ------------------------------------------------------------------------------------
 
@@ -193,12 +191,12 @@ ATTACH = (
         {
             "type": "object",
             "required": ["port"],
-            "properties": {"host": TEXT, "port": _SHAPES[values.to_port]},
+            "properties": {"host": TEXT, "port": _SHAPES["Port"]},
         },
         "Where a devlaunch --debug-attach listens.",
     ),
     Attribute("host", TEXT, "Where a devlaunch --debug-attach listens: the host.", "127.0.0.1"),
-    Attribute("port", _SHAPES[values.to_port], "Where it listens: the port.", 5678),
+    Attribute("port", _SHAPES["Port"], "Where it listens: the port.", 5678),
     Attribute("subProcessId", {"type": "integer"}, "A process of the app; set by devlaunch."),
     STATE_EVENTS,
 )

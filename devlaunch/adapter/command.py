@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 from devlaunch.adapter.attributes import schema
 from devlaunch.errors import UsageError
 from devlaunch.system.listen import bind_debug, format_address
-from devlaunch.target.values import BadValue, nearest, to_address
+from devlaunch.target.converters import BadValue, nearest, to_address
 from devlaunch.terminal.stdout import print_text
 
 HELP = """\

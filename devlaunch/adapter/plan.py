@@ -26,14 +26,20 @@ from devlaunch.dap.exchange import (
 from devlaunch.errors import UsageError
 from devlaunch.events import Message
 from devlaunch.target import options
-from devlaunch.target.options import camel
+from devlaunch.target.converters import (
+    BadValue,
+    listed,
+    locate,
+    nearest,
+    to_address,
+    to_bool,
+    to_words,
+)
+from devlaunch.target.options import TARGET_VARIABLE, camel
 from devlaunch.target.settings import read_pyproject, resolve
-from devlaunch.target.values import BadValue, listed, locate, nearest, to_address, to_bool, to_words
 
 LAUNCHER = (sys.executable, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 """Not `-m devlaunch`: the app's directory, where it runs, is no place to import modules from."""
-
-TARGET_VARIABLE = options.PREFIX + options.TARGET.upper()
 
 _KINDS = {
     "array": "a list",

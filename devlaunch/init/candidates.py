@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from devlaunch.core.filters import IGNORED_DIRECTORIES
@@ -70,11 +71,9 @@ def find_candidates(root: str, app_dir: str = "") -> list[Candidate]:
     `app_dir` (absolute) is where modules are imported from, when the project's settings say so;
     else each file's own place and imports tell, and `--app-dir` is among the words where needed.
     """
-    found: list[tuple[tuple[object, ...], Candidate]] = []
-    for path in _sources(root):
+    found: list[tuple[tuple[object, ...], str, Candidate]] = []
+    for path in itertools.islice(_sources(root), _MOST_FILES):
         source = _read(path)
-        if source is None:
-            continue
         try:
             tree = ast.parse(source)
         except (SyntaxError, ValueError, RecursionError):
@@ -82,19 +81,16 @@ def find_candidates(root: str, app_dir: str = "") -> list[Candidate]:
         file = os.path.relpath(path, root).replace(os.sep, "/")
         if os.path.basename(path) == "manage.py" and "django" in source:
             words = ("--", "python", file, "runserver")
-            found.append(((-1, file.count("/")), Candidate(words, "Django", file, 1)))
-            continue
-        where = _module(path, tree, root, app_dir)
-        if where is None:
-            continue
-        directory, module = where
-        options = ("--app-dir", directory) if directory else ()
-        for name, framework, line, is_factory in _apps(tree):
-            factory = ("--factory",) if is_factory else ()
-            words = (*options, *factory, f"{module}:{name}")
-            candidate = Candidate(words, framework, file, line)
-            found.append((_rank(candidate, name, is_factory), candidate))
-    return [candidate for _, candidate in sorted(found, key=lambda each: (each[0], each[1].place))]
+            found.append(((-1, file.count("/")), file, Candidate(words, "Django", file, 1)))
+        elif where := _module(path, tree, root, app_dir):
+            directory, module = where
+            options = ("--app-dir", directory) if directory else ()
+            for name, framework, line, is_factory in _apps(tree):
+                factory = ("--factory",) if is_factory else ()
+                words = (*options, *factory, f"{module}:{name}")
+                candidate = Candidate(words, framework, file, line)
+                found.append((_rank(candidate, name, is_factory), candidate.place, candidate))
+    return [candidate for *_, candidate in sorted(found, key=lambda each: each[:2])]
 
 
 def _rank(candidate: Candidate, name: str, is_factory: bool) -> tuple[object, ...]:
@@ -111,19 +107,12 @@ def _rank(candidate: Candidate, name: str, is_factory: bool) -> tuple[object, ..
 
 
 def _sources(root: str) -> Iterator[str]:
-    """Python files that may have an app, as many as can be read in a moment."""
-    seen = 0
+    """Python files that may have an app."""
     for directory, names, files in os.walk(root):
         depth = os.path.relpath(directory, root).count(os.sep)
-        names[:] = sorted(name for name in names if _is_entered(directory, name))
-        if depth >= _DEEPEST:
-            names.clear()
-        for name in sorted(files):
-            if name.endswith(".py"):
-                seen += 1
-                yield os.path.join(directory, name)
-        if seen > _MOST_FILES:
-            return
+        entered = (name for name in names if depth < _DEEPEST and _is_entered(directory, name))
+        names[:] = sorted(entered)
+        yield from (os.path.join(directory, name) for name in sorted(files) if name[-3:] == ".py")
 
 
 def _is_entered(directory: str, name: str) -> bool:
@@ -132,18 +121,17 @@ def _is_entered(directory: str, name: str) -> bool:
     return not os.path.exists(os.path.join(directory, name, "pyvenv.cfg"))
 
 
-def _read(path: str) -> str | None:
-    """The text of a file that may have an app."""
+def _read(path: str) -> str:
+    """The text of a file that may have an app, else nothing."""
     try:
-        if os.path.getsize(path) > _LARGEST_FILE:
-            return None
-        with open(path, "rb") as file:
-            if not _HINT.search(file.read()):
-                return None
-        with tokenize.open(path) as source:
-            return source.read()
+        if os.path.getsize(path) <= _LARGEST_FILE:
+            with open(path, "rb") as file:
+                has_hint = _HINT.search(file.read())
+            with tokenize.open(path) as source:
+                return source.read() if has_hint else ""
     except (OSError, SyntaxError, UnicodeError):
-        return None
+        pass
+    return ""
 
 
 # --- where a file is imported from --------------------------------------------------------------
@@ -206,48 +194,39 @@ def _apps(tree: ast.Module) -> Iterator[tuple[str, str, int, bool]]:
         for name, framework, is_factory in _made_by(node, aliases):
             if name not in seen and not name.startswith("_"):
                 seen.add(name)
-                yield name, framework, node.lineno, is_factory
+                yield name, framework, getattr(node, "lineno", 1), is_factory
 
 
-def _made_by(node: ast.stmt, aliases: dict[str, str]) -> Iterator[tuple[str, str, bool]]:
+def _made_by(node: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[str, str, bool]]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         parameters = tuple(argument.arg for argument in node.args.args)
         if parameters in _SIGNATURES:
             yield node.name, _SIGNATURES[parameters], False
         elif isinstance(node, ast.FunctionDef) and (found := _returned(node, aliases)):
             yield node.name, found, True
-        return
-    value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
-    framework = _framework(value, aliases)
-    if framework is None:
-        return
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    for target in targets:
-        if isinstance(target, ast.Name):
-            yield target.id, framework, False
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        framework = _framework(node.value, aliases)
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            if framework and isinstance(target, ast.Name):
+                yield target.id, framework, False
 
 
 def _returned(function: ast.FunctionDef, aliases: dict[str, str]) -> str | None:
     """The framework of a function that makes an app and can be called without arguments."""
     given = function.args
-    if len(given.defaults) < len(given.args) or any(each is None for each in given.kw_defaults):
+    if len(given.defaults) < len(given.args) or None in given.kw_defaults:
         return None
     aliases = aliases | _aliases(function)
-    made = {
-        name
-        for node in ast.walk(function)
-        if isinstance(node, ast.Assign) and _framework(node.value, aliases)
-        for target in node.targets
-        if isinstance(target, ast.Name) and (name := target.id)
-    }
-    calls = (n for n in ast.walk(function) if isinstance(n, ast.expr) and _framework(n, aliases))
-    framework = next(filter(None, (_framework(call, aliases) for call in calls)), None)
+    made: dict[str, str] = {}
     for node in ast.walk(function):
-        if isinstance(node, ast.Return):
-            is_made = isinstance(node.value, ast.Name) and node.value.id in made
-            if is_made or _framework(node.value, aliases):
-                return framework
-    return None
+        if isinstance(node, ast.Assign):
+            made |= {name: framework for name, framework, _ in _made_by(node, aliases)}
+    returns = (node.value for node in ast.walk(function) if isinstance(node, ast.Return))
+    found = (
+        made.get(value.id) if isinstance(value, ast.Name) else _framework(value, aliases)
+        for value in returns
+    )
+    return next(filter(None, found), None)
 
 
 def _framework(value: ast.expr | None, aliases: dict[str, str]) -> str | None:
@@ -272,13 +251,9 @@ def _aliases(tree: ast.Module | ast.FunctionDef) -> dict[str, str]:
     return found
 
 
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Those that run at import: also inside of if, try and with."""
     for node in body:
         yield node
-        if isinstance(node, ast.If | ast.Try | ast.With):
-            yield from _statements(node.body)
-            yield from _statements(getattr(node, "orelse", []))
-            for handler in getattr(node, "handlers", []):
-                yield from _statements(handler.body)
-            yield from _statements(getattr(node, "finalbody", []))
+        if isinstance(node, ast.If | ast.Try | ast.With | ast.ExceptHandler):
+            yield from _statements(ast.iter_child_nodes(node))

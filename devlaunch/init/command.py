@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
-import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from devlaunch import __version__
+from devlaunch.child.pasting import command
 from devlaunch.config import Config
 from devlaunch.errors import EX_FAILURE, DevlaunchError, UsageError
-from devlaunch.init import files, jsonc, templates
+from devlaunch.init import files, templates
 from devlaunch.init.candidates import Candidate, find_candidates
-from devlaunch.init.editors import EDITORS, Editor, File, Setup
+from devlaunch.init.editors import EDITORS, File
 from devlaunch.init.files import Change
-from devlaunch.init.jsonc import JsoncError
 from devlaunch.init.templates import Launch
 from devlaunch.system.spare import working_directory
+from devlaunch.target.commandline import CommandLine, read
+from devlaunch.target.converters import listed, nearest, to_words
 from devlaunch.target.options import TARGET
 from devlaunch.target.settings import read_pyproject, resolve
-from devlaunch.target.values import listed, nearest, to_words
 from devlaunch.terminal.console import Console, wants_color
 from devlaunch.terminal.stdout import print_text
 
-FLAGS = ("--print", "--yes", "-y", "--help", "-h")
+FLAGS = ("--print", "--yes", "--help", "-y", "-h")
 HELP = """\
 Usage: devlaunch init EDITOR [--print | --yes] [OPTIONS] [TARGET] [ARGS]...
 
@@ -47,20 +47,10 @@ Options:
   it is there and yours to edit, the answer was no, or it could not be read or written, and 2 for a
   mistake on the command line.
 """
+Row = tuple[str, str, str]
 _MOST_OTHERS = 5
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLORS = {"-": "31", "+": "32", "@": "36"}
-
-Given = Mapping[str, object]
-Read = Callable[[Sequence[str]], Given | None]
-"""From words of the command line to options and target; None when help was asked for and given."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    editor: Editor
-    prints: bool
-    agrees: bool
 
 
 def help_text() -> str:
@@ -75,12 +65,37 @@ def help_text() -> str:
     return HELP.format(editors="\n".join(rows))
 
 
+def main(words: Sequence[str]) -> int:
+    """Run `devlaunch init` with these words, and return the exit status. Raises DevlaunchError."""
+    name, rest = split_editor(words)
+    line = read(rest, FLAGS)
+    if "--help" in line.flags:
+        print_text(help_text())
+        return 0
+    if {"--print", "--yes"} <= line.flags:
+        raise UsageError("--print and --yes exclude each other", hint="give only one of them")
+    _prepare_stdout(as_it_is="--print" in line.flags)
+    config = resolve(line.given, needs_target=False)
+    root = working_directory()
+    found: list[Candidate] = []
+    if not line.target:
+        more, found = _choose(config, root, name)
+        line = read([*rest, *more], FLAGS)
+        config = resolve(line.given)
+    editor, launch = EDITORS[name], _launch(line, config)
+    editor = editor.prepare(editor, root, config)
+    changes = [_change(file, launch, root) for file in editor.files]
+    if "--print" in line.flags:
+        _print_files(changes)
+        return 0
+    rows = [*_target_rows(launch, found), *editor.rows]
+    return _propose(changes, rows, ("next", editor.next, ""), agrees="--yes" in line.flags)
+
+
 def split_editor(words: Sequence[str]) -> tuple[str, list[str]]:
     """The editor and the other words; our flags may stand before it. Raises UsageError."""
-    rest = list(words)
-    before = []
-    while rest and rest[0] in FLAGS:
-        before.append(rest.pop(0))
+    at = next((at for at, word in enumerate(words) if word not in FLAGS), len(words))
+    before, rest = list(words[:at]), list(words[at:])
     if {"-h", "--help"}.intersection(before):
         return "", before
     valid = f"devlaunch init EDITOR, with {listed(EDITORS)}"
@@ -95,51 +110,25 @@ def split_editor(words: Sequence[str]) -> tuple[str, list[str]]:
     return name, before + rest
 
 
-def init(name: str, flags: Sequence[str], words: Sequence[str], read: Read) -> int:
-    """Set the editor up for what `words` run, and return the exit status. Raises DevlaunchError."""
-    request = _Request(EDITORS[name], "--print" in flags, bool({"--yes", "-y"}.intersection(flags)))
-    if request.prints and request.agrees:
-        raise UsageError("--print and --yes exclude each other", hint="give only one of them")
-    _prepare_stdout(as_it_is=request.prints)
-    given = read(words)
-    if given is None:
-        return 0
-    config = resolve(given, needs_target=False)
-    root = working_directory()
-    found: list[Candidate] = []
-    if TARGET not in given:
-        words, found = _choose(words, config, root, name)
-        given = read(words) or given
-        config = resolve(given)
-    setup = request.editor.set_up(_launch(words, given, config), root, config)
-    changes = [_change(file, setup.launch, root) for file in setup.files]
-    if request.prints:
-        _print_files(changes)
-        return 0
-    return _propose(changes, setup, found, request)
-
-
-def _choose(
-    words: Sequence[str], config: Config, root: str, name: str
-) -> tuple[Sequence[str], list[Candidate]]:
-    """The words with a target: that of the pyproject.toml here, else of the likeliest app."""
+def _choose(config: Config, root: str, name: str) -> tuple[Sequence[str], list[Candidate]]:
+    """The target of the pyproject.toml here, else the likeliest app, with what it needs."""
     file = read_pyproject(root)
     if TARGET in file and os.path.samefile(file[TARGET].base, root):
-        return (*words, *to_words(file[TARGET].value)), []
+        return to_words(file[TARGET].value), []
     found = find_candidates(root, config.app_dir)
     if not found:
         raise UsageError(
             "no app was found here: nothing like app = FastAPI()",
             hint=f"say what to run, as you would to devlaunch: devlaunch init {name} main:app",
         )
-    return (*words, *found[0].words), found
+    return found[0].words, found
 
 
-def _launch(words: Sequence[str], given: Given, config: Config) -> Launch:
+def _launch(line: CommandLine, config: Config) -> Launch:
     host, port = config.debug_address
     return Launch(
-        tuple(words),
-        templates.to_attributes(given, config.target),
+        (*line.ours, *line.target),
+        templates.to_attributes(line.given, config.target),
         "127.0.0.1" if host in ("0.0.0.0", "::") else host,
         port or templates.DEFAULT_PORT,
     )
@@ -157,10 +146,11 @@ def _change(file: File, launch: Launch, root: str) -> Change:
         return Change(path, file.path, before, text, file.where)
     try:
         return Change(path, file.path, before, file.merge(before, text))
-    except JsoncError as error:
-        line, column = jsonc.line_and_column(before, error.offset)
+    except json.JSONDecodeError as error:
+        text = f"{error.msg[:1].lower()}{error.msg[1:]}"
         raise DevlaunchError(
-            f"{file.path}:{line}:{column}: {error}", hint="nothing was written; mend the file first"
+            f"{file.path}:{error.lineno}:{error.colno}: {text}",
+            hint="nothing was written; mend the file first",
         ) from None
 
 
@@ -184,9 +174,7 @@ def _print_files(changes: Sequence[Change]) -> None:
     print_text("\n".join(f"==> {change.name} <==\n{change.after}" for change in changes))
 
 
-def _propose(
-    changes: Sequence[Change], setup: Setup, found: Sequence[Candidate], request: _Request
-) -> int:
+def _propose(changes: Sequence[Change], rows: Sequence[Row], after: Row, *, agrees: bool) -> int:
     console = Console(sys.stdout)
     wanted = [change for change in changes if change.kind in ("new", "change")]
     theirs = [change for change in changes if change.kind == "there"]
@@ -195,30 +183,29 @@ def _propose(
         print_text("".join(f"{line}\n" for line in _colored(change.diff(), color=color)))
     for change in theirs:
         print_text(f"==> for {change.name} <==\n{change.after}")
-    rows = [*_target_rows(setup.launch, found), *setup.rows]
-    rows += [(change.kind, change.name, change.where) for change in changes]
+    rows = [*rows, *((change.kind, change.name, change.where) for change in changes)]
     status = EX_FAILURE if theirs else 0
     if not wanted:
-        console.banner(__version__, [*rows, ("next", setup.next, "")])
+        console.banner(__version__, [*rows, after])
         return status
     console.banner(__version__, rows)
-    if not request.agrees and not _agreed(wanted):
+    if not agrees and not _agreed(wanted):
         print_text("  nothing was written\n")
         return EX_FAILURE
     for change in wanted:
         files.write(change)
-    console.rows([("written", ", ".join(c.name for c in wanted), ""), ("next", setup.next, "")])
+    console.rows([("written", ", ".join(c.name for c in wanted), ""), after])
     return status
 
 
-def _target_rows(launch: Launch, found: Sequence[Candidate]) -> list[tuple[str, str, str]]:
-    target = shlex.join(launch.words)
+def _target_rows(launch: Launch, found: Sequence[Candidate]) -> list[Row]:
+    target = command(*launch.words)
     rows = [("target", target, "")]
     if found:
         first, *others = found
         rows = [("target", target, f"{first.framework}, {first.place}")]
         if others:
-            names = [shlex.join(other.words) for other in others[:_MOST_OTHERS]]
+            names = [command(*other.words) for other in others[:_MOST_OTHERS]]
             more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
             rows.append(("others", ", ".join(names) + more, "name one to choose it"))
     return rows

@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 from devlaunch.config import Config
 from devlaunch.init import merging, project
-from devlaunch.init.templates import HOST, Hole, Launch
+from devlaunch.init.templates import HOST, Hole
 
 Merge = Callable[[str, str], str]
 
@@ -32,28 +32,17 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """What is to be written for one project. `rows` are what was found out, for people."""
-
-    files: tuple[File, ...]
-    launch: Launch
-    next: str
-    rows: tuple[tuple[str, str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Editor:
-    """`next` is what to do when the files are there; `prepare` looks at the project for more."""
+    """`next` is what to do when the files are there; `rows` are what was found out, for people.
+
+    `prepare` looks at the project in a directory, and returns an editor that fits it.
+    """
 
     title: str
     files: tuple[File, ...]
     next: str
-    prepare: Callable[[Setup, str, Config], Setup] | None = None
-
-    def set_up(self, launch: Launch, root: str, config: Config) -> Setup:
-        """The files for the project in `root`. Raises DevlaunchError."""
-        setup = Setup(self.files, launch, self.next)
-        return self.prepare(setup, root, config) if self.prepare else setup
+    prepare: Callable[[Editor, str, Config], Editor] = lambda editor, _root, _config: editor
+    rows: tuple[tuple[str, str, str], ...] = ()
 
 
 _LAUNCHES = partial(merging.merge_jsonc, entries="configurations", key="name")
@@ -62,38 +51,35 @@ _AT_END = "put this at its end, in place of an older one of ours"
 _LAUNCH_JSON = ".vscode/launch.json"
 
 
-def _by_command(setup: Setup, _root: str, _config: Config) -> Setup:
+def _by_command(editor: Editor, _root: str, _config: Config) -> Editor:
     """For those that start `devlaunch adapter` by its bare name."""
-    if shutil.which("devlaunch"):
-        return setup
     text = "devlaunch is not on PATH: start the editor in the environment that has it"
-    return replace(setup, rows=(("note", text, ""),))
+    return editor if shutil.which("devlaunch") else replace(editor, rows=(("note", text, ""),))
 
 
-def _for_sublime(setup: Setup, root: str, _config: Config) -> Setup:
-    file = replace(setup.files[0], path=project.sublime_project(root))
-    return replace(setup, files=(file,))
+def _for_sublime(editor: Editor, root: str, _config: Config) -> Editor:
+    file = replace(editor.files[0], path=project.sublime_project(root))
+    return replace(editor, files=(file,))
 
 
-def _for_pycharm(setup: Setup, root: str, _config: Config) -> Setup:
+def _for_pycharm(editor: Editor, root: str, _config: Config) -> Editor:
     name = quoteattr(project.pycharm_module(root), {'"': "&quot;"})
     hole = ('<module name="app" />', f"<module name={name} />")
-    first, *rest = setup.files
-    return replace(setup, files=(replace(first, holes=(hole,)), *rest))
+    first, *rest = editor.files
+    return replace(editor, files=(replace(first, holes=(hole,)), *rest))
 
 
-def _for_compose(setup: Setup, root: str, config: Config) -> Setup:
+def _for_compose(editor: Editor, root: str, config: Config) -> Editor:
     base = (r"(?<=-f )compose\.yaml", project.compose_file(root))
-    whose = "put your service's in its place"
-    return _in_a_container(setup, root, config, whose, base)
+    return _in_a_container(editor, root, config, "put your service's in its place", base)
 
 
-def _for_k8s(setup: Setup, root: str, config: Config) -> Setup:
+def _for_k8s(editor: Editor, root: str, config: Config) -> Editor:
     whose = "put your Deployment's and its container's in its place"
-    return _in_a_container(setup, root, config, whose)
+    return _in_a_container(editor, root, config, whose)
 
 
-def _in_a_container(setup: Setup, root: str, config: Config, whose: str, *own: Hole) -> Setup:
+def _in_a_container(editor: Editor, root: str, config: Config, whose: str, *own: Hole) -> Editor:
     """Also, where VS Code is in use, the configuration that attaches, with its paths mapped.
 
     The port that is bound stays on loopback; only apps that devlaunch serves have a host.
@@ -101,11 +87,11 @@ def _in_a_container(setup: Setup, root: str, config: Config, whose: str, *own: H
     inside = (rf"{project.DEFAULT_ROOT}\b", project.directory_in_image(root))
     host = () if config.target.serves else (('"--host", "0.0.0.0", ', ""),)
     holes = (*own, inside, (r"\b8000\b", str(config.port)), (HOST, "127.0.0.1"), *host)
-    files = tuple(replace(file, holes=holes) for file in setup.files)
+    files = tuple(replace(file, holes=holes) for file in editor.files)
     if os.path.isdir(os.path.join(root, ".vscode")):
         attach = File("vscode-templates/container.json", _LAUNCH_JSON, _LAUNCHES, holes=(inside,))
         files += (attach,)
-    return replace(setup, files=files, rows=(("inside", inside[1], ""), ("name", "web", whose)))
+    return replace(editor, files=files, rows=(("inside", inside[1], ""), ("name", "web", whose)))
 
 
 EDITORS = {
@@ -145,24 +131,15 @@ EDITORS = {
     ),
     "helix": Editor(
         "Helix",
-        (
-            File(
-                "helix/languages.toml",
-                ".helix/languages.toml",
-                where=_AT_END,
-            ),
-        ),
+        (File("helix/languages.toml", ".helix/languages.toml", where=_AT_END),),
         "open a file of the app in hx, and :debug-start devlaunch",
         _by_command,
     ),
     "sublime": Editor(
         "Sublime Text with Debugger",
         (
-            File(
-                "sublime/project.sublime-project",
-                "*.sublime-project",
-                where='put these "debugger_configurations" into it',
-            ),
+            File("sublime/project.sublime-project", "*.sublime-project",
+                 where='put these "debugger_configurations" into it'),
         ),
         'open the project, and choose "devlaunch: launch under debugpy" in Debugger',
         _for_sublime,
@@ -170,11 +147,8 @@ EDITORS = {
     "vimspector": Editor(
         "Vim with Vimspector",
         (
-            File(
-                "vimspector/vimspector.json",
-                ".vimspector.json",
-                where='put these "adapters" and "configurations" among its own',
-            ),
+            File("vimspector/vimspector.json", ".vimspector.json",
+                 where='put these "adapters" and "configurations" among its own'),
         ),
         ":call vimspector#Launch(), and choose devlaunch: adapter",
         _by_command,
@@ -191,4 +165,4 @@ EDITORS = {
         "name your Deployment in devlaunch.k8s.yaml, and patch as its first lines say",
         _for_k8s,
     ),
-}
+}  # fmt: skip

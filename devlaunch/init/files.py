@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -86,25 +86,17 @@ def write(change: Change) -> None:
 
 def _replace(path: str, data: bytes) -> None:
     directory, name = os.path.split(path)
-    descriptor, beside = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=directory)
+    beside = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
+    file = open(beside, "xb")  # noqa: SIM115
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, _mode(path))
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copymode(path, beside)
         os.replace(beside, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
-
-
-def _mode(path: str) -> int:
-    """That of the file that is replaced, else what the umask makes of a new one."""
-    try:
-        return os.stat(path).st_mode & 0o7777
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from devlaunch.init import jsonc
-from devlaunch.init.jsonc import JsoncError, Member, Node
+from devlaunch.init.jsonc import Node
 
 
 def merge_jsonc(text: str, addition: str, entries: str, key: str) -> str:
     """Add to the list `entries`, or bring up to date, the objects that are told apart by `key`.
 
     Of an entry that is there only what differs is written: what its owner has added to it stays. Of
-    other members of the document those that are missing are added. Raises JsoncError.
+    other members of the document those that are missing are added. Raises json.JSONDecodeError.
     """
     return _Merge(text, addition, entries, key).result()
 
@@ -36,8 +36,7 @@ class _Merge:
 
     def result(self) -> str:
         old, new = jsonc.parse(self.text), jsonc.parse(self.addition)
-        if old.kind != "object":
-            raise JsoncError(f"expected an object, not {old.kind}", old.start)
+        self._expect(dict, "expected an object", old)
         self._merge_members(old, new, self._merge_member)
         text = self.text
         # From the end, so that the offsets stay true.
@@ -45,71 +44,73 @@ class _Merge:
             text = text[:start] + replacement + text[end:]
         return text
 
-    def _merge_member(self, there: Node, member: Member) -> None:
-        if member.key != self.entries:
-            return
-        if there.kind != "array":
-            raise JsoncError(f"{member.key}: expected an array, not {there.kind}", there.start)
-        self._merge_items(there, member.node)
+    def _expect(self, kind: type, what: str, there: Node) -> None:
+        if not isinstance(there.value, kind):
+            raise json.JSONDecodeError(what, self.text, there.start)
 
-    def _merge_members(self, old: Node, new: Node, merge: Callable[[Node, Member], object]) -> None:
+    def _merge_member(self, there: Node, member: Node) -> None:
+        if member.key == self.entries:
+            self._expect(list, f"{member.key}: expected an array", there)
+            self._merge_items(there, member)
+
+    def _merge_members(self, old: Node, new: Node, merge: Callable[[Node, Node], object]) -> None:
         """Add what `old` does not have; `merge` is called with each value that it has."""
         missing = []
-        for member in new.members:
+        for member in new.children:
             if (there := old.get(member.key)) is None:
-                missing.append((member.start, member.node.end))
+                missing.append(member)
             else:
                 merge(there, member)
         self._insert(old, missing)
 
     def _merge_items(self, old: Node, new: Node) -> None:
         missing = []
-        for item in new.items:
+        for item in new.children:
             name = item.value[self.key]
-            same = (e for e in old.items if (found := e.get(self.key)) and found.value == name)
+            same = (e for e in old.children if (found := e.get(self.key)) and found.value == name)
             if (entry := next(same, None)) is None:
-                missing.append((item.start, item.end))
+                missing.append(item)
             else:
                 self._update(entry, item)
         self._insert(old, missing)
 
     def _update(self, old: Node, new: Node) -> None:
         """Make all that `new` says true of `old`; what else `old` says stays."""
-        if old.kind == new.kind == "object":
-            self._merge_members(old, new, lambda there, member: self._update(there, member.node))
-        elif old.kind == new.kind == "array" and 0 < len(old.items) <= len(new.items):
+        kinds = {type(old.value), type(new.value)}
+        if kinds == {dict}:
+            self._merge_members(old, new, self._update)
+        elif kinds == {list} and 0 < len(old.children) <= len(new.children):
             # Item by item, since comments may stand between them.
-            for there, item in zip(old.items, new.items, strict=False):
+            for there, item in zip(old.children, new.children, strict=False):
                 self._update(there, item)
-            self._insert(old, [(item.start, item.end) for item in new.items[len(old.items) :]])
+            self._insert(old, new.children[len(old.children) :])
         elif json.dumps(old.value) != json.dumps(new.value):  # true is not 1
             layout = _indentation(self.text, old.start)
             self.edits.append((old.start, old.end, self._rendered(new.start, new.end, layout)))
 
-    def _insert(self, container: Node, spans: list[tuple[int, int]]) -> None:
-        """Put these spans of the addition behind the last element."""
-        if not spans:
+    def _insert(self, container: Node, added: Sequence[Node]) -> None:
+        """Put these of the addition behind the last child."""
+        if not added:
             return
-        inside = self.text[container.start : container.end]
-        after = container.end - 1 - (len(inside[:-1]) - len(inside[:-1].rstrip()))
-        is_long = any("\n" in self.addition[start:end] for start, end in spans)
-        if "\n" not in inside and container.starts and not is_long:
+        inside = self.text[container.start : container.end - 1]
+        after = container.start + len(inside.rstrip())
+        is_long = any("\n" in self.addition[node.begin : node.end] for node in added)
+        if "\n" not in inside and container.children and not is_long:
             before, closing, indent = " ", "", ""
         else:
             indent = self._indent_of(container)
             before = self._newline + indent
             outer = _indentation(self.text, container.start)
             closing = "" if "\n" in self.text[after : container.end] else self._newline + outer
-        rendered = [self._rendered(start, end, indent) for start, end in spans]
-        added = before + ("," + before).join(rendered) + ("," if container.has_comma else "")
-        last = container.last_end
-        if last is not None and not container.has_comma:
-            # Behind the element, since a comment may follow on its line.
-            self.edits.append((last, last, ","))
-        if self.edits and self.edits[-1] == (after, after, ","):
-            self.edits[-1] = (after, after, "," + added + closing)
-        else:
-            self.edits.append((after, after, added + closing))
+        text = ("," + before).join(self._rendered(n.begin, n.end, indent) for n in added)
+        text = before + text + ("," if container.has_comma else "")
+        if container.children and not container.has_comma:
+            # Behind the child, since a comment may follow on its line.
+            if (last := container.children[-1].end) == after:
+                text = "," + text
+            else:
+                self.edits.append((last, last, ","))
+        self.edits.append((after, after, text + closing))
 
     def _rendered(self, start: int, end: int, indent: str) -> str:
         """A span of the addition, in the layout of the text."""
@@ -133,10 +134,10 @@ class _Merge:
         return match[1] if match else "  "
 
     def _indent_of(self, container: Node) -> str:
-        """Where the container's elements begin, if on lines of their own."""
-        for start in container.starts:
-            indent = _indentation(self.text, start)
-            if self.text[:start].endswith("\n" + indent):
+        """Where the container's children begin, if on lines of their own."""
+        for child in container.children:
+            indent = _indentation(self.text, child.begin)
+            if self.text[: child.begin].endswith("\n" + indent):
                 return indent
         return _indentation(self.text, container.start) + self._unit
 

@@ -33,17 +33,18 @@ def directory_in_image(root: str) -> str:
 def sublime_project(root: str) -> str:
     """The name of the project file: one that is there, else the directory's."""
     usual = f"{os.path.basename(root) or 'project'}.sublime-project"
-    found = sorted(name for name in os.listdir(root) if name.endswith(".sublime-project"))
-    return usual if usual in found or not found else found[0]
+    there = _names(root, ".sublime-project")
+    return usual if usual in there else next(iter(there), usual)
 
 
 def pycharm_module(root: str) -> str:
     """The module's name: that of its .iml file, else PyCharm's choice, the directory's."""
-    for directory in (os.path.join(root, ".idea"), root):
-        try:
-            found = sorted(name for name in os.listdir(directory) if name.endswith(".iml"))
-        except OSError:
-            continue
-        if found:
-            return found[0].removesuffix(".iml")
-    return os.path.basename(root) or "project"
+    there = [*_names(os.path.join(root, ".idea"), ".iml"), *_names(root, ".iml")]
+    return there[0].removesuffix(".iml") if there else os.path.basename(root) or "project"
+
+
+def _names(directory: str, suffix: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(directory) if name.endswith(suffix))
+    except OSError:
+        return []

@@ -55,8 +55,7 @@ def to_attributes(given: Mapping[str, object], target: Target) -> dict[str, obje
     for key, value in given.items():
         if (attribute := BY_OPTION.get(key)) is not None:
             is_number = attribute.schema.get("type") == "integer"
-            listed = list(value) if isinstance(value, tuple) else value
-            found[attribute.name] = int(str(value)) if is_number else listed
+            found[attribute.name] = int(str(value)) if is_number else value
     return found
 
 

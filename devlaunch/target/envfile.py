@@ -63,15 +63,18 @@ def read_env_file(path: str, origin: str = "--env-file") -> dict[str, str]:
     `origin` is how errors name what asked for the file. Raises UsageError, which names the file,
     and the line when one is broken.
     """
+    return _parse(read_text(path, f"{origin} {path}"), path)
+
+
+def read_text(path: str, name: str) -> str:
+    """What is in a file, which errors call by `name`. Raises UsageError."""
     try:
         with open(path, encoding="utf-8-sig", opener=open_shared) as file:
-            text = file.read()
+            return file.read()
     except UnicodeDecodeError:
-        hint = "save it as UTF-8"
-        raise UsageError(f"{origin} {path}: is not UTF-8 text", hint=hint) from None
+        raise UsageError(f"{name}: is not UTF-8 text", hint="save it as UTF-8") from None
     except OSError as error:
-        raise UsageError(f"{origin} {path}: {reason_of(error)}") from None
-    return _parse(text, path)
+        raise UsageError(f"{name}: {reason_of(error)}") from None
 
 
 def _parse(text: str, path: str) -> dict[str, str]:

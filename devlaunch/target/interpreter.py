@@ -14,12 +14,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from devlaunch.child.pasting import command
 from devlaunch.core.invocation import read_command_line
 from devlaunch.errors import UsageError
 from devlaunch.system.hiding import plain_processes
 from devlaunch.system.spare import reason_of, working_directory
-from devlaunch.target.values import nearest
+from devlaunch.target.converters import nearest
 
 OLDEST = (3, 10)
 OLDEST_DEBUGPY = (1, 8, 14)
@@ -77,8 +79,7 @@ class Interpreter:
         return f"Python {'.'.join(map(str, self.version))}"
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """What an interpreter said about itself."""
 
     version: tuple[int, int, int]
@@ -144,7 +145,7 @@ def find_program(python: str, environ: Mapping[str, str]) -> str:
     path = os.path.abspath(os.path.expanduser(python))
     if os.path.isdir(path):
         inside = _python_in(path)
-        hint = f"did you mean {inside}?" if inside else "give the path of the program"
+        hint = f"did you mean {command(inside)}?" if inside else "give the path of the program"
         raise UsageError(f"--python {python}: is a directory", hint=hint)
     return path
 
@@ -229,12 +230,11 @@ def probe_interpreter(executable: str, chosen_by: str = "--python") -> Probe:
         raise UsageError(f"{origin}: is no Python{quoted}", hint=hint)
     import json
 
-    version, real, prefix, debugpy, debugpy_version = json.loads(answer.splitlines()[0])
+    version, *rest = json.loads(answer.splitlines()[0])
     if tuple(version) < OLDEST:
         seen, needed = (".".join(map(str, v[:2])) for v in (version, OLDEST))
         raise UsageError(f"{origin}: too old ({seen} seen, {needed} needed)", hint=hint)
-    major, minor, micro = version
-    return Probe((major, minor, micro), real, prefix, debugpy, debugpy_version)
+    return Probe(tuple(version), *rest)
 
 
 def _has_debugpy(probe: Probe) -> bool:

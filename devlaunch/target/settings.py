@@ -13,14 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devlaunch.config import Config, Target, TargetKind
+from devlaunch.config import PREFIX, Config, Target, TargetKind
 from devlaunch.errors import UsageError
 from devlaunch.system.spare import reason_of, working_directory
-from devlaunch.target.envfile import read_env_file
-from devlaunch.target.options import BY_KEY, INTERNAL_VARIABLES, KEYS, OPTIONS, PREFIX, TARGET
-from devlaunch.target.values import BadValue, listed, nearest, split_list, to_words
+from devlaunch.target.converters import BadValue, convert, listed, nearest, nearest_file, to_words
+from devlaunch.target.envfile import read_env_file, read_text
+from devlaunch.target.options import (
+    BY_KEY,
+    INTERNAL_VARIABLES,
+    KEYS,
+    OPTIONS,
+    TARGET,
+    TARGET_VARIABLE,
+)
 from devlaunch.target.words import parse_target
-from devlaunch.watching.contents import open_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +86,11 @@ def resolve(
         raise error from None
     _check_flags(flags, values, for_apps=target.serves, target=str(target))
     _check_paths(values, chosen)
-    verbosity = bool(values.pop("verbose", False)) - bool(values.pop("quiet", False))
     fields = {BY_KEY[key].field: value for key, value in values.items()}
     env = (
         read_env_file(values["env-file"], chosen["env-file"].origin) if "env-file" in values else {}
     )
-    return Config(target=target, verbosity=verbosity, env=env, **fields)
+    return Config(target=target, env=env, **fields)
 
 
 def merge(sources: Sequence[Source]) -> Source:
@@ -112,20 +117,20 @@ def _is_on(key: str, setting: Setting) -> bool:
 
 
 def _convert(key: str, setting: Setting) -> Any:
-    option = BY_KEY.get(key)
+    option, value = BY_KEY.get(key), setting.value
     try:
-        value: Any = option.convert(setting.value) if option else to_words(setting.value)
+        if option is None:
+            return to_words(value)
+        if not option.is_list:
+            return convert(option.kind, value, setting.base)
+        found, items = [], value if isinstance(value, list | tuple) else [value]
+        for value in items:
+            found.append(convert(option.kind, value, setting.base))
+        return tuple(found)
     except BadValue as error:
-        seen = setting.value if error.item is None else error.item
         raise UsageError(
-            f"{setting.origin}: expected {error.expected}, not {_shown(seen)}",
-            hint=error.hint,
+            f"{setting.origin}: expected {error.expected}, not {_shown(value)}", hint=error.hint
         ) from None
-    if option is None or option.locate is None:
-        return value
-    if option.is_list:
-        return tuple(option.locate(item, setting.base) for item in value)
-    return option.locate(value, setting.base)
 
 
 def _shown(value: object) -> str:
@@ -142,7 +147,7 @@ def read_environment(environ: Mapping[str, str], directory: str) -> Source:
 
     Lists are parted as PATH is. Raises UsageError for a DEVLAUNCH_ variable that nobody knows.
     """
-    variables = {option.variable: option.key for option in OPTIONS} | {PREFIX + "TARGET": TARGET}
+    variables = {option.variable: option.key for option in OPTIONS} | {TARGET_VARIABLE: TARGET}
     source: Source = {}
     for variable, text in environ.items():
         if not variable.startswith(PREFIX) or variable in INTERNAL_VARIABLES or not text:
@@ -153,8 +158,9 @@ def read_environment(environ: Mapping[str, str], directory: str) -> Source:
                 hint=_suggestion(variable, variables),
             )
         key = variables[variable]
+        items = [item for item in text.split(os.pathsep) if item]
         is_list = key in BY_KEY and BY_KEY[key].is_list
-        source[key] = Setting(split_list(text) if is_list else text, variable, directory)
+        source[key] = Setting(items if is_list else text, variable, directory)
     return source
 
 
@@ -187,14 +193,9 @@ def read_pyproject(directory: str) -> Source:
 def _load_toml(path: str) -> tuple[str, dict[str, Any]]:
     import tomllib
 
+    text = read_text(path, path)
     try:
-        with open(path, encoding="utf-8-sig", opener=open_shared) as file:
-            text = file.read()
         return text, tomllib.loads(text)
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: is not UTF-8 text", hint="save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"{path}: {reason_of(error)}") from None
     except tomllib.TOMLDecodeError as error:
         what, _, where = str(error).partition(" (at ")
         match = re.match(r"line (\d+), column (\d+)", where)
@@ -259,13 +260,6 @@ def _check_readable(path: str, origin: str, *, directory: bool = False) -> None:
         if not os.access(path, os.R_OK | os.X_OK if is_directory else os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        close = nearest(os.path.basename(path), _names(os.path.dirname(path)))
+        close = nearest_file(path)
         hint = f"did you mean {close}?" if close and isinstance(error, FileNotFoundError) else ""
         raise UsageError(f"{origin} {path}: {reason_of(error)}", hint=hint) from None
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []

@@ -6,17 +6,19 @@ import os
 import re
 from collections.abc import Sequence
 
+from devlaunch.child.pasting import command
 from devlaunch.config import Target, TargetKind
 from devlaunch.errors import UsageError
 from devlaunch.system.spare import reason_of
-from devlaunch.target.values import nearest
+from devlaunch.target.converters import nearest_file
 
-FORMS = """\
-a target is one of:
-  module:attr        an ASGI or WSGI app, such as main:app
-  path/to/script.py  a script and its arguments
-  -m MODULE          a module, as python -m runs it
-  -- COMMAND         a command written in Python, such as -- celery -A proj worker"""
+TARGETS = (
+    ("module:attr", "an ASGI or WSGI app, such as app:app"),
+    ("script.py [ARGS]", "a script"),
+    ("-m MODULE [ARGS]", "a module, as python -m runs it"),
+    ("-- COMMAND [ARGS]", "a command written in Python, such as -- celery -A proj worker"),
+)
+FORMS = "\n".join(["a target is one of:", *(f"  {form:17}  {what}" for form, what in TARGETS)])
 
 _NAME = r"[^\W\d]\w*"
 _DOTTED = rf"{_NAME}(?:\.{_NAME})*"
@@ -41,7 +43,7 @@ def parse_target(words: Sequence[str], base: str, *, absolute: bool = False) -> 
     guess.
     """
     if not words:
-        raise UsageError("no target: what shall be run?", hint=_with_guess(_candidate(base)))
+        raise UsageError("no target: what shall be run?", hint=_with_guess(*_candidate(base)))
     first, *args = words
     if first == "--":
         return _command(args)
@@ -66,8 +68,8 @@ def _module(words: Sequence[str], base: str) -> Target:
     name, *args = words
     if name.endswith(".py") or not re.fullmatch(_DOTTED, name):
         module = _module_of(name, base) if name.endswith(".py") else ""
-        guess = name if _APP.fullmatch(name) else f"-m {module}" if module else ""
-        raise UsageError(f"-m {name}: not the name of a module", hint=_with_guess(guess))
+        guess = (name,) if _APP.fullmatch(name) else ("-m", module) if module else ()
+        raise UsageError(f"-m {name}: not the name of a module", hint=_with_guess(*guess))
     return Target(TargetKind.MODULE, name, tuple(args))
 
 
@@ -76,24 +78,23 @@ def _app(word: str, args: Sequence[str], base: str) -> Target:
     if not _APP.fullmatch(word) or module.endswith(".py"):
         raise UsageError(
             f"{word!r} does not have the form module:attr",
-            hint=_with_guess(_guess_app(word, module, attribute, base)),
+            hint=_with_guess(*_guess_app(word, module, attribute, base)),
         )
     if args:
         raise UsageError(f"unexpected {args[0]!r}: an app target ({word}) takes no arguments")
     return Target(TargetKind.APP, word)
 
 
-def _guess_app(word: str, module: str, attribute: str, base: str) -> str:
+def _guess_app(word: str, module: str, attribute: str, base: str) -> tuple[str, ...]:
     if call := _CALL.fullmatch(word):
-        return f"--factory {call[1]}"
+        return ("--factory", call[1])
     attribute = attribute if re.fullmatch(_DOTTED, attribute) else "app"
     if not module:
-        candidate = _candidate(base)
-        return candidate if ":" in candidate else ""
+        return tuple(word for word in _candidate(base) if ":" in word)
     directory, dotted = import_root(module, base)
     if not re.fullmatch(_DOTTED, dotted):
-        return ""
-    return f"{f'--app-dir {directory} ' if directory else ''}{dotted}:{attribute}"
+        return ()
+    return (*(("--app-dir", directory) if directory else ()), f"{dotted}:{attribute}")
 
 
 def import_root(path: str, base: str) -> tuple[str, str]:
@@ -115,8 +116,8 @@ def _script(name: str, args: Sequence[str], base: str, *, absolute: bool) -> Tar
     path = os.path.join(base, os.path.expanduser(name))
     if os.path.isdir(path):
         runnable = os.path.isfile(os.path.join(path, "__main__.py"))
-        guess = f"-m {_module_of(name, base)}" if runnable and _module_of(name, base) else ""
-        raise UsageError(f"{name!r} is a directory, not a script", hint=_with_guess(guess))
+        guess = ("-m", module) if runnable and (module := _module_of(name, base)) else ()
+        raise UsageError(f"{name!r} is a directory, not a script", hint=_with_guess(*guess))
     try:
         os.stat(path)
     except FileNotFoundError:
@@ -126,7 +127,7 @@ def _script(name: str, args: Sequence[str], base: str, *, absolute: bool) -> Tar
     except ValueError:
         raise UsageError(f"{name!r} cannot be the name of a file", hint=FORMS) from None
     if not os.access(path, os.R_OK):
-        raise UsageError(f"{name}: no permission to read it", hint=f"chmod u+r {name}")
+        raise UsageError(f"{name}: no permission to read it", hint=command("chmod", "u+r", name))
     return Target(TargetKind.SCRIPT, os.path.abspath(path) if absolute else name, tuple(args))
 
 
@@ -134,56 +135,48 @@ def _refuse_missing(name: str, args: Sequence[str], base: str) -> None:
     """Raise the UsageError for a word that is neither an app nor a file."""
     directory, file = os.path.split(name)
     if file.endswith(".py"):
-        close = nearest(file, _sources(os.path.join(base, directory)))
-        guess = os.path.join(directory, close) if close else ""
-        raise UsageError(f"no such file: {name}", hint=f"did you mean {guess}?" if guess else "")
+        close = nearest_file(os.path.join(base, name), ".py")
+        hint = f"did you mean {command(os.path.join(directory, close))}?" if close else ""
+        raise UsageError(f"no such file: {name}", hint=hint)
     raise UsageError(
         f"{name!r} is no target: there is no such file",
-        hint=_with_guess(_guess_word(name, args, base)),
+        hint=_with_guess(*_guess_word(name, args, base)),
     )
 
 
-def _guess_word(name: str, args: Sequence[str], base: str) -> str:
-    source = os.path.join(base, name + ".py")
-    if os.path.isfile(source):
+def _guess_word(name: str, args: Sequence[str], base: str) -> tuple[str, ...]:
+    if os.path.isfile(os.path.join(base, name + ".py")):
         return _as_target(name + ".py", base)
     if re.fullmatch(_DOTTED, name) and (
         os.path.isfile(os.path.join(base, *name.split(".")) + ".py")
         or os.path.isfile(os.path.join(base, *name.split("."), "__main__.py"))
     ):
-        return f"-m {name}"
+        return ("-m", name)
     import shutil
 
     if os.path.dirname(name) == "" and shutil.which(name):
-        return " ".join(("--", name, *args))
-    close = nearest(name + ".py", _sources(base))
-    return _as_target(close, base) if close else ""
+        return ("--", name, *args)
+    close = nearest_file(os.path.join(base, name + ".py"), ".py")
+    return _as_target(close, base) if close else ()
 
 
-def _candidate(base: str) -> str:
+def _candidate(base: str) -> tuple[str, ...]:
     """The target that a file of a usual name in `base` makes, empty without one."""
     found = next((f for f in _CANDIDATES if os.path.isfile(os.path.join(base, f))), "")
-    return _as_target(found, base) if found else ""
+    return _as_target(found, base) if found else ()
 
 
-def _as_target(file: str, base: str) -> str:
+def _as_target(file: str, base: str) -> tuple[str, ...]:
     if file == "manage.py":
-        return "-- python manage.py runserver"
+        return ("--", "python", "manage.py", "runserver")
     try:
         with open(os.path.join(base, file), encoding="utf-8", errors="replace") as source:
             match = _ASSIGNED_APP.search(source.read(100_000))
     except OSError:
         match = None
     module = file.removesuffix(".py")
-    return f"{module}:{match[1]}" if match and re.fullmatch(_NAME, module) else file
+    return (f"{module}:{match[1]}" if match and re.fullmatch(_NAME, module) else file,)
 
 
-def _with_guess(guess: str) -> str:
-    return f"did you mean {guess}?\n{FORMS}" if guess else FORMS
-
-
-def _sources(directory: str) -> list[str]:
-    try:
-        return [name for name in os.listdir(directory) if name.endswith(".py")]
-    except OSError:
-        return []
+def _with_guess(*words: str) -> str:
+    return f"did you mean {command(*words)}?\n{FORMS}" if words else FORMS

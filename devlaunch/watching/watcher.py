@@ -22,7 +22,7 @@ from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
 from devlaunch.system.hiding import hide_thread
 from devlaunch.system.spare import reason_of, shortage
-from devlaunch.target.values import DEFAULT_POLL
+from devlaunch.target.converters import DEFAULT_POLL
 from devlaunch.watching.backends import (
     Backend,
     Deliver,

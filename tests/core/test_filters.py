@@ -13,7 +13,7 @@ from devlaunch.core.filters import (
     is_source,
     split_glob,
 )
-from devlaunch.target.values import BadValue, to_pattern
+from devlaunch.target.converters import BadValue, to_pattern
 
 
 class Told:

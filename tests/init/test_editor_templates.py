@@ -21,11 +21,12 @@ import yaml
 from support.editors import editor
 
 from devlaunch.adapter.plan import attach_address, make_plan
-from devlaunch.cli import parse, read
 from devlaunch.init.command import FLAGS
-from devlaunch.init.editors import EDITORS, Setup
+from devlaunch.init.editors import EDITORS, Editor
 from devlaunch.init.jsonc import parse as parse_jsonc
 from devlaunch.init.templates import Launch, load, render, to_attributes
+from devlaunch.target.commandline import read
+from devlaunch.target.settings import resolve
 
 ROOT = Path(__file__).parents[2]
 EDITORS_DIRECTORY = ROOT / "editors"
@@ -44,11 +45,8 @@ COMMAND_LINES = (
 
 
 def launch_of(words: tuple[str, ...]) -> Launch:
-    given = read(words)
-    config = parse(words)
-    assert given is not None
-    assert config is not None
-    return Launch(words, to_attributes(given, config.target), "127.0.0.2", 5679)
+    given = read(words).given
+    return Launch(words, to_attributes(given, resolve(given).target), "127.0.0.2", 5679)
 
 
 @pytest.fixture(params=COMMAND_LINES, ids=" ".join)
@@ -166,10 +164,9 @@ def test_pycharm(launch: Launch) -> None:
     assert attach[0].get("type") == "PythonDapAttachConfiguration"
 
 
-def set_up(name: str, launch: Launch, root: Path) -> Setup:
-    config = parse(launch.words)
-    assert config is not None
-    return EDITORS[name].set_up(launch, str(root), config)
+def set_up(name: str, launch: Launch, root: Path) -> Editor:
+    editor = EDITORS[name]
+    return editor.prepare(editor, str(root), resolve(read(launch.words).given))
 
 
 @pytest.mark.parametrize("name", ["compose", "k8s"])
@@ -179,7 +176,7 @@ def test_a_container_debugs_on_loopback_only(name: str, launch: Launch, tmp_path
     (tmp_path / "Dockerfile").write_text("WORKDIR /code\n")
     setup = set_up(name, launch, tmp_path)
     file, attach = setup.files
-    text = render(load(file.template), file.template, setup.launch, file.holes)
+    text = render(load(file.template), file.template, launch, file.holes)
     document = yaml.safe_load(text)
     if name == "compose":
         (service,) = document["services"].values()
@@ -194,11 +191,9 @@ def test_a_container_debugs_on_loopback_only(name: str, launch: Launch, tmp_path
         command = container["command"]
         assert "--allow-remote-debug" not in command
     assert command[0] == "devlaunch"
-    config = parse(command[1:])
-    assert config is not None
+    config = resolve(read(command[1:]).given)
     assert config.debug_attach
-    expected = parse(launch.words)
-    assert expected is not None
+    expected = resolve(read(launch.words).given)
     assert config.target == expected.target
     assert config.host == ("0.0.0.0" if config.target.serves else "127.0.0.1")
     mapped = json.loads(render(load(attach.template), attach.template, launch, attach.holes))

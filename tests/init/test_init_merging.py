@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from devlaunch.init import jsonc
-from devlaunch.init.jsonc import JsoncError
 from devlaunch.init.merging import merge_jsonc
 
 LAUNCH = """\
@@ -50,29 +49,29 @@ def test_reading(text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "message"),
+    ("text", "place"),
     [
-        ("", (1, 1), "expected a value, not the end of the file"),
-        ("{", (1, 2), 'expected a key in "quotes", not the end of the file'),
-        ('{\n  "a": 1\n  "b": 2\n}', (3, 3), "expected , or }, not '\"'"),
-        ('{\n  "a" 1}', (2, 7), "expected : after \"a\", not '1'"),
-        ("[1,, 2]", (1, 4), "expected a value, not ','"),
-        ("[,]", (1, 2), "expected a value, not ','"),
-        ('["a\nb"]', (1, 2), "the string is not closed, or has a bad escape"),
-        (r'["\x"]', (1, 2), "the string is not closed, or has a bad escape"),
-        ("[1] 2", (1, 5), "expected the end of the file, not '2'"),
-        ("{'a': 1}", (1, 2), 'expected a key in "quotes", not "\'"'),
-        ("[1] /* never", (1, 5), "the comment is never closed"),
-        ("[01]", (1, 2), "expected a value, not '0'"),
-        ("[nul]", (1, 2), "expected a value, not 'n'"),
-        ("[" * 200, (1, 102), "nested deeper than 100 levels"),
+        ("", (1, 1)),
+        ("{", (1, 2)),
+        ('{\n  "a": 1\n  "b": 2\n}', (3, 3)),
+        ('{\n  "a" 1}', (2, 7)),
+        ("[1,, 2]", (1, 4)),
+        ("[,]", (1, 2)),
+        ("{ /* a */ , }", (1, 11)),
+        ('["a\nb"]', (1, 4)),
+        (r'["\x"]', (1, 3)),
+        ("[1] 2", (1, 5)),
+        ("{'a': 1}", (1, 2)),
+        ("[1] /* never", (1, 5)),
+        ("[01]", (1, 3)),
+        ("[nul]", (1, 2)),
+        ("[" * 100_000, (1, 1)),
     ],
 )
-def test_what_is_no_json(text: str, place: tuple[int, int], message: str) -> None:
-    with pytest.raises(JsoncError) as caught:
+def test_what_is_no_json(text: str, place: tuple[int, int]) -> None:
+    with pytest.raises(json.JSONDecodeError) as caught:
         jsonc.parse(text)
-    assert str(caught.value) == message
-    assert jsonc.line_and_column(text, caught.value.offset) == place
+    assert (caught.value.lineno, caught.value.colno) == place
 
 
 def test_plain_json_reads_as_json_does() -> None:
@@ -168,15 +167,15 @@ def test_merging_launch_json(before: str, after: str | None) -> None:
 @pytest.mark.parametrize(
     ("before", "line", "message"),
     [
-        ('{\n  "configurations": {}\n}', 2, "configurations: expected an array, not object"),
-        ("[]", 1, "expected an object, not array"),
-        ('{\n  "configurations": [\n    {,}\n  ]\n}', 3, "expected a key"),
+        ('{\n  "configurations": {}\n}', 2, "configurations: expected an array"),
+        ("[]", 1, "expected an object"),
+        ('{\n  "configurations": [\n    {,}\n  ]\n}', 3, "Expecting property name"),
     ],
 )
 def test_what_cannot_be_merged(before: str, line: int, message: str) -> None:
-    with pytest.raises(JsoncError, match=message) as caught:
+    with pytest.raises(json.JSONDecodeError, match=message) as caught:
         merge_launch(before, LAUNCH)
-    assert jsonc.line_and_column(before, caught.value.offset)[0] == line
+    assert caught.value.lineno == line
 
 
 def test_words_are_added_to_a_list() -> None:

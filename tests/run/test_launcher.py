@@ -25,7 +25,7 @@ def test_an_attach_in_the_moment_in_which_the_app_has_ended(tmp_path: Path) -> N
         debug_address=("127.0.0.1", 0),
         app_dir=str(tmp_path),
         reload=False,
-        verbosity=-1,
+        quiet=True,
     )
     with contextlib.ExitStack() as stack:
         launcher = Launcher(config, stack.enter_context(begin(config)), stack)
@@ -38,7 +38,7 @@ def test_a_save_when_the_first_child_was_killed_before_it_ran_anything(tmp_path:
     script, mended = tmp_path / "job.py", tmp_path / "mended"
     script.touch()
     target = Target(TargetKind.SCRIPT, str(script))
-    config = Config(target, app_dir=str(tmp_path), verbosity=-1)
+    config = Config(target, app_dir=str(tmp_path), quiet=True)
     with contextlib.ExitStack() as stack:
         beginning = stack.enter_context(begin(config))
         os.kill(beginning.child.pid, signal.SIGKILL)

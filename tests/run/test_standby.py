@@ -200,7 +200,7 @@ def test_one_that_refuses_is_replaced_by_a_cold_child_in_silence(tmp_path: Path)
 def test_off_and_no_reload(tmp_path: Path) -> None:
     target = Target(TargetKind.SCRIPT, str(tmp_path / "job.py"))
     for more in ({"standby": StandbyLevel.OFF}, {"reload": False}):
-        config = Config(target, app_dir=str(tmp_path), verbosity=-1, **more)  # type: ignore[arg-type]
+        config = Config(target, app_dir=str(tmp_path), quiet=True, **more)  # type: ignore[arg-type]
         with contextlib.ExitStack() as stack:
             standby = Launcher(config, stack.enter_context(begin(config)), stack)._standby
             standby.tell(AppStarted(by_promotion=False), 1.0)

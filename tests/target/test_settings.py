@@ -13,10 +13,10 @@ import pytest
 
 from devlaunch.config import Config, Isolation, ServerName, StandbyLevel, TargetKind, WhilePaused
 from devlaunch.errors import EX_USAGE, UsageError
+from devlaunch.target.converters import DEFAULT_POLL, to_words
 from devlaunch.target.envfile import read_env_file
-from devlaunch.target.options import BY_KEY, KEYS, OPTIONS
+from devlaunch.target.options import BY_KEY, KEYS
 from devlaunch.target.settings import resolve
-from devlaunch.target.values import DEFAULT_POLL, to_words
 
 APP = {"target": "app:app"}
 NOTHING: Mapping[str, str] = {}
@@ -136,11 +136,6 @@ def test_a_rival_of_a_higher_source_wins(tmp_path: Path) -> None:
     assert config(tmp_path).uds == str(tmp_path / "s")
     assert config(tmp_path, port="1").uds is None
     assert config(tmp_path, {"DEVLAUNCH_FD": "3"}).uds is None
-
-
-def test_defaults_of_the_table_and_of_config_agree() -> None:
-    for option in OPTIONS:
-        assert option.key in ("verbose", "quiet") or option.field in Config.__dataclass_fields__
 
 
 # --- the target ---------------------------------------------------------------------------------

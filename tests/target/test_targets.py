@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from devlaunch.child.pasting import command
 from devlaunch.config import TargetKind
 from devlaunch.errors import UsageError
 from devlaunch.target.words import FORMS, looks_like_app, parse_target
@@ -17,6 +18,8 @@ FILES = {
     "typed.py": "application: Flask = Flask(__name__)\n",
     "odd:name": "",
     "noext": "",
+    "my tool.py": "",
+    "my dir/web.py": "",
     "pkg/__init__.py": "",
     "pkg/mod.py": "",
     "pkg/__main__.py": "",
@@ -90,6 +93,8 @@ def test_a_script_can_be_made_absolute(project: str) -> None:
         ),
         (["qqqqqq"], "'qqqqqq' is no target", FORMS),
         (["tol.py"], "no such file: tol.py", "did you mean tool.py?"),
+        (["my tol.py"], "no such file: my tol.py", f"did you mean {command('my tool.py')}?"),
+        (["my dir/web.py:app"], "form module:attr", f"--app-dir {command('my dir')} web:app"),
         (
             ["pkg/mid.py"],
             "no such file: pkg/mid.py",

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from .. import hide, modules, rename
+from ..pasting import command
 from ..threads import known_to_pydevd, start_hidden_thread
 from ..tracebacks import trimmed, was_printed
 from .debugger import end_at_once
@@ -61,7 +62,8 @@ def connect(request: dict[str, Any], pauses: Pauses) -> tuple[str | None, str]:
     try:
         _connect(request, pauses)
     except ModuleNotFoundError as error:
-        return f"No module named {error.name!r}", _NOT_INSTALLED.format(python=sys.executable)
+        python = command(sys.executable)
+        return f"No module named {error.name!r}", _NOT_INSTALLED.format(python=python)
     except (OSError, EOFError) as error:
         setup = request.get("setup")
         hint = _NO_SERVER if setup is None else _BUSY if _follows(setup) else _NO_MORE

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import hide
 from ..descriptors import inherited_socket
+from ..pasting import command
 from ..requests import OpenRequests
 from ..tracebacks import Usage
 from .ending import Running
@@ -127,7 +128,7 @@ def choose(server: str, interface: str, name: str) -> str:
     if not _is_installed(server):
         raise Usage(
             f"{server} is not installed for {sys.executable}",
-            f"{sys.executable} -m pip install {server}",
+            command(sys.executable, "-m", "pip", "install", server),
         )
     return server
 

@@ -10,14 +10,12 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from devlaunch import config
 from devlaunch.core.filters import is_glob, is_pattern
 from devlaunch.core.paths import plain, slashed
-
-Convert = Callable[[object], Any]
 
 DEFAULT_POLL = 0.5
 """Seconds between two looks at the files when `--poll` is given without a value."""
@@ -29,16 +27,26 @@ _ADDRESS = re.compile(r"(?:(?:\[(?P<ip6>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):)?(?P<p
 
 
 class BadValue(ValueError):
-    """A value cannot be used; `expected` says what would have been, `hint` what to do next.
+    """A value cannot be used; `expected` says what would have been, `hint` what to do next."""
 
-    `item` is the culprit when the value is a list.
-    """
-
-    def __init__(self, expected: str, *, hint: str = "", item: object = None) -> None:
+    def __init__(self, expected: str, *, hint: str = "") -> None:
         super().__init__(expected)
         self.expected = expected
         self.hint = hint
-        self.item = item
+
+
+def convert(kind: str, value: object, base: str) -> Any:
+    """To a value of this kind (the name of a type in `config`); paths start from `base`."""
+    if (kinds := choices(kind)) is not None:
+        return _to_choice(value, kinds)
+    converted = _CONVERTERS[kind](value)
+    return _LOCATE[kind](converted, base) if kind in _LOCATE else converted
+
+
+def choices(kind: str) -> type[StrEnum] | None:
+    """The enumeration of this name."""
+    found = getattr(config, kind, None)
+    return found if isinstance(found, type) and issubclass(found, StrEnum) else None
 
 
 def nearest(word: str, valid: Iterable[str], *, cutoff: float = 0.5) -> str | None:
@@ -46,6 +54,15 @@ def nearest(word: str, valid: Iterable[str], *, cutoff: float = 0.5) -> str | No
     import difflib
 
     return next(iter(difflib.get_close_matches(word, list(valid), n=1, cutoff=cutoff)), None)
+
+
+def nearest_file(path: str, suffix: str = "") -> str | None:
+    """The name beside this one, with this suffix, that is most like it."""
+    directory, name = os.path.split(path)
+    try:
+        return nearest(name, [n for n in os.listdir(directory) if n.endswith(suffix)])
+    except OSError:
+        return None
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:
@@ -128,25 +145,13 @@ def _is_bare_ip6(value: object) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A converter to one of an enumeration's values."""
-
-    kind: type[StrEnum]
-
-    def __call__(self, value: object) -> StrEnum:
-        """The value of that name."""
-        try:
-            return self.kind(to_text(value))
-        except ValueError:
-            close = nearest(str(value), self.kind, cutoff=0.3)
-            hint = f"did you mean {close}?" if close else ""
-            raise BadValue(listed(self.kind), hint=hint) from None
-
-
-def to_choice(kind: type[StrEnum]) -> Choice:
-    """One of an enumeration's values."""
-    return Choice(kind)
+def _to_choice(value: object, kinds: type[StrEnum]) -> StrEnum:
+    try:
+        return kinds(to_text(value))
+    except ValueError:
+        close = nearest(str(value), kinds, cutoff=0.3)
+        hint = f"did you mean {close}?" if close else ""
+        raise BadValue(listed(kinds), hint=hint) from None
 
 
 def to_pattern(value: object, separator: str = os.sep) -> str:
@@ -163,27 +168,6 @@ def to_pattern(value: object, separator: str = os.sep) -> str:
             hint="a range goes upwards, as in [a-z], and a final \\ or a sole ! means nothing",
         )
     return text
-
-
-def to_list(convert: Convert) -> Convert:
-    """A TOML array, or one text."""
-
-    def convert_all(value: object) -> tuple[Any, ...]:
-        values = value if isinstance(value, list | tuple) else [value]
-        return tuple(map(convert_item, values))
-
-    def convert_item(item: object) -> Any:
-        try:
-            return convert(item)
-        except BadValue as error:
-            raise BadValue(error.expected, hint=error.hint, item=item) from None
-
-    return convert_all
-
-
-def split_list(text: str) -> list[str]:
-    """The items of a variable that holds a list, parted as PATH is."""
-    return [item for item in text.split(os.pathsep) if item]
 
 
 def to_words(value: object, separator: str = os.sep) -> tuple[str, ...]:
@@ -219,3 +203,19 @@ def locate_pattern(pattern: str, base: str) -> str:
     if is_glob(pattern) and not os.path.dirname(pattern):
         return os.path.join(base, "**", pattern)
     return locate(pattern, base)
+
+
+_CONVERTERS: dict[str, Callable[[object], Any]] = {
+    "bool": to_bool,
+    "str": to_text,
+    "Path": to_text,
+    "Program": to_text,
+    "Glob": to_pattern,
+    "Pattern": to_pattern,
+    "Port": to_port,
+    "Descriptor": to_fd,
+    "Address": to_address,
+    "Seconds": to_duration,
+    "Interval": to_poll,
+}
+_LOCATE = {"Path": locate, "Program": locate_program, "Glob": locate_pattern}
