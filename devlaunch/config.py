@@ -41,16 +41,6 @@ class StandbyLevel(StrEnum):
     """There is no such process."""
 
 
-class ServerName(StrEnum):
-    """The server that runs an app target; AUTO chooses by the app's interface."""
-
-    AUTO = "auto"
-    UVICORN = "uvicorn"
-    HYPERCORN = "hypercorn"
-    WERKZEUG = "werkzeug"
-    WSGIREF = "wsgiref"
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
     """What to run. `name` is `module:attr`, a script path, a module name or a command."""
@@ -94,7 +84,8 @@ class Config:
     fd: int | None = None
     app_dir: str = "."
     env_file: str | None = None
-    server: ServerName = ServerName.AUTO
+    server: str = "auto"
+    """A module of `child.servers`, or auto: chosen by the app's interface."""
     watch: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     reload: bool = True

@@ -9,7 +9,7 @@ import sys
 import threading
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import hide, nested, targets
 from .ahead.contexts import Conditions, cwd, patchers
@@ -46,22 +46,7 @@ _CONTROL_C_EXIT = 0xC000013A
 
 if TYPE_CHECKING:
     from .ahead.standby import Standby
-
-
-class Stoppable(Protocol):
-    """A running server, for the control thread."""
-
-    def survey(self) -> None:
-        """Prepare the end, which is to be short: the app serves and has nothing to do."""
-
-    def stop(self, grace: float) -> None:
-        """Begin to shut down: requests get three quarters of `grace` seconds."""
-
-    def open_requests(self) -> list[str]:
-        """What has not been answered yet."""
-
-    def cut(self) -> None:
-        """Wait for open requests no longer."""
+    from .servers.ending import Running
 
 
 def run(fd: int) -> None:
@@ -118,7 +103,7 @@ class Session:
         self._reports = Reports()
         self._files = self._reports.files
         self._pauses = Pauses(lambda paused: control.send("paused", paused=paused), self._ends)
-        self._server: Stoppable | None = None
+        self._server: Running | None = None
         self._stop_at: float | None = None
         self._cut_at: float | None = None
         self._exit_at: float | None = None
@@ -150,7 +135,7 @@ class Session:
             report_uncaught(error, self.fail)
             raise
 
-    def serving(self, server: Stoppable | None, interface: str | None, name: str | None) -> None:
+    def serving(self, server: Running | None, interface: str | None, name: str | None) -> None:
         """The app answers from now on, and `server` can be told to stop."""
         self._server = server
         self._send_modules()
@@ -217,7 +202,8 @@ class Session:
         sys.path.insert(0, self._start["app_dir"] or os.getcwd())
         self._watch_imports()
         self._attach_debugger()
-        from . import apps, servers
+        from . import apps
+        from .servers.serving import serve
 
         debugger.stop_on_entry()
         try:
@@ -225,7 +211,7 @@ class Session:
         except SystemExit as error:
             self._fail_by(error, describe(error))
             raise
-        servers.serve(app, interface, name, start=self._start, serving=self.serving, fail=self.fail)
+        serve(app, interface, name, start=self._start, serving=self.serving, fail=self.fail)
 
     def _watch_imports(self) -> None:
         if not self._standby:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
-from devlaunch.config import Isolation, ServerName, StandbyLevel, WhilePaused
+from devlaunch.child import servers
+from devlaunch.config import Isolation, StandbyLevel, WhilePaused
 from devlaunch.target.values import (
     Convert,
+    listed,
     locate,
     locate_pattern,
     locate_program,
@@ -87,6 +90,9 @@ class Option:
 DEBUGGING, SERVING, RELOADING = "Debugging", "Serving an app", "Reloading"
 RUNNING, OUTPUT = "Running", "Output"
 
+Server = StrEnum("Server", [servers.AUTO, *servers.declared()])  # type: ignore[misc]
+"""The names of the servers."""
+
 OPTIONS: tuple[Option, ...] = (
     Option(
         "debug-attach", to_bool, "Let a debugger attach, and keep it attached.",
@@ -130,7 +136,7 @@ OPTIONS: tuple[Option, ...] = (
         SERVING, "N", rivals=("host", "port", "uds"), for_apps=True, is_attribute=False,
     ),
     Option(
-        "server", to_choice(ServerName), "auto, uvicorn, hypercorn, werkzeug or wsgiref [auto].",
+        "server", to_choice(Server), f"{listed(Server)} [{servers.AUTO}].",
         SERVING, "NAME", for_apps=True,
     ),
     Option(

@@ -13,12 +13,13 @@ import hypercorn.asyncio
 import hypercorn.config
 
 from .. import hide
-from ..requests import TrackedASGI
-from . import REQUESTS_SHARE, Service, loops
-from .closing import stop_accepting
-from .startup import startup_failure
+from . import loops
+from .requests import TrackedASGI
+from .serving import REQUESTS_SHARE, Service
 
 hide(__name__)
+
+SERVES = {"asgi": None, "wsgi": None}
 
 
 def run(service: Service) -> None:
@@ -29,9 +30,9 @@ def run(service: Service) -> None:
     except KeyboardInterrupt:
         return
     except Exception:
-        if server.started or server.tracked is None or not server.tracked.refused:
+        if server.started or server.tracked is None or not server.tracked.has_refused:
             raise
-        service.fail(startup_failure(server.tracked, service.name))
+        service.fail(server.tracked.print_failure(service.name))
         sys.exit(1)
 
 
@@ -83,28 +84,20 @@ class Server:
             mode="wsgi" if self.tracked is None else "asgi",
         )
 
-    def stop(self, grace: float) -> None:
+    def _stop(self, grace: float) -> None:
         """From the control thread."""
         assert self._loop is not None
         assert self._stop_asked is not None
         self._config.graceful_timeout = REQUESTS_SHARE * grace
         self._loop.call_soon_threadsafe(self._stop_asked.set)
 
-    def open_requests(self) -> list[str]:
-        """From the control thread."""
-        return self._service.requests.names()
-
-    def cut(self) -> None:
-        """From the control thread."""
-        self._service.requests.cancel()
-
     async def _wait(self) -> None:
         # hypercorn waits for the trigger once its sockets are being served.
         assert self._stop_asked is not None
         self.started = True
-        self._service.serving(self)
+        self._service.serving(self._stop)
         await self._stop_asked.wait()
-        await stop_accepting(self._service.socket.fileno(), _has_connections)
+        await loops.stop_accepting(self._service.socket.fileno(), _has_connections)
 
 
 def _has_connections() -> bool:

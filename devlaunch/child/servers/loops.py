@@ -15,6 +15,7 @@ from typing import Any
 from .. import hide
 from ..threads import HiddenThread
 from .listener import Listener
+from .serving import ASKING
 
 hide(__name__)
 
@@ -175,3 +176,19 @@ else:
     def leave(listener: int) -> None:
         """Have the running loop accept no more on the listener."""
         asyncio.get_running_loop().remove_reader(listener)
+
+
+async def stop_accepting(listener: int, is_expecting: Callable[[], bool]) -> None:
+    """Have the running loop leave the listening socket, and wait while `is_expecting` requests.
+
+    Before a server closes, so that no connection is reset. What waits in the backlog is for the
+    next generation; what has been accepted has to be answered, and servers close connections on
+    which no request has arrived yet.
+    """
+    loop = asyncio.get_running_loop()
+    leave(listener)
+    for _ in range(4):  # a connection is the server's own some turns after it was accepted
+        await asyncio.sleep(0)
+    deadline = loop.time() + ASKING
+    while is_expecting() and loop.time() < deadline:
+        await asyncio.sleep(0.002)

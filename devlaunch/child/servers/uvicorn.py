@@ -13,12 +13,13 @@ import uvicorn.config
 import uvicorn.logging
 
 from .. import hide
-from ..requests import TrackedASGI
-from . import REQUESTS_SHARE, Service, loops
-from .closing import stop_accepting
-from .startup import startup_failure
+from . import loops
+from .requests import TrackedASGI
+from .serving import REQUESTS_SHARE, Service
 
 hide(__name__)
+
+SERVES = {"asgi": 1, "wsgi": None}
 
 _TURN = 0.001
 _TURNS = 50
@@ -50,7 +51,7 @@ def run(service: Service) -> None:
         if server.started:
             raise
     if not server.started:
-        service.fail(startup_failure(tracked, service.name))
+        service.fail(tracked.print_failure(service.name))
         sys.exit(1)
 
 
@@ -63,20 +64,12 @@ class Server(uvicorn.Server):
         self._stop_asked: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def stop(self, grace: float) -> None:
+    def _stop(self, grace: float) -> None:
         """From the control thread."""
         assert self._loop is not None
         assert self._stop_asked is not None
         self.config.timeout_graceful_shutdown = _limit(grace)  # type: ignore[assignment]
         self._loop.call_soon_threadsafe(self._stop_asked.set)
-
-    def open_requests(self) -> list[str]:
-        """From the control thread."""
-        return self._service.requests.names()
-
-    def cut(self) -> None:
-        """From the control thread."""
-        self._service.requests.cancel()
 
     async def startup(self, sockets: Any = None) -> None:
         """As uvicorn's, and tell the launcher."""
@@ -84,7 +77,7 @@ class Server(uvicorn.Server):
         if self.started:
             self._loop = asyncio.get_running_loop()
             self._stop_asked = asyncio.Event()
-            self._service.serving(self)
+            self._service.serving(self._stop)
 
     async def main_loop(self) -> None:
         """As uvicorn's, but a stop does not wait for its next tick."""
@@ -101,7 +94,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: Any = None) -> None:
         """As uvicorn's, but new connections are answered; no 0.1 s when requests are short."""
-        await stop_accepting(self._service.socket.fileno(), self._is_expecting)
+        await loops.stop_accepting(self._service.socket.fileno(), self._is_expecting)
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):

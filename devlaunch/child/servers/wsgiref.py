@@ -8,10 +8,12 @@ from typing import Any
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
 from .. import hide
-from . import Service
+from .serving import Service
 from .threads import ThreadedServer
 
 hide(__name__)
+
+SERVES = {"wsgi": 2}
 
 _LONGEST_LINE = 65536
 
