@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import CodeType
 from typing import TypeVar
 
+NAME = __name__
+
 
 def hide(pretended_name: str) -> None:
     """Make the calling module's frames invisible to debuggers.
@@ -49,6 +51,11 @@ def calls_user_code(function: _Function) -> _Function:
 def is_outermost(code: CodeType) -> bool:
     """Whether a function is ours: an exception that has come as far ends the program."""
     return code in _callers or code.co_filename.startswith(f"<frozen {__name__}")
+
+
+def worded(error: BaseException) -> str:
+    """An exception as one line."""
+    return f"{type(error).__name__}: {error}"
 
 
 hide(__name__)

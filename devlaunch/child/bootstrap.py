@@ -11,12 +11,12 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import hide, nested, targets
+from . import debugging, hide, nested, targets, worded
 from .ahead.contexts import Conditions, cwd, patchers
 from .ahead.imports import Imports
 from .control import Control, Message
-from .debugging import debugger
 from .debugging.pauses import Pauses
+from .debugging.pydevd import is_own_thread, library_breakpoints, stop_on_entry
 from .modules import Reports
 from .threads import start_hidden_thread
 from .tracebacks import Usage, describe, report_early, report_uncaught, trimmed
@@ -33,9 +33,6 @@ sessions of their own, without the mark, can no longer be found when it has ende
 
 REFUSING_SECONDS = 5.0
 """A program that is older is not replaced any more because an import was made ahead of time."""
-
-HIDDEN = "pydev_do_not_trace"
-"""What pydevd's own threads have."""
 
 LAST_SECOND = 1.0
 """How long a child may then take to end politely."""
@@ -62,7 +59,7 @@ def run(fd: int) -> None:
             standby = Standby(control, message)
             message = standby.run()
         except Exception as error:  # a cold start will do; nothing of the user's has run
-            refuse(control, f"{type(error).__name__}: {error}")
+            refuse(control, worded(error))
         del sys.modules[f"{__package__}.ahead.standby"]  # as in any other child
     if message is not None:  # else the launcher has died
         Session(control, message, standby).run()
@@ -80,14 +77,14 @@ def prepare(control: Control, warm: Message) -> None:
     sys.argv[:] = ["devlaunch"]
     request = warm["debug"]
     if request:
-        if request.get("kind") == "pycharm":
-            from .debugging import pycharm
-
-            error = pycharm.prepare(request)
-        else:
-            error = debugger.prepare(request)
-        control.send("debugger", connected=error is None, error=error)
+        prepared = debugging.attempt(debugging.debugger_for(request).prepare, request)
+        tell_debugger(control, *prepared)
     nested.install(lambda text: control.send("note", text=text))
+
+
+def tell_debugger(control: Control, error: str | None, hint: str) -> None:
+    """Whether there is one; else what went wrong, and what helps."""
+    control.send("debugger", connected=error is None, error=error, hint=hint)
 
 
 class Session:
@@ -115,7 +112,7 @@ class Session:
             try:
                 reason = self._standby.unfit()
             except Exception as error:
-                reason = f"{type(error).__name__}: {error}"
+                reason = worded(error)
             if reason:
                 self._refuse(reason)
         discard_bytecode(self._start["changed"])
@@ -123,10 +120,8 @@ class Session:
         try:
             if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-            if (self._start["debug"] or {}).get("kind") == "pycharm":
-                from .debugging import pycharm
-
-                pycharm.execute(self._run_target)
+            if self._start["debug"]:
+                debugging.debugger_for(self._start["debug"]).execute(self._run_target)
             else:
                 self._run_target()
         except SystemExit:
@@ -189,7 +184,7 @@ class Session:
         self._attach_debugger()
         self._files.add(code.co_filename)
         self.serving(None, None, None)
-        debugger.stop_on_entry()
+        stop_on_entry()
         try:
             targets.run(code)
         finally:
@@ -205,7 +200,7 @@ class Session:
         from . import apps
         from .servers.serving import serve
 
-        debugger.stop_on_entry()
+        stop_on_entry()
         try:
             app, interface = apps.load_app(name, factory=bool(self._start["factory"]))
         except SystemExit as error:
@@ -223,39 +218,27 @@ class Session:
 
     def _attach_debugger(self) -> None:
         if self._start["debug"]:
-            self._connect(self._start["debug"])
-            if self._standby and (
-                reason := self._standby.stopped_by(debugger.library_breakpoints())
-            ):
+            tell_debugger(self._control, *self._connect(self._start["debug"]))
+            if self._standby and (reason := self._standby.stopped_by(library_breakpoints())):
                 self._refuse(reason)
-
-    def _connect(self, request: Message) -> None:
-        self._tell_connected(*self._try_to_connect(request))
 
     def _connect_late(self, request: Message) -> None:
         """Connect while user code runs, in a hidden thread."""
-        error, hint = ("", "") if patchers() else self._try_to_connect(request)
+        error, hint = ("", "") if patchers() else self._connect(request)
         if error is not None and (libraries := patchers()):
             # pydevd would be made of what they have put in place, and hang or fail.
             which = " and ".join(libraries)
             self._control.send("restart", reason=f"{which} has to be imported after the debugger")
         else:
-            self._tell_connected(error, hint)
+            tell_debugger(self._control, error, hint)
 
-    def _try_to_connect(self, request: Message) -> tuple[str | None, str]:
+    def _connect(self, request: Message) -> tuple[str | None, str]:
         self._imports.begin_debugger()
         try:
-            if request.get("kind") == "pycharm":
-                from .debugging import pycharm
-
-                return pycharm.connect(request, self._pauses)
-            return debugger.connect(request, self._pauses), ""
+            connect = debugging.debugger_for(request).connect
+            return debugging.attempt(connect, request, self._pauses)
         finally:
             self._imports.end_debugger()
-
-    def _tell_connected(self, error: str | None, hint: str) -> None:
-        more = {"hint": hint} if hint else {}
-        self._control.send("debugger", connected=error is None, error=error, **more)
 
     def _send_modules(self, *more: str) -> None:
         for path in more:
@@ -290,7 +273,7 @@ class Session:
         elif message["type"] == "release":
             self._pauses.release()
         elif message["type"] == "imports":
-            avoid = debugger.library_breakpoints()
+            avoid = library_breakpoints()
             self._control.send("imports", record=self._imports.record(), avoid=avoid)
             if self._server is not None:
                 self._server.survey()
@@ -344,7 +327,7 @@ def holding_threads() -> list[str]:
         return []
     # Not `enumerate`: it waits for a lock that they may hold.
     others = set(threading._active.values()) - {threading.main_thread()}  # type: ignore[attr-defined]  # noqa: SLF001
-    return sorted(each.name for each in others if not each.daemon and not hasattr(each, HIDDEN))
+    return sorted(each.name for each in others if not each.daemon and not is_own_thread(each))
 
 
 def signal_here(signum: int) -> None:

@@ -16,6 +16,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from . import hide, rename
+from .debugging.pydevd import THREADS
 
 hide(__name__)
 
@@ -72,7 +73,7 @@ def known_to_pydevd() -> Iterator[None]:
     pydevd: Any = sys.modules.get("_pydevd_bundle.pydevd_daemon_thread")
     if hasattr(pydevd, "mark_as_pydevd_daemon_thread"):  # not in 2019
         pydevd.mark_as_pydevd_daemon_thread(threading.Thread())  # it hides such from now on
-    vars(thread).update(pydev_do_not_trace=True, is_pydev_daemon_thread=True)
+    vars(thread).update(THREADS)
     try:
         yield
     finally:
@@ -191,7 +192,7 @@ class _Run:
             saved = sys.modules.get("_pydev_bundle._pydev_saved_modules")
             make = getattr(saved, "threading", threading).Thread
             thread = make(target=_consume, args=(map(wait, self),), daemon=True)
-            vars(thread).update(pydev_do_not_trace=True, is_pydev_daemon_thread=True)
+            vars(thread).update(THREADS)
             thread.start()
         else:
             _start_new_thread(_consume, (map(wait, self),))

@@ -8,14 +8,9 @@ import sys
 from typing import Any, NamedTuple
 
 from .. import hide
+from ..debugging import pydevd
 
 hide(__name__)
-
-_NOT_THE_USERS = ("DEBUGPY_RUNNING", "PYDEVD_")
-"""How the variables begin that the debugger sets, sooner or later."""
-
-_DEBUGGERS = os.path.join("debugpy", "_vendored")
-"""In the entries of sys.path that debugpy needs while it is being loaded, at whatever moment."""
 
 
 class Context(NamedTuple):
@@ -51,7 +46,7 @@ class Conditions:
         if raw != self._raw:
             self._raw = raw
             paths = [
-                entry for entry in sys.path if isinstance(entry, str) and _DEBUGGERS not in entry
+                each for each in sys.path if isinstance(each, str) and pydevd.VENDORED not in each
             ]
             self._last = Context(self.changes(), paths, list(sys.argv), raw[3], raw[4])
         return self._last
@@ -67,7 +62,7 @@ class Conditions:
             name: value for name, value in now.items() if base.get(name) != value
         }
         changed.update((name, None) for name in base if name not in now)
-        return {k: v for k, v in changed.items() if not k.startswith(_NOT_THE_USERS)}
+        return {k: v for k, v in changed.items() if not k.startswith(pydevd.VARIABLES)}
 
     def enter(self, context: Context) -> None:
         """Make this process's context that one; its `state` cannot be made."""
@@ -83,7 +78,7 @@ class Conditions:
         found = [f"{name} hooks imports" for name in hooks]
         if builtins.__import__ is not self._import:
             module = str(getattr(builtins.__import__, "__module__", ""))
-            if not module.startswith(("_pydev", "pydev")):
+            if not module.startswith(pydevd.MODULES):
                 found.append(f"{module or 'something'} replaces __import__")
         if sys.path_hooks != self._path_hooks:
             found.append("sys.path_hooks has changed")

@@ -12,6 +12,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from .. import hide
+from ..debugging.pydevd import MODULES
 from .contexts import set_environment
 
 hide(__name__)
@@ -264,7 +265,7 @@ class Face:
 _CALLABLES = (FunctionType, BuiltinFunctionType, type)
 _CONSTANTS = (str, int, float, bytes, type(None))
 _OTHERWISE = (vars(sys), vars(atexit))
-_WRAPPERS = ("pydev", "_pydev", "debugpy", f"{__package__}.safety")
+_WRAPPERS = (*MODULES, f"{__package__}.safety")
 """How the modules of functions begin that only look on."""
 _HOOKS = ("hook", "showwarning")
 """Set for everybody, at any time, and looked up when they are needed."""

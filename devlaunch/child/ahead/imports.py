@@ -15,7 +15,8 @@ from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
 
-from .. import hide
+from .. import NAME, hide
+from ..debugging import pydevd
 from ..modules import is_users
 from .contexts import Conditions, Context, places
 from .effects import namespace_of
@@ -26,8 +27,6 @@ hide(__name__)
 Refuse = Callable[[str, dict[str, str]], None]
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_PACKAGE = __package__.rpartition(".")[0]
-_DEBUGGERS = ("pydev", "_pydev", "debugpy")
 
 
 class Imports:
@@ -144,7 +143,7 @@ class Imports:
             self._contexts.append(context)
         number = len(self._contexts) - 1
         for name in names:
-            if name not in self._asked and not name.startswith(_DEBUGGERS):
+            if name not in self._asked and not name.startswith(pydevd.MODULES):
                 self._asked[name] = number
                 if is_root:
                     self._roots.add(name)
@@ -154,7 +153,7 @@ class Imports:
             return []
         before = sys.meta_path[: sys.meta_path.index(self)] if self in sys.meta_path else []
         names = [type(each).__module__ for each in before]
-        return [name for name in names if not name.startswith(f"{_PACKAGE}.")]
+        return [name for name in names if not name.startswith(f"{NAME}.")]
 
 
 class _Restorer:
@@ -208,8 +207,8 @@ def is_root(frame: FrameType | None) -> bool:
     while frame is not None:
         code = frame.f_code
         file = code.co_filename
-        is_ours = file.startswith(f"<frozen {_PACKAGE}")
-        if not is_ours and (f"{os.sep}pydevd" in file or f"{os.sep}_pydev" in file):
+        is_ours = file.startswith(f"<frozen {NAME}")
+        if not is_ours and pydevd.is_own_file(file):
             return False  # a debugger evaluates something
         if code.co_name == "<module>":
             if is_ours or frame.f_globals.get("__name__") == "__main__":  # `-m`: a library's

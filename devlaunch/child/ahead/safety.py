@@ -12,6 +12,7 @@ from _thread import get_ident
 from typing import Any
 
 from .. import hide
+from ..debugging.pydevd import is_own_thread
 from .contexts import patchers
 from .effects import at, namespace_of, take_logged
 
@@ -116,7 +117,7 @@ def _threads() -> frozenset[int]:
     return frozenset(
         ident
         for ident in sys._current_frames()  # noqa: SLF001
-        if ident != get_ident() and not getattr(known.get(ident), "is_pydev_daemon_thread", False)
+        if ident != get_ident() and not is_own_thread(known.get(ident))
     )
 
 

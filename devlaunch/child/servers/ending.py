@@ -21,7 +21,8 @@ from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
-from .. import hide
+from .. import NAME, hide
+from ..debugging.pydevd import MODULES
 from .requests import OpenRequests
 
 hide(__name__)
@@ -30,7 +31,7 @@ _BUFFERING = frozenset({io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom, 
 _PLAIN = frozenset({*_BUFFERING, io.BufferedReader, io.FileIO, io.BytesIO, io.StringIO})
 _HARMLESS = (
     *("asyncio", "subprocess", "multiprocessing", "threading", "concurrent", "socket", "ssl"),
-    *("_asyncio", "sqlite3", "pydevd", "_pydev", "debugpy", __name__.partition(".")[0]),
+    *("_asyncio", "sqlite3", *MODULES, NAME),
 )
 """Packages whose `__del__` does nothing but warn, or give back what the system takes back."""
 _SUSPENDING = {GeneratorType: "gi_frame", CoroutineType: "cr_frame", AsyncGeneratorType: "ag_frame"}

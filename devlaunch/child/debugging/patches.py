@@ -1,4 +1,4 @@
-"""What pydevd has to do otherwise in a process of ours. Each is as small as it can be."""
+"""What pydevd has to do otherwise in a process of ours. Each patch is as small as it can be."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from _thread import get_ident
+from time import sleep
 from typing import Any
 
 from .. import hide
@@ -17,7 +18,7 @@ hide(__name__)
 
 
 def apply(pydevd: Any) -> None:
-    """Mend it, before it connects. Idempotent."""
+    """Patch debugpy's, before it connects. Idempotent."""
     if not hasattr(pydevd.PyDB.dispose_and_kill_all_pydevd_threads, "__wrapped__"):
         _wait_for_nobody_who_has_hung_up(pydevd.PyDB)
         _refuse_what_it_cannot_take()
@@ -30,6 +31,50 @@ def wait_no_longer(pydb: Any) -> None:
     """Have `debugpy.connect` return, and whoever waits for this PyDB to be configured go on."""
     pydb.ready_to_run = True
     pydb._on_configuration_done_event.set()  # noqa: SLF001
+
+
+class _MessagesSent:
+    """In place of pydevd's event "all its threads have ended": its last message is sent."""
+
+    def __init__(self, pydb: Any) -> None:
+        self._pydb = pydb
+
+    def wait(self, timeout: float) -> None:
+        writer = self._pydb.writer
+        if writer is not None and writer.ident != get_ident():
+            writer.join(timeout)
+
+
+class _MainEnd:
+    """In place of the event for which pydevd's CheckAliveThread waits between two looks."""
+
+    def __init__(self) -> None:
+        self._has_come = threading.Event()
+        self._pause = 0.001
+        threading._register_atexit(self.set)  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def set(self) -> None:
+        self._has_come.set()
+
+    def wait(self, timeout: float) -> None:
+        if self._has_come.wait(timeout):
+            sleep(self._pause)  # other threads of the user's may run on for long
+            self._pause = min(2 * self._pause, timeout)
+
+
+def end_at_once(pydb: Any) -> None:
+    """Have pydevd not hold up the end of the process.
+
+    Its threads wait for each other, in a circle, for 0.5 s (that is what
+    `PyDB.dispose_and_kill_all_pydevd_threads` comes to), and the one that is no daemon looks every
+    0.2 s whether the others have ended.
+    """
+    watching = getattr(pydb, "check_alive_thread", None)
+    if hasattr(watching, "_wait_event"):
+        watching._wait_event = _MainEnd()  # type: ignore[union-attr]  # noqa: SLF001
+    if hasattr(pydb, "_wait_for_threads_to_finish_called"):  # else it has changed, and is slower
+        pydb._wait_for_threads_to_finish_called_event = _MessagesSent(pydb)  # noqa: SLF001
+        pydb._wait_for_threads_to_finish_called = True  # noqa: SLF001
 
 
 def _wait_for_nobody_who_has_hung_up(pydb: Any) -> None:
