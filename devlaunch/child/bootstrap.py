@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import debugging, hide, nested, targets, worded
+from . import debugging, hide, reloaders, targets, worded
 from .ahead.contexts import Conditions, cwd, patchers
 from .ahead.imports import Imports
 from .control import Control, Message
@@ -62,7 +63,7 @@ def run(fd: int) -> None:
             refuse(control, worded(error))
         del sys.modules[f"{__package__}.ahead.standby"]  # as in any other child
     if message is not None:  # else the launcher has died
-        Session(control, message, standby).run()
+        Runtime(control, message, standby).run()
 
 
 def refuse(control: Control, reason: str, unsafe: dict[str, str] | None = None) -> NoReturn:
@@ -79,7 +80,7 @@ def prepare(control: Control, warm: Message) -> None:
     if request:
         prepared = debugging.attempt(debugging.debugger_for(request).prepare, request)
         tell_debugger(control, *prepared)
-    nested.install(lambda text: control.send("note", text=text))
+    reloaders.install(control.note)
 
 
 def tell_debugger(control: Control, error: str | None, hint: str) -> None:
@@ -87,7 +88,7 @@ def tell_debugger(control: Control, error: str | None, hint: str) -> None:
     control.send("debugger", connected=error is None, error=error, hint=hint)
 
 
-class Session:
+class Runtime:
     """One run of the target."""
 
     def __init__(self, control: Control, start: Message, standby: Standby | None = None) -> None:
@@ -98,13 +99,11 @@ class Session:
         conditions = standby.conditions if standby else Conditions()
         self._imports = Imports(conditions, standby.stash if standby else None, self._refuse)
         self._reports = Reports()
-        self._files = self._reports.files
         self._pauses = Pauses(lambda paused: control.send("paused", paused=paused), self._ends)
         self._server: Running | None = None
-        self._stop_at: float | None = None
-        self._cut_at: float | None = None
-        self._exit_at: float | None = None
-        self._held_at: float | None = None
+        self._is_stopping = False
+        self._due: dict[Callable[[], None], float] = {}
+        """What the control thread has to do, and when."""
 
     def run(self) -> None:
         """Returns, or raises what ends this process."""
@@ -155,10 +154,6 @@ class Session:
         report_early(error, tb, lambda fields: self._fail_by(error, fields, is_held=is_held))
         return True
 
-    def note(self, text: str) -> None:
-        """One line for the terminal."""
-        self._control.send("note", text=text)
-
     # --- the main thread ------------------------------------------------------------------------
 
     def _run_target(self) -> None:
@@ -179,12 +174,11 @@ class Session:
         self._watch_imports()
         program = targets.resolve(self._start["target"])
         if program.ignored:
-            self.note(f"without effect here: python {' '.join(program.ignored)}")
+            self._control.note(f"without effect here: python {' '.join(program.ignored)}")
         code = targets.prepare(program)
         self._attach_debugger()
-        self._files.add(code.co_filename)
+        self._reports.add(code.co_filename)
         self.serving(None, None, None)
-        stop_on_entry()
         try:
             targets.run(code)
         finally:
@@ -196,11 +190,10 @@ class Session:
         targets.set_stage(None, ["devlaunch", name, *target["args"]], [name, *target["args"]])
         sys.path.insert(0, self._start["app_dir"] or os.getcwd())
         self._watch_imports()
-        self._attach_debugger()
         from . import apps
         from .servers.serving import serve
 
-        stop_on_entry()
+        self._attach_debugger()
         try:
             app, interface = apps.load_app(name, factory=bool(self._start["factory"]))
         except SystemExit as error:
@@ -210,7 +203,7 @@ class Session:
 
     def _watch_imports(self) -> None:
         if not self._standby:
-            nested.install(self.note)
+            reloaders.install(self._control.note)
         self._reports.start()
         # From the first import on: a module of the stash must never be loaded besides.
         if self._start.get("record") or self._standby:
@@ -221,6 +214,7 @@ class Session:
             tell_debugger(self._control, *self._connect(self._start["debug"]))
             if self._standby and (reason := self._standby.stopped_by(library_breakpoints())):
                 self._refuse(reason)
+            stop_on_entry()
 
     def _connect_late(self, request: Message) -> None:
         """Connect while user code runs, in a hidden thread."""
@@ -233,18 +227,14 @@ class Session:
             tell_debugger(self._control, error, hint)
 
     def _connect(self, request: Message) -> tuple[str | None, str]:
-        self._imports.begin_debugger()
-        try:
+        with self._imports.of_debugger():
             connect = debugging.debugger_for(request).connect
             return debugging.attempt(connect, request, self._pauses)
-        finally:
-            self._imports.end_debugger()
 
     def _send_modules(self, *more: str) -> None:
         for path in more:
-            self._files.add(path)
-        files = self._files.take()
-        if files:
+            self._reports.add(path)
+        if files := self._reports.take():
             self._control.send("modules", files=files)
         if self._reports.is_silent:
             self._reports.is_silent = False
@@ -259,15 +249,16 @@ class Session:
     # --- the control thread ---------------------------------------------------------------------
 
     def _handle(self, message: Message | None) -> None:
+        now = monotonic()
         if message is None:
-            self._stop_at = monotonic() + FIRST_WORD
-            self._exit_at = self._stop_at + LAST_SECOND
+            self._due[lambda: self._stop(LAST_SECOND)] = now + FIRST_WORD
+            self._due[lambda: os._exit(1)] = now + FIRST_WORD + LAST_SECOND
         elif message["type"] == "stop":
             self._stop(float(message["grace"]))
         elif message["type"] == "signal":
             self._signal(int(message["signal"]))
         elif message["type"] == "ending":
-            self._held_at = monotonic() + CUT * float(message["grace"])
+            self._due[self._name_holders] = now + CUT * float(message["grace"])
         elif message["type"] == "debug":
             start_hidden_thread(lambda: self._connect_late(message))
         elif message["type"] == "release":
@@ -281,9 +272,19 @@ class Session:
     def _stop(self, grace: float) -> None:
         if self._server is None:
             signal_here(signal.SIGTERM)
-        elif self._cut_at is None:
-            self._cut_at = self._held_at = monotonic() + CUT * grace
+        elif not self._is_stopping:
+            self._is_stopping = True
+            self._due[self._name_holders] = self._due[self._cut] = monotonic() + CUT * grace
             self._server.stop(grace)
+
+    def _name_holders(self) -> None:
+        if names := holding_threads():
+            self._control.send("held", threads=names)
+
+    def _cut(self) -> None:
+        if self._server is not None and (requests := self._server.open_requests()):
+            self._control.send("open", requests=requests)
+            self._server.cut()
 
     def _signal(self, signum: int) -> None:
         """Take a signal where none can be sent. A server waits for connections, not for one."""
@@ -297,36 +298,23 @@ class Session:
         self._send_modules()
         now = monotonic()
         self._pauses.tick(now)
-        if self._exit_at is not None and now >= self._exit_at:
-            os._exit(1)
-        if self._stop_at is not None and now >= self._stop_at:
-            self._stop_at = None
-            self._stop(LAST_SECOND)
-        if self._held_at is not None and now >= self._held_at:
-            self._held_at = None
-            if names := holding_threads():
-                self._control.send("held", threads=names)
-        if self._server is not None and self._cut_at is not None and now >= self._cut_at:
-            self._cut_at = float("inf")
-            requests = self._server.open_requests()
-            if requests:
-                self._control.send("open", requests=requests)
-                self._server.cut()
+        for action in [action for action, due in self._due.items() if now >= due]:
+            del self._due[action]
+            action()
 
     def _deadline(self) -> float | None:
-        times = (self._stop_at, self._cut_at, self._held_at, self._exit_at)
-        return min((time for time in times if time is not None), default=None)
+        return min(self._due.values(), default=None)
 
 
 def holding_threads() -> list[str]:
     """The names of the threads for which the interpreter waits, its main thread being done."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
-    while frame is not None and frame.f_code is not threading._shutdown.__code__:  # type: ignore[attr-defined]  # noqa: SLF001
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None and frame.f_code is not threading._shutdown.__code__:  # type: ignore[attr-defined]
         frame = frame.f_back
     if frame is None:
         return []
     # Not `enumerate`: it waits for a lock that they may hold.
-    others = set(threading._active.values()) - {threading.main_thread()}  # type: ignore[attr-defined]  # noqa: SLF001
+    others = set(threading._active.values()) - {threading.main_thread()}  # type: ignore[attr-defined]
     return sorted(each.name for each in others if not each.daemon and not is_own_thread(each))
 
 
@@ -357,7 +345,7 @@ def _wake_sleeper() -> None:
         try:
             import ctypes
 
-            event = ctypes.pythonapi._PyOS_SigintEvent  # noqa: SLF001
+            event = ctypes.pythonapi._PyOS_SigintEvent
         except (ImportError, AttributeError):  # no part of what CPython promises
             return
         event.restype = ctypes.c_void_p

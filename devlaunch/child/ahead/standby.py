@@ -20,8 +20,9 @@ from typing import Any
 
 from .. import hide, modules
 from ..control import Control, Message
+from ..modules import namespace_of
 from .contexts import Conditions, Context, places
-from .effects import exit_handlers, namespace_of
+from .effects import exit_handlers
 from .imports import is_users_spec
 from .safety import Safety, take_warned
 from .stash import Stash

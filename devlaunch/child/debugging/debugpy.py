@@ -42,7 +42,7 @@ def connect(request: Request, pauses: Pauses) -> None:
     """
     debugger = pydb()
     debugpy = _load(request.get("debugpy"))
-    with known_to_pydevd(), _Patience(request.get("patience")) as patience:
+    with known_to_pydevd(), _patience(request.get("patience")) as is_exhausted:
         if debugger is not None:
             debugpy.trace_this_thread(True)
         else:
@@ -50,10 +50,10 @@ def connect(request: Request, pauses: Pauses) -> None:
             debugger = pydb()
         if debugger is not None:
             pauses.watch(debugger, reports=request.get("patience") is not None)
-        if debugger is not None and request.get("wait") and not patience.is_exhausted:
+        if debugger is not None and request.get("wait") and not is_exhausted():
             # As `debugpy.wait_for_client` does, which looks every 20 ms if it is unlucky.
-            debugger._on_configuration_done_event.wait()  # noqa: SLF001
-    if patience.is_exhausted:
+            debugger._on_configuration_done_event.wait()
+    if is_exhausted():
         raise NotConnected(f"no debugger answered within {request['patience']:g} s")
     if debugger is None or debugger.pydb_disposed:
         raise NotConnected("the connection was closed before the debugger was configured")
@@ -77,40 +77,35 @@ def _connect(debugpy: Any, request: Request) -> None:
 def _not_waiting() -> Iterator[None]:
     """Have `debugpy.connect` return before a client is configured, as `debugpy.listen` does."""
     api: Any = sys.modules["debugpy.server.api"]
-    settrace = api._settrace  # noqa: SLF001
-    api._settrace = functools.partial(settrace, wait_for_ready_to_run=False)  # noqa: SLF001
+    settrace = api._settrace
+    api._settrace = functools.partial(settrace, wait_for_ready_to_run=False)
     try:
         yield
     finally:
-        api._settrace = settrace  # noqa: SLF001
+        api._settrace = settrace
 
 
-class _Patience:
-    """Ends the waiting for an adapter that we do not know; the keeper hangs up in time."""
+@contextlib.contextmanager
+def _patience(seconds: float | None) -> Iterator[Callable[[], bool]]:
+    """End the waiting for an adapter that we do not know; the keeper hangs up in time.
 
-    def __init__(self, seconds: float | None) -> None:
-        self.is_exhausted = False
-        self._is_over = threading.Event()
-        self._seconds = seconds
+    What this gives tells whether it had to be ended.
+    """
+    is_over, is_exhausted = threading.Event(), threading.Event()
 
-    def __enter__(self) -> _Patience:
-        if self._seconds is not None:
-            start_hidden_thread(self._watch)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()  # also after a failure: the next attempt may have begun by its end
-
-    def _watch(self) -> None:
+    def watch() -> None:
         with known_to_pydevd():
-            if not self._is_over.wait(self._seconds):
-                self._give_up()
+            if not is_over.wait(seconds):
+                is_exhausted.set()
+                if (debugger := pydb()) is not None:
+                    patches.wait_no_longer(debugger)
 
-    def _give_up(self) -> None:
-        self.is_exhausted = True
-        debugger = pydb()
-        if debugger is not None:
-            patches.wait_no_longer(debugger)
+    if seconds is not None:
+        start_hidden_thread(watch)
+    try:
+        yield is_exhausted.is_set
+    finally:
+        is_over.set()  # also after a failure: the next attempt may have begun by its end
 
 
 def _load(directory: str | None) -> Any:

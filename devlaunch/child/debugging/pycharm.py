@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Any
@@ -28,7 +28,6 @@ from ..tracebacks import trimmed, was_printed
 from . import NotConnected, Request
 from .patches import end_at_once
 from .pauses import Pauses
-from .pydevd import MODULES
 
 hide(__name__)
 
@@ -186,13 +185,11 @@ def _trace(debugger: Any) -> None:
 def _hide_frames() -> None:
     """Have pydevd show no frame of ours: it knows its own files by their base names."""
     files = importlib.import_module("_pydevd_bundle.pydevd_dont_trace_files")
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    for directory, _, names in os.walk(here):
-        package = os.path.relpath(directory, os.path.dirname(here)).split(os.sep)
-        for name in names:
-            parts = [NAME, *package[1:], name.removesuffix(".py")]
-            dotted = ".".join(parts).removesuffix(".__init__")
-            files.DONT_TRACE[f"<frozen {dotted}>"] = files.PYDEV_FILE
+    here = Path(__file__).parents[1]
+    for file in here.rglob("*.py"):
+        parts = [NAME, *file.relative_to(here).with_suffix("").parts]
+        dotted = ".".join(parts).removesuffix(".__init__")
+        files.DONT_TRACE[f"<frozen {dotted}>"] = files.PYDEV_FILE
 
 
 def _trim_tracebacks() -> None:
@@ -200,9 +197,7 @@ def _trim_tracebacks() -> None:
     breakpoints: Any = importlib.import_module("_pydevd_bundle.pydevd_breakpoints")
     show = breakpoints.original_excepthook
 
-    def excepthook(
-        kind: type[BaseException], value: BaseException, tb: TracebackType | None
-    ) -> None:
+    def excepthook(kind: Any, value: BaseException, tb: TracebackType | None) -> None:
         if was_printed(value):
             return
         whole = value.__traceback__
@@ -247,28 +242,10 @@ def _load(request: Request) -> Any:
     path = list(sys.path)
     try:
         if "directory" in request:
-            _make_importable(request["directory"])
+            modules.add_library(request["directory"])
+            sys.path.insert(0, request["directory"])
         else:
             importlib.import_module("pydevd_pycharm")  # its name says what to install
         return importlib.import_module("pydevd")
     finally:
         sys.path[:] = path
-
-
-def _make_importable(directory: str) -> None:
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        modules.add_library(directory)
-        sys.meta_path.insert(0, _Finder(directory))
-
-
-class _Finder:
-    """Finds pydevd's modules in its directory, so that nothing beside it becomes importable."""
-
-    def __init__(self, directory: str) -> None:
-        self._path = [directory]
-
-    def find_spec(self, name: str, path: object = None, _: object = None) -> ModuleSpec | None:
-        """For top-level names that begin as pydevd's do."""
-        if path is None and name.startswith(MODULES):
-            return PathFinder.find_spec(name, self._path)
-        return None

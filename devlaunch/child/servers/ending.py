@@ -88,8 +88,8 @@ class Running:
         with self._lock:
             self._stop = None
         if self._is_asked and not _shows_its_end():
-            threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
-            atexit._run_exitfuncs()  # noqa: SLF001
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
             notable = self._survey.now() if self._survey else None
             if notable is None:
                 notable = _notable(gc.get_objects())

@@ -24,7 +24,7 @@ SERVES = {"asgi": None, "wsgi": None}
 
 def run(service: Service) -> None:
     """Serve until stopped, or until SIGINT or SIGTERM."""
-    server = Server(service)
+    server = _Server(service)
     try:
         loops.run(server.serve())
     except KeyboardInterrupt:
@@ -36,7 +36,7 @@ def run(service: Service) -> None:
         sys.exit(1)
 
 
-class Config(hypercorn.config.Config):
+class _Config(hypercorn.config.Config):
     """hypercorn's, with a socket that listens already."""
 
     def __init__(self, listener: socket.socket) -> None:
@@ -44,18 +44,16 @@ class Config(hypercorn.config.Config):
         self._listener = listener
 
     def create_sockets(self) -> hypercorn.config.Sockets:
-        """What to serve on, without TLS."""
         return hypercorn.config.Sockets([], [self._listener], [])
 
 
-class Server:
+class _Server:
     """hypercorn's `serve`, its socket, and its end."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop_asked: asyncio.Event | None = None
-        self._config = Config(service.socket)
+        self._stop_asked = asyncio.Event()
+        self._config = _Config(service.socket)
         self._config.graceful_timeout = REQUESTS_SHARE * service.grace
         self.started = False
         self.tracked: TrackedASGI | None = None
@@ -64,12 +62,10 @@ class Server:
             self.tracked = TrackedASGI(service.app, service.requests, two_step=two_step)
 
     async def serve(self) -> None:
-        """Returns when the server has ended."""
-        self._loop = asyncio.get_running_loop()
-        self._stop_asked = stop = asyncio.Event()
+        loop, stop = asyncio.get_running_loop(), self._stop_asked
         for signum in (signal.SIGINT, signal.SIGTERM):
             try:
-                self._loop.add_signal_handler(signum, stop.set)
+                loop.add_signal_handler(signum, stop.set)
             except NotImplementedError:  # Windows
                 signal.signal(signum, lambda *_: stop.set())
         if not self._service.verbose:
@@ -84,18 +80,16 @@ class Server:
             mode="wsgi" if self.tracked is None else "asgi",
         )
 
-    def _stop(self, grace: float) -> None:
-        """From the control thread."""
-        assert self._loop is not None
-        assert self._stop_asked is not None
-        self._config.graceful_timeout = REQUESTS_SHARE * grace
-        self._loop.call_soon_threadsafe(self._stop_asked.set)
-
     async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop(grace: float) -> None:
+            self._config.graceful_timeout = REQUESTS_SHARE * grace
+            loop.call_soon_threadsafe(self._stop_asked.set)
+
         # hypercorn waits for the trigger once its sockets are being served.
-        assert self._stop_asked is not None
         self.started = True
-        self._service.serving(self._stop)
+        self._service.serving(stop)
         await self._stop_asked.wait()
         await loops.stop_accepting(self._service.socket.fileno(), _has_connections)
 

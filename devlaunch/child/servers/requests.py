@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 hide(__name__)
 
 Scope = dict[str, Any]
-Channel = Callable[..., Awaitable[Any]]
+Send = Callable[..., Awaitable[Any]]
+Receive = Send
 
 
 class OpenRequests:
@@ -69,7 +70,7 @@ class TrackedASGI:
     """
 
     def __init__(self, app: Callable[..., Any], requests: OpenRequests, *, two_step: bool) -> None:
-        def two_steps(scope: Scope, receive: Channel, send: Channel) -> Any:
+        def two_steps(scope: Scope, receive: Receive, send: Send) -> Any:
             return app(scope)(receive, send)
 
         from asyncio import current_task
@@ -83,7 +84,7 @@ class TrackedASGI:
         self.has_refused = False
         """Whether the app has said, in its lifespan, that it does not start."""
 
-    def __call__(self, scope: Scope, receive: Channel, send: Channel) -> Any:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Hand the app's own coroutine to the server, which drops it when it is done with it.
 
         Watching that, rather than awaiting it here, leaves no frame of ours between server and app.
@@ -100,7 +101,7 @@ class TrackedASGI:
         self._open[key] = f"{method} {scope.get('path', '')}", self._task()
         return awaitable
 
-    async def _lifespan(self, scope: Scope, receive: Channel, send: Channel) -> None:
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_quietly(message: dict[str, Any]) -> None:
             if message["type"] == "lifespan.startup.failed":
                 self.has_refused = True
@@ -119,4 +120,4 @@ class TrackedASGI:
         if self._message:
             print(self._message, file=sys.stderr)  # noqa: T201
         summary = (self._message or f"{name} refused to start").splitlines()[-1]
-        return {"summary": summary, "file": None, "line": None, "hint": "", "is_usage": False}
+        return {"summary": summary}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import socket
@@ -15,7 +16,6 @@ from ..descriptors import inherited_socket
 from ..tracebacks import Usage
 from . import AUTO, declared
 from .ending import Running
-from .listener import Listener
 from .requests import OpenRequests
 
 hide(__name__)
@@ -25,6 +25,11 @@ REQUESTS_SHARE = 0.75
 
 ASKING = 0.1
 """Seconds that an accepted connection gets to say what it wants. Some browsers open spare ones."""
+
+
+_LOST = frozenset({errno.EBADF, errno.ENOTSOCK, errno.EINVAL, errno.EOPNOTSUPP})
+"""What accept(2) says when it will never succeed again. asyncio logs that over and over, or gives
+up; socketserver says nothing. Requests would wait for ever."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def serve(
     def lost(error: OSError) -> None:
         summary = f"{name} can be reached no more: {error.strerror or error}"
         hint = f"spare descriptor {start['socket_fd']}, on which it is served"
-        fail({"summary": summary, "hint": hint, "file": None, "line": None, "is_usage": False})
+        fail({"summary": summary, "hint": hint})
         running.stop(grace)
 
     def begin(stop: Callable[[float], None]) -> None:
@@ -131,3 +136,34 @@ def choose(server: str, interface: str, name: str) -> str:
 
 def _is_installed(server: str) -> bool:
     return importlib.util.find_spec(server) is not None
+
+
+class Listener(socket.socket):
+    """The socket of an app: calls `lost`, once, at an accept after which there can be none."""
+
+    def __init__(self, sock: socket.socket, lost: Callable[[OSError], None]) -> None:
+        """Takes the descriptor of `sock` over."""
+        super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        self._lost = lost
+        self.is_lost = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As the base. Raises OSError."""
+        try:
+            return super().accept()
+        except OSError as error:
+            self._look(error)
+            raise
+
+    def look(self) -> None:
+        """The same for a socket that does not listen, before there is anybody to let in."""
+        try:
+            if not self.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise OSError(errno.EINVAL, "it does not listen")
+        except OSError as error:
+            self._look(error)
+
+    def _look(self, error: OSError) -> None:
+        if error.errno in _LOST and not self.is_lost:
+            self.is_lost = True
+            self._lost(error)

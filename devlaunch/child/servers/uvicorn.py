@@ -39,7 +39,7 @@ def run(service: Service) -> None:
     )
     _configure_logging(verbose=service.verbose)
     config.timeout_graceful_shutdown = _limit(service.grace)  # type: ignore[assignment]
-    server = Server(config, service)
+    server = _Server(config, service)
     try:
         if sys.platform == "win32":
             loops.run(server.serve(sockets=[service.socket]))
@@ -55,33 +55,27 @@ def run(service: Service) -> None:
         sys.exit(1)
 
 
-class Server(uvicorn.Server):
+class _Server(uvicorn.Server):
     """Says when it serves, and wakes up to stop."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
-        self._stop_asked: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def _stop(self, grace: float) -> None:
-        """From the control thread."""
-        assert self._loop is not None
-        assert self._stop_asked is not None
-        self.config.timeout_graceful_shutdown = _limit(grace)  # type: ignore[assignment]
-        self._loop.call_soon_threadsafe(self._stop_asked.set)
+        self._stop_asked = asyncio.Event()
 
     async def startup(self, sockets: Any = None) -> None:
-        """As uvicorn's, and tell the launcher."""
         await super().startup(sockets=sockets)
+        loop = asyncio.get_running_loop()
+
+        def stop(grace: float) -> None:
+            self.config.timeout_graceful_shutdown = _limit(grace)  # type: ignore[assignment]
+            loop.call_soon_threadsafe(self._stop_asked.set)
+
         if self.started:
-            self._loop = asyncio.get_running_loop()
-            self._stop_asked = asyncio.Event()
-            self._service.serving(self._stop)
+            self._service.serving(stop)
 
     async def main_loop(self) -> None:
         """As uvicorn's, but a stop does not wait for its next tick."""
-        assert self._stop_asked is not None
         ticking = asyncio.ensure_future(super().main_loop())
         stopping = asyncio.ensure_future(self._stop_asked.wait())
         await asyncio.wait({ticking, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -139,7 +133,6 @@ class _Quiet(logging.Filter):
         self._verbose = verbose
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log `record`."""
         if record.levelno <= logging.INFO:
             return self._verbose
         error = record.exc_info[1] if record.exc_info else None

@@ -8,7 +8,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from .. import hide
 from .serving import Service
-from .threads import ThreadedServer
+from .threaded import ThreadedServer
 
 hide(__name__)
 

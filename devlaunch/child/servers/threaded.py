@@ -36,7 +36,7 @@ class ThreadedServer:
             try:
                 self._service.serving(self._stop)
                 for _ in self._connections():
-                    self._server._handle_request_noblock()  # type: ignore[attr-defined]  # noqa: SLF001
+                    self._server._handle_request_noblock()  # type: ignore[attr-defined]
             except KeyboardInterrupt:
                 self._service.requests.cut()
             finally:
