@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 import sys
 from typing import Any
 
@@ -36,24 +35,15 @@ def run(service: Service) -> None:
         sys.exit(1)
 
 
-class _Config(hypercorn.config.Config):
-    """hypercorn's, with a socket that listens already."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        super().__init__()
-        self._listener = listener
-
-    def create_sockets(self) -> hypercorn.config.Sockets:
-        return hypercorn.config.Sockets([], [self._listener], [])
-
-
 class _Server:
     """hypercorn's `serve`, its socket, and its end."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._stop_asked = asyncio.Event()
-        self._config = _Config(service.socket)
+        self._config = hypercorn.config.Config()
+        sockets = hypercorn.config.Sockets([], [service.socket], [])  # without TLS
+        self._config.create_sockets = lambda: sockets  # type: ignore[method-assign]
         self._config.graceful_timeout = REQUESTS_SHARE * service.grace
         self.started = False
         self.tracked: TrackedASGI | None = None

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -125,20 +126,14 @@ def _tracked(service: Service) -> TrackedASGI:
     return TrackedASGI(app, service.requests, two_step=service.interface == "asgi2")
 
 
-class _Quiet(logging.Filter):
-    """Drops what the launcher's own lines say already; warnings and tracebacks stay."""
-
-    def __init__(self, *, verbose: bool) -> None:
-        super().__init__()
-        self._verbose = verbose
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno <= logging.INFO:
-            return self._verbose
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, asyncio.CancelledError):
-            return False  # an open request that a stop has ended
-        return not str(record.msg).startswith(("Cancel %s", "Application startup failed"))
+def _is_news(record: logging.LogRecord, *, verbose: bool) -> bool:
+    """Whether the launcher's own lines have not said it: warnings and tracebacks, that is."""
+    if record.levelno <= logging.INFO:
+        return verbose
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, asyncio.CancelledError):
+        return False  # an open request that a stop has ended
+    return not str(record.msg).startswith(("Cancel %s", "Application startup failed"))
 
 
 def _configure_logging(*, verbose: bool) -> None:
@@ -162,4 +157,4 @@ def _configure_logging(*, verbose: bool) -> None:
             logger.propagate = False
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").addFilter(_Quiet(verbose=verbose))
+    logging.getLogger("uvicorn.error").addFilter(partial(_is_news, verbose=verbose))
