@@ -14,6 +14,7 @@ import sys
 from _thread import get_ident
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
+from importlib.util import resolve_name
 from time import monotonic, time_ns
 from types import ModuleType
 from typing import Any
@@ -377,13 +378,9 @@ class _Observed:
 def _absolute(name: str, namespace: dict[str, Any], level: int) -> str:
     if level == 0:
         return name
-    package = namespace.get("__package__") or ""
-    if not package and "__path__" in namespace:
-        package = namespace["__name__"]
-    elif not package:
-        package = str(namespace["__name__"]).rpartition(".")[0]
-    base = package.rsplit(".", level - 1)[0]
-    return f"{base}.{name}" if name else base
+    own = str(namespace["__name__"])
+    parent = own if "__path__" in namespace else own.rpartition(".")[0]
+    return resolve_name("." * level + name, namespace.get("__package__") or parent)
 
 
 def memory() -> int:
