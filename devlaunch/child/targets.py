@@ -216,7 +216,9 @@ def _is_python(path: str) -> bool:
     if suffix in (".py", ".pyw", ".pyz"):
         return True
     if suffix == ".exe":
-        return _is_zip(path)
+        from zipfile import is_zipfile
+
+        return is_zipfile(path)  # installers put one at the end of console scripts
     try:
         with open(path, "rb") as file:
             lines = file.read(1024).split(b"\n", 2)
@@ -228,14 +230,3 @@ def _is_python(path: str) -> bool:
     words = lines[0][2:].split()
     program = next((w for w in words if os.path.basename(w) != b"env" and w[:1] != b"-"), b"")
     return is_wrapper or _PYTHON.fullmatch(os.path.basename(program).decode("latin1")) is not None
-
-
-def _is_zip(path: str) -> bool:
-    """Whether a program has a zip archive at its end, as installers make console scripts."""
-    from zipimport import ZipImportError, zipimporter
-
-    try:
-        zipimporter(path)
-    except ZipImportError:
-        return False
-    return True

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import hide, modules
+from ..ahead.contexts import set_environment
 from ..threads import known_to_pydevd, start_hidden_thread
 from . import NotConnected, Request, patches
 from .pauses import Pauses
@@ -121,10 +122,7 @@ def _load(directory: str | None) -> Any:
         patches.apply(sys.modules["pydevd"])
         return module
     finally:
-        if before is None:
-            del os.environ[_VALIDATION]
-        else:
-            os.environ[_VALIDATION] = before
+        set_environment({_VALIDATION: before})
 
 
 def _load_from(directory: str) -> Any:
