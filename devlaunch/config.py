@@ -46,16 +46,6 @@ class StandbyLevel(StrEnum):
     """There is no such process."""
 
 
-class ServerName(StrEnum):
-    """The server that runs an app target; AUTO chooses by the app's interface."""
-
-    AUTO = "auto"
-    UVICORN = "uvicorn"
-    HYPERCORN = "hypercorn"
-    WERKZEUG = "werkzeug"
-    WSGIREF = "wsgiref"
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
     """What to run. `name` is `module:attr`, a script path, a module name or a command."""
@@ -91,6 +81,8 @@ Glob = str
 """A path or a glob, absolute."""
 Pattern = str
 """As in .gitignore."""
+Server = str
+"""A module of `child.servers`, or `auto`: chosen by the app's interface."""
 
 PREFIX = "DEVLAUNCH_"
 DEBUGGING, SERVING, RELOADING = "Debugging", "Serving an app", "Reloading"
@@ -201,7 +193,7 @@ class Config:
         "Serve on an inherited listening socket instead.",
         SERVING, "N", rivals=("host", "port", "uds"), for_apps=True, is_attribute=False,
     ))
-    server: ServerName = _by(ServerName.AUTO, Option(
+    server: Server = _by("auto", Option(
         "{choices} [auto].", SERVING, "NAME", for_apps=True,
     ))
     factory: bool = _by(False, Option(

@@ -20,7 +20,7 @@ POSIX_FILES = {
     "files for editors, the same everywhere": "editor_templates vscode_extension",
     "terminals": "terminal terminal_sessions vscode_terminal",
     "real processes, which signals end; Windows has test_windows_runs": (
-        "adapter broken_code child_control child_debugger child_failures child_nested"
+        "adapter broken_code child_control child_debugger child_failures child_reloaders"
         " child_programs child_servers debugging descendants detection endings endurance"
         " green_threads hostile init_runs joining keeper_debugpy launcher main_job pycharm recipes"
         " reloading replaced standby standby_debugging standby_packages standby_safety targets_run"

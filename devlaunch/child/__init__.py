@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import CodeType
 from typing import TypeVar
 
+NAME = __name__
+
 
 def hide(pretended_name: str) -> None:
     """Make the calling module's frames invisible to debuggers.
@@ -19,7 +21,7 @@ def hide(pretended_name: str) -> None:
     (IGNORE_BASENAMES_STARTING_WITH), whatever the IDE's own filters say. The code object is changed
     in place, as importlib does with relocated bytecode, so that it covers running frames too.
     """
-    rename(sys._getframe(1).f_code, f"<frozen {pretended_name}>")  # noqa: SLF001
+    rename(sys._getframe(1).f_code, f"<frozen {pretended_name}>")
 
 
 def rename(code: object, filename: str) -> None:
@@ -51,6 +53,11 @@ def is_outermost(code: CodeType) -> bool:
     return code in _callers or code.co_filename.startswith(f"<frozen {__name__}")
 
 
+def worded(error: BaseException) -> str:
+    """An exception as one line."""
+    return f"{type(error).__name__}: {error}"
+
+
 hide(__name__)
 
 
@@ -67,7 +74,7 @@ def main(fd: int, pipe: int | None = None) -> None:
         sys.exit(
             "devlaunch: a program has run the command line of its process again: sys.argv is it"
         )
-    rename(sys._getframe(1).f_code, f"<frozen {__name__}>")  # noqa: SLF001
+    rename(sys._getframe(1).f_code, f"<frozen {__name__}>")
     from .bootstrap import run
 
     run(fd)

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from inspect import iscoroutinefunction as is_coroutine
 from types import ModuleType
 from typing import Any
 
@@ -40,19 +41,21 @@ def interface_of(app: object) -> str | None:
         return _interface_of_class(app)
     if not callable(app):
         return None
-    if _is_coroutine(app) or _is_coroutine(getattr(app, "__call__", None)):  # noqa: B004
+    if is_coroutine(app) or is_coroutine(getattr(app, "__call__", None)):  # noqa: B004
         return "asgi" if _takes(app, 3) else None
     if _takes(app, 2):
         return "wsgi"
     if _takes(app, 3):
         return "asgi"
-    return "asgi2" if _takes(app, 1) and "scope" in _parameters(app) else None
+    signature = _signature(app)
+    is_two_step = signature and "scope" in signature.parameters and _takes(app, 1)
+    return "asgi2" if is_two_step else None
 
 
 def _interface_of_class(app: type) -> str | None:
     if hasattr(app, "__await__"):
         return "asgi" if _takes(app, 3) else None
-    return "asgi2" if _takes(app, 1) and _is_coroutine(vars(app).get("__call__")) else None
+    return "asgi2" if _takes(app, 1) and is_coroutine(vars(app).get("__call__")) else None
 
 
 def _import(name: str) -> ModuleType:
@@ -135,10 +138,6 @@ def app_names(module: ModuleType) -> list[str]:
     return sorted(names, key=lambda name: name not in ("app", "application"))
 
 
-def _is_coroutine(function: object) -> bool:
-    return inspect.iscoroutinefunction(function)
-
-
 def _signature(function: Any) -> inspect.Signature | None:
     options: dict[str, Any] = {}
     if sys.version_info >= (3, 14):  # annotations are evaluated when asked for, and may fail
@@ -149,11 +148,6 @@ def _signature(function: Any) -> inspect.Signature | None:
         return inspect.signature(function, **options)
     except (ValueError, TypeError):  # written in C
         return None
-
-
-def _parameters(function: object) -> list[str]:
-    signature = _signature(function)
-    return list(signature.parameters) if signature else []
 
 
 def _takes(function: object, count: int) -> bool:

@@ -7,16 +7,17 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import hide, nested, targets
+from . import debugging, hide, reloaders, targets, worded
 from .ahead.contexts import Conditions, cwd, patchers
 from .ahead.imports import Imports
 from .control import Control, Message
-from .debugging import debugger
 from .debugging.pauses import Pauses
+from .debugging.pydevd import is_own_thread, library_breakpoints, stop_on_entry
 from .modules import Reports
 from .threads import start_hidden_thread
 from .tracebacks import Usage, describe, report_early, report_uncaught, trimmed
@@ -34,9 +35,6 @@ sessions of their own, without the mark, can no longer be found when it has ende
 REFUSING_SECONDS = 5.0
 """A program that is older is not replaced any more because an import was made ahead of time."""
 
-HIDDEN = "pydev_do_not_trace"
-"""What pydevd's own threads have."""
-
 LAST_SECOND = 1.0
 """How long a child may then take to end politely."""
 
@@ -46,22 +44,7 @@ _CONTROL_C_EXIT = 0xC000013A
 
 if TYPE_CHECKING:
     from .ahead.standby import Standby
-
-
-class Stoppable(Protocol):
-    """A running server, for the control thread."""
-
-    def survey(self) -> None:
-        """Prepare the end, which is to be short: the app serves and has nothing to do."""
-
-    def stop(self, grace: float) -> None:
-        """Begin to shut down: requests get three quarters of `grace` seconds."""
-
-    def open_requests(self) -> list[str]:
-        """What has not been answered yet."""
-
-    def cut(self) -> None:
-        """Wait for open requests no longer."""
+    from .servers.ending import Running
 
 
 def run(fd: int) -> None:
@@ -77,10 +60,10 @@ def run(fd: int) -> None:
             standby = Standby(control, message)
             message = standby.run()
         except Exception as error:  # a cold start will do; nothing of the user's has run
-            refuse(control, f"{type(error).__name__}: {error}")
+            refuse(control, worded(error))
         del sys.modules[f"{__package__}.ahead.standby"]  # as in any other child
     if message is not None:  # else the launcher has died
-        Session(control, message, standby).run()
+        Runtime(control, message, standby).run()
 
 
 def refuse(control: Control, reason: str, unsafe: dict[str, str] | None = None) -> NoReturn:
@@ -95,17 +78,17 @@ def prepare(control: Control, warm: Message) -> None:
     sys.argv[:] = ["devlaunch"]
     request = warm["debug"]
     if request:
-        if request.get("kind") == "pycharm":
-            from .debugging import pycharm
-
-            error = pycharm.prepare(request)
-        else:
-            error = debugger.prepare(request)
-        control.send("debugger", connected=error is None, error=error)
-    nested.install(lambda text: control.send("note", text=text))
+        prepared = debugging.attempt(debugging.debugger_for(request).prepare, request)
+        tell_debugger(control, *prepared)
+    reloaders.install(control.note)
 
 
-class Session:
+def tell_debugger(control: Control, error: str | None, hint: str) -> None:
+    """Whether there is one; else what went wrong, and what helps."""
+    control.send("debugger", connected=error is None, error=error, hint=hint)
+
+
+class Runtime:
     """One run of the target."""
 
     def __init__(self, control: Control, start: Message, standby: Standby | None = None) -> None:
@@ -116,13 +99,11 @@ class Session:
         conditions = standby.conditions if standby else Conditions()
         self._imports = Imports(conditions, standby.stash if standby else None, self._refuse)
         self._reports = Reports()
-        self._files = self._reports.files
         self._pauses = Pauses(lambda paused: control.send("paused", paused=paused), self._ends)
-        self._server: Stoppable | None = None
-        self._stop_at: float | None = None
-        self._cut_at: float | None = None
-        self._exit_at: float | None = None
-        self._held_at: float | None = None
+        self._server: Running | None = None
+        self._is_stopping = False
+        self._due: dict[Callable[[], None], float] = {}
+        """What the control thread has to do, and when."""
 
     def run(self) -> None:
         """Returns, or raises what ends this process."""
@@ -130,7 +111,7 @@ class Session:
             try:
                 reason = self._standby.unfit()
             except Exception as error:
-                reason = f"{type(error).__name__}: {error}"
+                reason = worded(error)
             if reason:
                 self._refuse(reason)
         discard_bytecode(self._start["changed"])
@@ -138,10 +119,8 @@ class Session:
         try:
             if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-            if (self._start["debug"] or {}).get("kind") == "pycharm":
-                from .debugging import pycharm
-
-                pycharm.execute(self._run_target)
+            if self._start["debug"]:
+                debugging.debugger_for(self._start["debug"]).execute(self._run_target)
             else:
                 self._run_target()
         except SystemExit:
@@ -150,7 +129,7 @@ class Session:
             report_uncaught(error, self.fail)
             raise
 
-    def serving(self, server: Stoppable | None, interface: str | None, name: str | None) -> None:
+    def serving(self, server: Running | None, interface: str | None, name: str | None) -> None:
         """The app answers from now on, and `server` can be told to stop."""
         self._server = server
         self._send_modules()
@@ -175,10 +154,6 @@ class Session:
         report_early(error, tb, lambda fields: self._fail_by(error, fields, is_held=is_held))
         return True
 
-    def note(self, text: str) -> None:
-        """One line for the terminal."""
-        self._control.send("note", text=text)
-
     # --- the main thread ------------------------------------------------------------------------
 
     def _run_target(self) -> None:
@@ -199,12 +174,11 @@ class Session:
         self._watch_imports()
         program = targets.resolve(self._start["target"])
         if program.ignored:
-            self.note(f"without effect here: python {' '.join(program.ignored)}")
+            self._control.note(f"without effect here: python {' '.join(program.ignored)}")
         code = targets.prepare(program)
         self._attach_debugger()
-        self._files.add(code.co_filename)
+        self._reports.add(code.co_filename)
         self.serving(None, None, None)
-        debugger.stop_on_entry()
         try:
             targets.run(code)
         finally:
@@ -216,20 +190,20 @@ class Session:
         targets.set_stage(None, ["devlaunch", name, *target["args"]], [name, *target["args"]])
         sys.path.insert(0, self._start["app_dir"] or os.getcwd())
         self._watch_imports()
-        self._attach_debugger()
-        from . import apps, servers
+        from . import apps
+        from .servers.serving import serve
 
-        debugger.stop_on_entry()
+        self._attach_debugger()
         try:
             app, interface = apps.load_app(name, factory=bool(self._start["factory"]))
         except SystemExit as error:
             self._fail_by(error, describe(error))
             raise
-        servers.serve(app, interface, name, start=self._start, serving=self.serving, fail=self.fail)
+        serve(app, interface, name, start=self._start, serving=self.serving, fail=self.fail)
 
     def _watch_imports(self) -> None:
         if not self._standby:
-            nested.install(self.note)
+            reloaders.install(self._control.note)
         self._reports.start()
         # From the first import on: a module of the stash must never be loaded besides.
         if self._start.get("record") or self._standby:
@@ -237,45 +211,30 @@ class Session:
 
     def _attach_debugger(self) -> None:
         if self._start["debug"]:
-            self._connect(self._start["debug"])
-            if self._standby and (
-                reason := self._standby.stopped_by(debugger.library_breakpoints())
-            ):
+            tell_debugger(self._control, *self._connect(self._start["debug"]))
+            if self._standby and (reason := self._standby.stopped_by(library_breakpoints())):
                 self._refuse(reason)
-
-    def _connect(self, request: Message) -> None:
-        self._tell_connected(*self._try_to_connect(request))
+            stop_on_entry()
 
     def _connect_late(self, request: Message) -> None:
         """Connect while user code runs, in a hidden thread."""
-        error, hint = ("", "") if patchers() else self._try_to_connect(request)
+        error, hint = ("", "") if patchers() else self._connect(request)
         if error is not None and (libraries := patchers()):
             # pydevd would be made of what they have put in place, and hang or fail.
             which = " and ".join(libraries)
             self._control.send("restart", reason=f"{which} has to be imported after the debugger")
         else:
-            self._tell_connected(error, hint)
+            tell_debugger(self._control, error, hint)
 
-    def _try_to_connect(self, request: Message) -> tuple[str | None, str]:
-        self._imports.begin_debugger()
-        try:
-            if request.get("kind") == "pycharm":
-                from .debugging import pycharm
-
-                return pycharm.connect(request, self._pauses)
-            return debugger.connect(request, self._pauses), ""
-        finally:
-            self._imports.end_debugger()
-
-    def _tell_connected(self, error: str | None, hint: str) -> None:
-        more = {"hint": hint} if hint else {}
-        self._control.send("debugger", connected=error is None, error=error, **more)
+    def _connect(self, request: Message) -> tuple[str | None, str]:
+        with self._imports.of_debugger():
+            connect = debugging.debugger_for(request).connect
+            return debugging.attempt(connect, request, self._pauses)
 
     def _send_modules(self, *more: str) -> None:
         for path in more:
-            self._files.add(path)
-        files = self._files.take()
-        if files:
+            self._reports.add(path)
+        if files := self._reports.take():
             self._control.send("modules", files=files)
         if self._reports.is_silent:
             self._reports.is_silent = False
@@ -290,21 +249,22 @@ class Session:
     # --- the control thread ---------------------------------------------------------------------
 
     def _handle(self, message: Message | None) -> None:
+        now = monotonic()
         if message is None:
-            self._stop_at = monotonic() + FIRST_WORD
-            self._exit_at = self._stop_at + LAST_SECOND
+            self._due[lambda: self._stop(LAST_SECOND)] = now + FIRST_WORD
+            self._due[lambda: os._exit(1)] = now + FIRST_WORD + LAST_SECOND
         elif message["type"] == "stop":
             self._stop(float(message["grace"]))
         elif message["type"] == "signal":
             self._signal(int(message["signal"]))
         elif message["type"] == "ending":
-            self._held_at = monotonic() + CUT * float(message["grace"])
+            self._due[self._name_holders] = now + CUT * float(message["grace"])
         elif message["type"] == "debug":
             start_hidden_thread(lambda: self._connect_late(message))
         elif message["type"] == "release":
             self._pauses.release()
         elif message["type"] == "imports":
-            avoid = debugger.library_breakpoints()
+            avoid = library_breakpoints()
             self._control.send("imports", record=self._imports.record(), avoid=avoid)
             if self._server is not None:
                 self._server.survey()
@@ -312,9 +272,19 @@ class Session:
     def _stop(self, grace: float) -> None:
         if self._server is None:
             signal_here(signal.SIGTERM)
-        elif self._cut_at is None:
-            self._cut_at = self._held_at = monotonic() + CUT * grace
+        elif not self._is_stopping:
+            self._is_stopping = True
+            self._due[self._name_holders] = self._due[self._cut] = monotonic() + CUT * grace
             self._server.stop(grace)
+
+    def _name_holders(self) -> None:
+        if names := holding_threads():
+            self._control.send("held", threads=names)
+
+    def _cut(self) -> None:
+        if self._server is not None and (requests := self._server.open_requests()):
+            self._control.send("open", requests=requests)
+            self._server.cut()
 
     def _signal(self, signum: int) -> None:
         """Take a signal where none can be sent. A server waits for connections, not for one."""
@@ -328,37 +298,24 @@ class Session:
         self._send_modules()
         now = monotonic()
         self._pauses.tick(now)
-        if self._exit_at is not None and now >= self._exit_at:
-            os._exit(1)
-        if self._stop_at is not None and now >= self._stop_at:
-            self._stop_at = None
-            self._stop(LAST_SECOND)
-        if self._held_at is not None and now >= self._held_at:
-            self._held_at = None
-            if names := holding_threads():
-                self._control.send("held", threads=names)
-        if self._server is not None and self._cut_at is not None and now >= self._cut_at:
-            self._cut_at = float("inf")
-            requests = self._server.open_requests()
-            if requests:
-                self._control.send("open", requests=requests)
-                self._server.cut()
+        for action in [action for action, due in self._due.items() if now >= due]:
+            del self._due[action]
+            action()
 
     def _deadline(self) -> float | None:
-        times = (self._stop_at, self._cut_at, self._held_at, self._exit_at)
-        return min((time for time in times if time is not None), default=None)
+        return min(self._due.values(), default=None)
 
 
 def holding_threads() -> list[str]:
     """The names of the threads for which the interpreter waits, its main thread being done."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
-    while frame is not None and frame.f_code is not threading._shutdown.__code__:  # type: ignore[attr-defined]  # noqa: SLF001
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None and frame.f_code is not threading._shutdown.__code__:  # type: ignore[attr-defined]
         frame = frame.f_back
     if frame is None:
         return []
     # Not `enumerate`: it waits for a lock that they may hold.
-    others = set(threading._active.values()) - {threading.main_thread()}  # type: ignore[attr-defined]  # noqa: SLF001
-    return sorted(each.name for each in others if not each.daemon and not hasattr(each, HIDDEN))
+    others = set(threading._active.values()) - {threading.main_thread()}  # type: ignore[attr-defined]
+    return sorted(each.name for each in others if not each.daemon and not is_own_thread(each))
 
 
 def signal_here(signum: int) -> None:
@@ -388,7 +345,7 @@ def _wake_sleeper() -> None:
         try:
             import ctypes
 
-            event = ctypes.pythonapi._PyOS_SigintEvent  # noqa: SLF001
+            event = ctypes.pythonapi._PyOS_SigintEvent
         except (ImportError, AttributeError):  # no part of what CPython promises
             return
         event.restype = ctypes.c_void_p

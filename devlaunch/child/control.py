@@ -75,6 +75,10 @@ class Control:
                 except OSError:
                     pass
 
+    def note(self, text: str) -> None:
+        """One line for the terminal."""
+        self.send("note", text=text)
+
     def serve(
         self,
         handle: Callable[[Message | None], None],

@@ -95,36 +95,57 @@ def _real_path(path: str) -> str:
     return real
 
 
-class Files:
-    """Tells each file of the user's once, before any of its code runs. From any thread.
+class Reports:
+    """Tells the launcher each file of the user's once, before any of its code runs.
 
-    It is seen by an audit hook (PEP 578), which may be called in the midst of anything: it takes no
-    lock, calls no code of the user's, and raises nothing of its own.
+    What runs is seen by an audit hook (PEP 578), which may be called in the midst of anything, in
+    any thread: it takes no lock, calls no code of the user's, and raises nothing of its own.
+
+    Each report is a datagram to the address in the environment: nothing is open that a program
+    could close, or that a forked process would have to share. A forked process goes on reporting;
+    one that is started anew finds `below/sitecustomize` on its PYTHONPATH.
     """
 
-    def __init__(self, report: Callable[[], None]) -> None:
-        """`report` is called when there is something to `take`."""
-        self._report = report
+    def __init__(self) -> None:
         self._seen: set[str] = set()
         self._found: list[str] = []
+        self._address = os.environ.get("DEVLAUNCH_REPORTS")
+        self._mark = os.environ.get("DEVLAUNCH_RUN", "")
+        self._patience = PATIENCE
+        self.is_silent = False
+        """Without an address: whether a process was started that may be a Python."""
 
-    def watch(self, **actions: Callable[[Any], object]) -> None:
-        """Begin with what has been imported already. `actions` are for further events."""
-        own: dict[str, Callable[[Any], object]] = {
+    def start(self) -> None:
+        """Report from now on. Without an address what was found waits to be taken."""
+        actions: dict[str, Callable[[Any], object]] = {
             "exec": self._executed,
             "compile": self._compiled,
-            "import": self._loaded,
+            "import": lambda args: self.add(args[1]),  # an extension module
+            "open": lambda args: self._writes(args[0], args[2]),
+            "os.rename": lambda args: self._writes(args[1]),
         }
-        writing = {"open": self._opened, "os.rename": self._renamed}
-        _install({**own, **writing, **actions})
+        if sys.platform == "win32" or not self._address:
+            # The first is multiprocessing's; for others its command is none (CPython 3.11).
+            names = ("_winapi.CreateProcess", "subprocess.Popen", "os.system")
+            _install({**actions, **dict.fromkeys(names, self._creates)})
+        else:
+            path = os.environ.get(_VARIABLE)
+            if path:  # the program is to see its own
+                os.environ[_VARIABLE] = rest = _without_ours(path)
+                if not rest:
+                    del os.environ[_VARIABLE]
+            self._lead(None)
+            lead = dict.fromkeys(("os.system", "os.exec"), lambda _: self._lead(None))
+            _install({**actions, **lead, "subprocess.Popen": self._starts})
+            os.register_at_fork(after_in_child=self._report)
         for name, module in list(sys.modules.items()):
-            path = None if name in sys.builtin_module_names else _file_of(module)
-            if path:
-                self.add(path)
+            if name not in sys.builtin_module_names:
+                self.add(_file_of(module))
+        self._report()
 
-    def add(self, name: str) -> None:
-        """A file runs; `name` may be relative to the present directory."""
-        if name in self._seen:
+    def add(self, name: str | None) -> None:
+        """A file runs, if it is one; `name` may be relative to the present directory."""
+        if not name or name in self._seen:
             return
         path = abspath(name)
         if is_users(path):
@@ -134,35 +155,15 @@ class Files:
             self._report()
         self._seen.add(name)
 
-    def _opened(self, args: Any) -> None:
-        if args[2] & _WRITING:
-            self._writes(args[0])
-
-    def _renamed(self, args: Any) -> None:
-        self._writes(args[1])
-
-    def _writes(self, name: Any) -> None:
-        """It opens a file for writing, or renames another over it: told before it is done."""
-        name = name.decode() if type(name) is bytes else name
-        if type(name) is str and (name.endswith(_PYTHON) or name in self._seen):
-            path = abspath(name)
-            if is_users(path):
-                self._found.append(f"wrote:{path}")
-                self._report()
-
     def take(self, most: int = sys.maxsize) -> list[str]:
-        """Absolute paths of what was found and not taken yet."""
+        """Absolute paths of what was found and not told yet."""
         files: list[str] = []
-        while self._found and len(files) < most:
-            try:
+        try:
+            while len(files) < most:
                 files.append(self._found.pop(0))
-            except IndexError:  # another thread has it
-                break
+        except IndexError:  # there are no more
+            pass
         return files
-
-    def put_back(self, files: list[str]) -> None:
-        """These could not be told."""
-        self._found[:0] = files
 
     def _executed(self, args: Any) -> None:
         name = args[0].co_filename
@@ -177,75 +178,26 @@ class Files:
         if name not in self._seen and _is_content(source, name):
             self.add(name)
 
-    def _loaded(self, args: Any) -> None:
-        if args[1] is not None:  # an extension module
-            self.add(args[1])
-
-
-def _install(actions: dict[str, Callable[[Any], object]]) -> None:
-    find = actions.get
-
-    # Some events are frequent (`id` is one) and each costs this call.
-    def hook(event: str, args: Any) -> None:
-        action = find(event)
-        if action is not None:
-            try:
-                action(args)
-            except Exception:  # it would be the program's
-                pass
-
-    sys.addaudithook(hook)
-
-
-class Reports:
-    """Tells the launcher at once what runs in this process, and in the Python processes below.
-
-    Each report is a datagram to the address in the environment: it takes no lock, and nothing is
-    open that a program could close, or that a forked process would have to share. A forked process
-    goes on reporting; one that is started anew finds `below/sitecustomize` on its PYTHONPATH.
-    """
-
-    def __init__(self) -> None:
-        self.files = Files(self._report)
-        self._address = os.environ.get("DEVLAUNCH_REPORTS")
-        self._mark = os.environ.get("DEVLAUNCH_RUN", "")
-        self._patience = PATIENCE
-        self.is_silent = False
-        """Without an address: whether a process was started that may be a Python."""
-
-    def start(self) -> None:
-        """Report from now on. Without an address what was found waits to be taken."""
-        if sys.platform == "win32" or not self._address:
-            # The first is multiprocessing's; for others its command is none (CPython 3.11).
-            names = ("_winapi.CreateProcess", "subprocess.Popen")
-            self.files.watch(**dict.fromkeys(names, self._creates), **{"os.system": self._runs})
+    def _writes(self, name: Any, flags: int = _WRITING) -> None:
+        """It opens a file for writing, or renames another over it: told before it is done."""
+        if not flags & _WRITING:
             return
-        path = os.environ.get(_VARIABLE)
-        if path:  # the program is to see its own
-            rest = _without_ours(path)
-            if not rest:
-                del os.environ[_VARIABLE]
-            elif rest != path:
-                os.environ[_VARIABLE] = rest
-        self._lead(None)
-        actions: dict[str, Callable[[Any], object]] = {
-            "subprocess.Popen": self._starts,
-            "os.system": lambda _: self._lead(None),
-            "os.exec": lambda _: self._lead(None),
-        }
-        self.files.watch(**actions)
-        os.register_at_fork(after_in_child=self._report)
-        self._report()
+        name = name.decode() if type(name) is bytes else name
+        if type(name) is str and (name.endswith(_PYTHON) or name in self._seen):
+            path = abspath(name)
+            if is_users(path):
+                self._found.append(f"wrote:{path}")
+                self._report()
 
     def _report(self) -> None:
         """Say that this process reports, and what has been found."""
-        files = self.files.take(MOST_FILES)
+        files = self.take(MOST_FILES)
         is_sent = False
         try:
             is_sent = self._send(files)
-        finally:
+        finally:  # also after a Ctrl-C
             if not is_sent:
-                self.files.put_back(files)
+                self._found[:0] = files
 
     def note(self, text: str) -> None:
         """One line for the terminal."""
@@ -282,13 +234,10 @@ class Reports:
             self._send(["silent:"])
 
     def _creates(self, args: Any) -> None:
-        """A process of Windows is started."""
-        if "devlaunch" not in sys.modules and starts_python(args[0], args[1]):
+        """A process of Windows is started, or (with one argument) a shell."""
+        program, command = args[:2] if len(args) > 1 else ("cmd", args[0])
+        if "devlaunch" not in sys.modules and starts_python(program, command):
             self.is_silent = True
-
-    def _runs(self, args: Any) -> None:
-        """A shell is started."""
-        self._creates(("cmd", args[0]))
 
     def _lead(self, env: Any) -> bool:
         """Have the Python that gets this environment, or (None) ours, load our sitecustomize.
@@ -303,6 +252,21 @@ class Reports:
         else:
             return False
         return True
+
+
+def _install(actions: dict[str, Callable[[Any], object]]) -> None:
+    find = actions.get
+
+    # Some events are frequent (`id` is one) and each costs this call.
+    def hook(event: str, args: Any) -> None:
+        action = find(event)
+        if action is not None:
+            try:
+                action(args)
+            except Exception:  # it would be the program's
+                pass
+
+    sys.addaudithook(hook)
 
 
 def starts_python(program: str | None, command: str | None) -> bool:
@@ -341,11 +305,16 @@ def _is_content(source: Any, path: str) -> bool:
     return type(data) is bytes and size in (len(data), len(data) + data.count(b"\n"))
 
 
-def _file_of(module: object) -> str | None:
-    """The file of a module, without running code of its own: a lazy module stays unloaded."""
+def namespace_of(module: object) -> dict[str, Any]:
+    """The attributes of a module, without running code of its own: a lazy one stays unloaded."""
     try:
         namespace = object.__getattribute__(module, "__dict__")
-        path = namespace.get("__file__") or namespace["__spec__"].origin
-    except (AttributeError, KeyError):
-        return None
+    except AttributeError:
+        return {}
+    return namespace if isinstance(namespace, dict) else {}  # typing.io is a class
+
+
+def _file_of(module: object) -> str | None:
+    namespace = namespace_of(module)
+    path = namespace.get("__file__") or getattr(namespace.get("__spec__"), "origin", None)
     return path if isinstance(path, str) and path.endswith(_SUFFIXES) else None

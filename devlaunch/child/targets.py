@@ -129,15 +129,8 @@ def set_stage(first_path: str | None, argv: list[str], command: list[str], **nam
     namespace = sys.modules["__main__"].__dict__
     builtins = namespace["__builtins__"]
     namespace.clear()
-    namespace.update(
-        __name__="__main__",
-        __doc__=None,
-        __package__=None,
-        __loader__=None,
-        __spec__=None,
-        __builtins__=builtins,
-    )
-    namespace.update(names)
+    unset = dict.fromkeys(("__doc__", "__package__", "__loader__", "__spec__"))
+    namespace.update({"__name__": "__main__", **unset, "__builtins__": builtins, **names})
 
 
 def _prepare_script(program: Program) -> CodeType:
@@ -148,18 +141,13 @@ def _prepare_script(program: Program) -> CodeType:
         return _main_of(program, None)
     if not os.path.isfile(path):
         raise Usage(f"{program.name}: no such file")
-    loader: SourceFileLoader | SourcelessFileLoader
+    is_bytecode = path.endswith(".pyc")
+    loader: Any = (SourcelessFileLoader if is_bytecode else SourceFileLoader)("__main__", path)
     first_path = os.path.dirname(os.path.realpath(path))
-    if path.endswith(".pyc"):
-        loader = SourcelessFileLoader("__main__", path)
-        code = loader.get_code("__main__")
-        assert code is not None
-        names = {"__loader__": loader, "__file__": path, "__cached__": None}
-        set_stage(first_path, command, command, **names)
-        return code
-    loader = SourceFileLoader("__main__", path)
     names = {"__loader__": loader, "__file__": path, "__cached__": None}
     set_stage(first_path, command, command, **names)
+    if is_bytecode:
+        return loader.get_code("__main__")  # type: ignore[no-any-return]
     with io.open_code(path) as file:
         return compile(file.read(), path, "exec", dont_inherit=True)
 
@@ -181,9 +169,9 @@ def _main_of(program: Program, module: str | None) -> CodeType:
     find: Any = runpy  # its private part is what `python -m` is made of, since 2.5
     try:
         if module is None:
-            _, spec, code = find._get_main_module_details(_NotRunnable)  # noqa: SLF001
+            _, spec, code = find._get_main_module_details(_NotRunnable)
         else:
-            _, spec, code = find._get_module_details(module, _NotRunnable)  # noqa: SLF001
+            _, spec, code = find._get_module_details(module, _NotRunnable)
     except _NotRunnable as error:
         raise Usage(f"{'-m ' if program.kind == 'module' else ''}{program.name}: {error}") from None
     sys.modules["__main__"].__dict__.update(
@@ -228,7 +216,9 @@ def _is_python(path: str) -> bool:
     if suffix in (".py", ".pyw", ".pyz"):
         return True
     if suffix == ".exe":
-        return _is_zip(path)
+        from zipfile import is_zipfile
+
+        return is_zipfile(path)  # installers put one at the end of console scripts
     try:
         with open(path, "rb") as file:
             lines = file.read(1024).split(b"\n", 2)
@@ -240,14 +230,3 @@ def _is_python(path: str) -> bool:
     words = lines[0][2:].split()
     program = next((w for w in words if os.path.basename(w) != b"env" and w[:1] != b"-"), b"")
     return is_wrapper or _PYTHON.fullmatch(os.path.basename(program).decode("latin1")) is not None
-
-
-def _is_zip(path: str) -> bool:
-    """Whether a program has a zip archive at its end, as installers make console scripts."""
-    from zipimport import ZipImportError, zipimporter
-
-    try:
-        zipimporter(path)
-    except ZipImportError:
-        return False
-    return True

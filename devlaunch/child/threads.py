@@ -16,6 +16,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from . import hide, rename
+from .debugging.pydevd import THREADS
 
 hide(__name__)
 
@@ -23,7 +24,7 @@ hide(__name__)
 _start_new_thread = start_new_thread
 _exists = os.path.exists
 _listdir = os.listdir
-_known = threading._active  # type: ignore[attr-defined]  # noqa: SLF001
+_known = threading._active  # type: ignore[attr-defined]
 _consume = deque[object](maxlen=0).extend
 
 _COUNTS_LATE = (3, 13) <= sys.version_info < (3, 13, 10) or sys.version_info[:3] == (3, 14, 0)
@@ -63,7 +64,7 @@ def known_to_pydevd() -> Iterator[None]:
     `threading.enumerate`.
     """
     thread = threading.current_thread()  # makes one for a hidden thread
-    if not isinstance(thread, threading._DummyThread):  # noqa: SLF001
+    if not isinstance(thread, threading._DummyThread):
         yield
         return
     # What takes it away again with the thread (3.13) fails aloud when the interpreter ends first.
@@ -72,7 +73,7 @@ def known_to_pydevd() -> Iterator[None]:
     pydevd: Any = sys.modules.get("_pydevd_bundle.pydevd_daemon_thread")
     if hasattr(pydevd, "mark_as_pydevd_daemon_thread"):  # not in 2019
         pydevd.mark_as_pydevd_daemon_thread(threading.Thread())  # it hides such from now on
-    vars(thread).update(pydev_do_not_trace=True, is_pydev_daemon_thread=True)
+    vars(thread).update(THREADS)
     try:
         yield
     finally:
@@ -102,13 +103,9 @@ class HiddenThread:
         """Raises RuntimeError where the system allows no more threads."""
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
-                before=self._end, after_in_parent=self._begin_again, after_in_child=self._forget
+                before=self.stop, after_in_parent=self._begin_again, after_in_child=self._forget
             )
         self._begin(as_pydevds="pydevd" in sys.modules)
-
-    def stop(self) -> None:
-        """End it for good; waits until it is gone."""
-        self._end()
 
     def _begin(self, *, as_pydevds: bool = False) -> None:
         run = _Run(self._step, as_pydevds=as_pydevds)
@@ -117,7 +114,8 @@ class HiddenThread:
             self._run = run
             run.start(self._wait)
 
-    def _end(self) -> None:
+    def stop(self) -> None:
+        """End it, for a fork or for good; waits until it is gone."""
         self._forks.append(None)
         self._late.forget()
         run, self._run = self._run, None
@@ -191,7 +189,7 @@ class _Run:
             saved = sys.modules.get("_pydev_bundle._pydev_saved_modules")
             make = getattr(saved, "threading", threading).Thread
             thread = make(target=_consume, args=(map(wait, self),), daemon=True)
-            vars(thread).update(pydev_do_not_trace=True, is_pydev_daemon_thread=True)
+            vars(thread).update(THREADS)
             thread.start()
         else:
             _start_new_thread(_consume, (map(wait, self),))
@@ -233,4 +231,4 @@ class _Run:
     __next__ = _bootstrap
 
 
-_hide_from_pydevd(_Run._bootstrap)  # noqa: SLF001
+_hide_from_pydevd(_Run._bootstrap)

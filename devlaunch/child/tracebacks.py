@@ -7,7 +7,7 @@ import importlib
 import os
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -34,9 +34,14 @@ class Usage(Exception):
 
 def trimmed(tb: TracebackType | None) -> TracebackType | None:
     """The traceback from the user's first frame on: without what brought us there."""
-    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_MACHINERY):
+    return next((each for name, each in _walk(tb) if not name.startswith(_MACHINERY)), None)
+
+
+def _walk(tb: TracebackType | None) -> Iterator[tuple[str, TracebackType]]:
+    """The file of each frame, and the traceback from there on."""
+    while tb is not None:
+        yield tb.tb_frame.f_code.co_filename, tb
         tb = tb.tb_next
-    return tb
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -50,7 +55,6 @@ def describe(error: BaseException) -> dict[str, Any]:
         "summary": _summary(error),
         "file": file,
         "line": line,
-        "hint": "",
         "missing_module": missing,
         "search_path": search_path(missing) if missing else [],
         "is_usage": False,
@@ -70,10 +74,8 @@ def print_once(error: BaseException) -> None:
 
     By the user's own excepthook if they have one, and from their first frame on.
     """
-    tb = error.__traceback__
-    while tb is not None and not is_users(tb.tb_frame.f_code.co_filename):
-        tb = tb.tb_next
-    error.__traceback__ = tb or trimmed(error.__traceback__)
+    whole = error.__traceback__
+    error.__traceback__ = next((tb for name, tb in _walk(whole) if is_users(name)), trimmed(whole))
     _refusals[id(error)] = error
     with contextlib.suppress(SystemExit):  # by which PyCharm's ends
         sys.excepthook(type(error), error, error.__traceback__)
@@ -102,9 +104,7 @@ def report_early(
     """
     show, whole = sys.excepthook, error.__traceback__
 
-    def excepthook(
-        kind: type[BaseException], value: BaseException, tb: TracebackType | None
-    ) -> None:
+    def excepthook(kind: Any, value: BaseException, tb: Any) -> None:
         if not was_printed(value):
             show(kind, value, tb)
 
@@ -135,9 +135,7 @@ def report_uncaught(error: BaseException, report: Callable[[dict[str, Any]], Non
     previous = sys.excepthook
     fields = describe(error)
 
-    def excepthook(
-        kind: type[BaseException], value: BaseException, tb: TracebackType | None
-    ) -> None:
+    def excepthook(kind: Any, value: BaseException, tb: Any) -> None:
         sys.excepthook = previous
         value.__traceback__ = trimmed(tb)
         if not (isinstance(value, KeyboardInterrupt) and previous is sys.__excepthook__):
@@ -173,10 +171,7 @@ def _files(error: BaseException) -> list[str]:
         seen.add(id(each))
         errors += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
         names = [each.filename] if isinstance(each, SyntaxError) and each.filename else []
-        tb = each.__traceback__
-        while tb is not None:
-            names.append(tb.tb_frame.f_code.co_filename)
-            tb = tb.tb_next
+        names += [name for name, _ in _walk(each.__traceback__)]
         found.update(dict.fromkeys(os.path.abspath(name) for name in names if is_users(name)))
     return [path for path in found if os.path.isfile(path)]
 
@@ -186,14 +181,11 @@ def _place(error: BaseException) -> tuple[str | None, int | None]:
     if isinstance(error, SyntaxError) and error.filename and is_users(error.filename):
         return error.filename, error.lineno
     place: tuple[str | None, int | None] = None, None
-    tb = error.__traceback__
-    while tb is not None:
-        filename = tb.tb_frame.f_code.co_filename
+    for filename, tb in _walk(error.__traceback__):
         if is_users(filename):
             place = os.path.abspath(filename), tb.tb_lineno
         elif filename.startswith("<frozen ") and tb.tb_frame.f_code.co_name == "source_to_code":
             # CPython names no file when the text has NUL in it, as UTF-16 has.
             compiled = str(tb.tb_frame.f_locals["path"])
             place = (compiled, None) if is_users(compiled) else place
-        tb = tb.tb_next
     return place

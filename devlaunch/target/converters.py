@@ -11,9 +11,11 @@ import re
 import shlex
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from devlaunch import config
+from devlaunch.child import servers
 from devlaunch.core.filters import is_glob, is_pattern
 from devlaunch.core.paths import plain, slashed
 
@@ -43,8 +45,11 @@ def convert(kind: str, value: object, base: str) -> Any:
     return _LOCATE[kind](converted, base) if kind in _LOCATE else converted
 
 
+@cache
 def choices(kind: str) -> type[StrEnum] | None:
-    """The enumeration of this name."""
+    """The enumeration of this name; that of the servers is what `child.servers` declares."""
+    if kind == "Server":
+        return StrEnum("Server", [servers.AUTO, *servers.declared()])  # type: ignore[return-value]
     found = getattr(config, kind, None)
     return found if isinstance(found, type) and issubclass(found, StrEnum) else None
 

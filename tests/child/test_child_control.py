@@ -326,7 +326,8 @@ def test_every_module_hides_its_frames() -> None:
 
     package = Path(devlaunch.__file__).parent / "child"
     apart = ("__main__.py", "sitecustomize.py")
-    files = [path for path in package.rglob("*.py") if path.name not in apart]
-    assert len(files) > 10
-    for path in files:
-        assert re.search(r"^ *hide\(__name__\)$", path.read_text(), re.MULTILINE), f"{path} shows"
+    texts = {path: path.read_text() for path in package.rglob("*.py") if path.name not in apart}
+    with_code = {path: text for path, text in texts.items() if "import" in text.split('"""')[2]}
+    assert len(with_code) > 10
+    for path, text in with_code.items():
+        assert re.search(r"^ *hide\(__name__\)$", text, re.MULTILINE), f"{path} shows"

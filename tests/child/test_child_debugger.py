@@ -91,7 +91,9 @@ def test_breakpoints_at_top_level_and_in_a_handler(
             assert not [f for f in frames if "devlaunch" in str(f)]
             pydevd.go()
             child.wait_for("serving")
-            assert child.all("debugger") == [{"type": "debugger", "connected": True, "error": None}]
+            assert child.all("debugger") == [
+                {"type": "debugger", "connected": True, "error": None, "hint": ""}
+            ]
             answers = fetch(child, "/x")
             reason, frames = pydevd.stopped()
             assert (reason, frames[0]["line"]) == ("breakpoint", 7)

@@ -17,6 +17,8 @@ from support.child import Child
 from support.interpreters import interpreters
 from support.wait import wait_until
 
+from devlaunch.child.servers import declared
+
 ASGI = """
 import asyncio
 from contextlib import asynccontextmanager
@@ -140,6 +142,10 @@ SERVERS = [
     ("wsgi:app", "wsgiref"),
     ("wsgi:app", "uvicorn"),
 ]
+
+
+def test_each_server_is_tested() -> None:
+    assert {server for _, server in SERVERS} == {*declared()}
 
 
 @pytest.mark.parametrize(("app", "server"), SERVERS)

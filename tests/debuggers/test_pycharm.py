@@ -32,6 +32,7 @@ from support.pycharm import (
 )
 from support.wait import wait_until
 
+from devlaunch.child.debugging import attempt
 from devlaunch.child.debugging.pauses import Pauses
 from devlaunch.child.debugging.pycharm import connect
 
@@ -421,7 +422,8 @@ def test_debug_attach_waits_for_a_client_when_the_ide_takes_no_process(
 def test_the_setting_is_named_only_when_it_is_off(flag: str) -> None:
     with pycharm(Mode.CONNECT, answers=False) as ide:
         request = {"host": "127.0.0.1", "port": ide.port, "timeout": 0.1, "setup": {flag: True}}
-        error, hint = connect(request, Pauses(lambda _: None, lambda *_: True))
+        pauses = Pauses(lambda _: None, lambda *_: True)
+        error, hint = attempt(connect, request, pauses)
     assert error == f"127.0.0.1:{ide.port}: PyCharm does not answer"
     assert ("Attach to subprocess" in hint) == (flag == "file")
     assert ("the next restart" in hint) == (flag != "file")
@@ -429,11 +431,12 @@ def test_the_setting_is_named_only_when_it_is_off(flag: str) -> None:
 
 LOADS_SLOWLY = """\
 import os, sys
+from devlaunch.child.debugging import attempt
 from devlaunch.child.debugging.pauses import Pauses
 from devlaunch.child.debugging.pycharm import connect
 
 request = {"host": "127.0.0.1", "port": int(sys.argv[1]), "timeout": 2.0}
-print(connect(request, Pauses(lambda _: None, lambda *_: True)), flush=True)
+print(attempt(connect, request, Pauses(lambda _: None, lambda *_: True)), flush=True)
 os._exit(0)
 """
 

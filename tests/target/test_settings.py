@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from devlaunch.config import Config, Isolation, ServerName, StandbyLevel, TargetKind, WhilePaused
+from devlaunch.config import Config, Isolation, StandbyLevel, TargetKind, WhilePaused
 from devlaunch.errors import EX_USAGE, UsageError
 from devlaunch.target.converters import DEFAULT_POLL, to_words
 from devlaunch.target.envfile import read_env_file
@@ -39,8 +39,7 @@ TABLE: list[tuple[str, tuple[object, object], tuple[str, object], tuple[str, obj
     ("port", ("1", 1), ("2", 2), ("3", 3)),
     ("uds", ("a", "{dir}/a"), ("{dir}/b", "{dir}/b"), ('"c"', "{dir}/c")),
     ("fd", ("3", 3), ("4", 4), ("5", 5)),
-    ("server", ("uvicorn", ServerName.UVICORN), ("hypercorn", ServerName.HYPERCORN),
-     ('"wsgiref"', ServerName.WSGIREF)),
+    ("server", ("uvicorn", "uvicorn"), ("hypercorn", "hypercorn"), ('"wsgiref"', "wsgiref")),
     ("factory", (True, True), ("no", False), ("true", True)),
     ("debug-attach", (True, True), ("off", False), ("true", True)),
     ("debug-address", ("1", ("127.0.0.1", 1)), ("[::1]:2", ("::1", 2)), ("3", ("127.0.0.1", 3))),

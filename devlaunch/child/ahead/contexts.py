@@ -8,14 +8,9 @@ import sys
 from typing import Any, NamedTuple
 
 from .. import hide
+from ..debugging import pydevd
 
 hide(__name__)
-
-_NOT_THE_USERS = ("DEBUGPY_RUNNING", "PYDEVD_")
-"""How the variables begin that the debugger sets, sooner or later."""
-
-_DEBUGGERS = os.path.join("debugpy", "_vendored")
-"""In the entries of sys.path that debugpy needs while it is being loaded, at whatever moment."""
 
 
 class Context(NamedTuple):
@@ -51,7 +46,7 @@ class Conditions:
         if raw != self._raw:
             self._raw = raw
             paths = [
-                entry for entry in sys.path if isinstance(entry, str) and _DEBUGGERS not in entry
+                each for each in sys.path if isinstance(each, str) and pydevd.VENDORED not in each
             ]
             self._last = Context(self.changes(), paths, list(sys.argv), raw[3], raw[4])
         return self._last
@@ -62,35 +57,26 @@ class Conditions:
 
     def changes(self) -> dict[str, str | None]:
         """How the environment differs from the one at the beginning."""
-        now, base = dict(os.environ), self._base
-        changed: dict[str, str | None] = {
-            name: value for name, value in now.items() if base.get(name) != value
-        }
-        changed.update((name, None) for name in base if name not in now)
-        return {k: v for k, v in changed.items() if not k.startswith(_NOT_THE_USERS)}
+        changed = difference(self._base, dict(os.environ))
+        return {k: v for k, v in changed.items() if not k.startswith(pydevd.VARIABLES)}
 
     def enter(self, context: Context) -> None:
         """Make this process's context that one; its `state` cannot be made."""
-        set_environment({**dict.fromkeys(self.changes(), None), **self._original(), **context.env})
+        set_environment({name: self._base.get(name) for name in self.changes()} | context.env)
         sys.path[:], sys.argv[:] = context.path, context.argv
         if cwd() != context.cwd:
             os.chdir(context.cwd)
-
-    def _original(self) -> dict[str, str | None]:
-        return {name: self._base.get(name) for name in self.changes()}
 
     def _state(self, hooks: list[str]) -> list[str]:
         found = [f"{name} hooks imports" for name in hooks]
         if builtins.__import__ is not self._import:
             module = str(getattr(builtins.__import__, "__module__", ""))
-            if not module.startswith(("_pydev", "pydev")):
+            if not module.startswith(pydevd.MODULES):
                 found.append(f"{module or 'something'} replaces __import__")
         if sys.path_hooks != self._path_hooks:
             found.append("sys.path_hooks has changed")
         found += [f"{library} has patched the standard library" for library in patchers()]
-        contexts = sys.modules.get("multiprocessing.context")
-        default = getattr(contexts, "_default_context", None)
-        if getattr(default, "_actual_context", None) is not None:
+        if start_method() is not None:
             found.append("the multiprocessing start method is set")
         return found
 
@@ -112,11 +98,18 @@ _PATCHERS = (
 
 def patchers() -> list[str]:
     """The libraries that have patched the standard library."""
-    return [
-        library
-        for library, module, attribute in _PATCHERS
-        if getattr(sys.modules.get(module), attribute, None)
-    ]
+    return [library for library, *place in _PATCHERS if at(*place)]
+
+
+def start_method() -> object:
+    """What multiprocessing was told to start processes by; None: nothing."""
+    return at("multiprocessing.context", "_default_context", "_actual_context")
+
+
+def difference(before: dict[Any, Any], after: dict[Any, Any]) -> dict[Any, Any]:
+    """What was set in an environment, or (None) removed from it."""
+    changed = {name: value for name, value in after.items() if before.get(name) != value}
+    return {**changed, **dict.fromkeys(before.keys() - after.keys())}
 
 
 def set_environment(changes: dict[str, str | None]) -> None:
@@ -134,3 +127,11 @@ def cwd() -> str:
         return os.getcwd()
     except OSError:
         return ""
+
+
+def at(module: str, *attributes: str) -> Any:
+    """An attribute of a module, if that is there: it may be in the midst of its own import."""
+    value: Any = sys.modules.get(module)
+    for attribute in attributes:
+        value = getattr(value, attribute, None)
+    return value

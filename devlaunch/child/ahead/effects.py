@@ -12,7 +12,9 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from .. import hide
-from .contexts import set_environment
+from ..debugging.pydevd import MODULES
+from ..modules import namespace_of
+from .contexts import at, difference, set_environment
 
 hide(__name__)
 
@@ -150,9 +152,8 @@ class Ledger:
 
 def _changes(before: dict[Any, Any], after: dict[Any, Any]) -> dict[str, str | None]:
     decode = getattr(os.environ, "decodevalue", str)
-    changed = {k: decode(v) for k, v in after.items() if before.get(k) != v}
-    gone = dict.fromkeys(before.keys() - after.keys(), None)
-    return {decode(name): value for name, value in {**gone, **changed}.items()}
+    changed = difference(before, after).items()
+    return {decode(name): None if value is None else decode(value) for name, value in changed}
 
 
 def _added(before: list[Any], after: list[Any]) -> tuple[list[Any], list[Any]] | None:
@@ -264,19 +265,10 @@ class Face:
 _CALLABLES = (FunctionType, BuiltinFunctionType, type)
 _CONSTANTS = (str, int, float, bytes, type(None))
 _OTHERWISE = (vars(sys), vars(atexit))
-_WRAPPERS = ("pydev", "_pydev", "debugpy", f"{__package__}.safety")
+_WRAPPERS = (*MODULES, f"{__package__}.safety")
 """How the modules of functions begin that only look on."""
 _HOOKS = ("hook", "showwarning")
 """Set for everybody, at any time, and looked up when they are needed."""
-
-
-def namespace_of(module: object) -> dict[str, Any]:
-    """The attributes of a module, without running code of its own."""
-    try:
-        namespace = object.__getattribute__(module, "__dict__")
-    except AttributeError:
-        return {}
-    return namespace if isinstance(namespace, dict) else {}  # typing.io is a class
 
 
 def take_logged() -> list[tuple[Any, int]]:
@@ -287,11 +279,3 @@ def take_logged() -> list[tuple[Any, int]]:
         found += [(logger, level) for level in levels]
         levels.clear()
     return found
-
-
-def at(module: str, *attributes: str) -> Any:
-    """An attribute of a module, if that is there: it may be in the midst of its own import."""
-    value: Any = sys.modules.get(module)
-    for attribute in attributes:
-        value = getattr(value, attribute, None)
-    return value

@@ -10,15 +10,16 @@ import os
 import sys
 from _imp import acquire_lock, release_lock
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
 
-from .. import hide
-from ..modules import is_users
+from .. import NAME, hide
+from ..debugging import pydevd
+from ..modules import is_users, namespace_of
 from .contexts import Conditions, Context, places
-from .effects import namespace_of
 from .stash import Stash
 
 hide(__name__)
@@ -26,8 +27,6 @@ hide(__name__)
 Refuse = Callable[[str, dict[str, str]], None]
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_PACKAGE = __package__.rpartition(".")[0]
-_DEBUGGERS = ("pydev", "_pydev", "debugpy")
 
 
 class Imports:
@@ -53,13 +52,14 @@ class Imports:
         sys.meta_path.insert(0, self)
         self._contexts.append(self._conditions.now([]))
 
-    def begin_debugger(self) -> None:
-        """What this thread imports from now on comes with the debugger, not with the program."""
+    @contextmanager
+    def of_debugger(self) -> Iterator[None]:
+        """What this thread imports meanwhile comes with the debugger, not with the program."""
         self._debuggers.add(get_ident())
-
-    def end_debugger(self) -> None:
-        """No longer."""
-        self._debuggers.discard(get_ident())
+        try:
+            yield
+        finally:
+            self._debuggers.discard(get_ident())
 
     def record(self) -> dict[str, Any]:
         """The roots of the program's start, for a standby: those until the first call.
@@ -84,7 +84,7 @@ class Imports:
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         """Leave finding to the others, but for what is in the stash."""
-        frame = sys._getframe(1)  # noqa: SLF001
+        frame = sys._getframe(1)
         caller = frame.f_back
         if caller is None or caller.f_code.co_name != "_find_and_load_unlocked":
             return None  # importlib.util.find_spec or reload: they want a spec, not the module
@@ -144,7 +144,7 @@ class Imports:
             self._contexts.append(context)
         number = len(self._contexts) - 1
         for name in names:
-            if name not in self._asked and not name.startswith(_DEBUGGERS):
+            if name not in self._asked and not name.startswith(pydevd.MODULES):
                 self._asked[name] = number
                 if is_root:
                     self._roots.add(name)
@@ -154,7 +154,7 @@ class Imports:
             return []
         before = sys.meta_path[: sys.meta_path.index(self)] if self in sys.meta_path else []
         names = [type(each).__module__ for each in before]
-        return [name for name in names if not name.startswith(f"{_PACKAGE}.")]
+        return [name for name in names if not name.startswith(f"{NAME}.")]
 
 
 class _Restorer:
@@ -183,7 +183,7 @@ class _Restorer:
 
     def create_module(self, spec: ModuleSpec) -> Any:
         """The module, so that no thread ever sees another; None if it would be written to."""
-        self._is_given_up = not self._imports.restore(spec.name, sys._getframe(1))  # noqa: SLF001
+        self._is_given_up = not self._imports.restore(spec.name, sys._getframe(1))
         if self._is_given_up:
             return self._loader and self._loader.create_module(spec)
         return self._module if self._is_own else None
@@ -208,8 +208,8 @@ def is_root(frame: FrameType | None) -> bool:
     while frame is not None:
         code = frame.f_code
         file = code.co_filename
-        is_ours = file.startswith(f"<frozen {_PACKAGE}")
-        if not is_ours and (f"{os.sep}pydevd" in file or f"{os.sep}_pydev" in file):
+        is_ours = file.startswith(f"<frozen {NAME}")
+        if not is_ours and pydevd.is_own_file(file):
             return False  # a debugger evaluates something
         if code.co_name == "<module>":
             if is_ours or frame.f_globals.get("__name__") == "__main__":  # `-m`: a library's
@@ -223,8 +223,7 @@ def is_root(frame: FrameType | None) -> bool:
 def _is_ours(names: list[str], frame: FrameType | None) -> bool:
     """Whether modules are for us or the debugger, and the same in every environment."""
     while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_OURS) and is_users(file):
+        if is_users(frame.f_code.co_filename):
             return False
         frame = frame.f_back
     return not any(map(_may_differ, names))
@@ -245,7 +244,7 @@ def is_users_spec(spec: ModuleSpec) -> bool:
     """Whether what a spec loads is the user's, or a namespace package with a part that is."""
     origin = spec.origin
     if isinstance(origin, str) and os.path.isabs(origin):
-        return is_users(origin) and not origin.startswith(_OURS)
+        return is_users(origin)
     return any(
         is_users(os.path.join(os.path.abspath(place), ""))
         for place in spec.submodule_search_locations or ()

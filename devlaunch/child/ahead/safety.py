@@ -12,8 +12,10 @@ from _thread import get_ident
 from typing import Any
 
 from .. import hide
-from .contexts import patchers
-from .effects import at, namespace_of, take_logged
+from ..debugging.pydevd import is_own_thread
+from ..modules import namespace_of
+from .contexts import at, patchers, start_method
+from .effects import take_logged
 
 hide(__name__)
 
@@ -31,11 +33,13 @@ class Safety:
 
     def install(self) -> None:
         """See what the system does not tell afterwards."""
-        _made.install()
+        if sys.platform == "win32":
+            _made.install()
 
     def remove(self) -> None:
         """Leave everything as it was."""
-        _made.remove()
+        if sys.platform == "win32":
+            _made.remove()
 
     def violation(self) -> str | None:
         """What was changed since the last look, in words; None: nothing."""
@@ -59,7 +63,7 @@ def _look() -> dict[str, Any]:
     return {
         "starts a thread": _threads(),
         "opens a file or socket": _open_files(),
-        "sets a signal handler": _signal_handlers(),
+        "sets a signal handler": tuple(map(signal.getsignal, _SIGNALS)),
         "sets the locale": (
             _UNKNOWN if everything is None else _call(at("_locale", "setlocale"), everything)
         ),
@@ -68,9 +72,7 @@ def _look() -> dict[str, Any]:
             if manager
             else _UNKNOWN
         ),
-        "sets the multiprocessing start method": at(
-            "multiprocessing.context", "_default_context", "_actual_context"
-        ),
+        "sets the multiprocessing start method": start_method(),
         "sets the event loop policy": at("asyncio.events", "_event_loop_policy"),
         "sets the socket timeout": _call(at("_socket", "getdefaulttimeout")),
         "replaces a stream": (sys.stdin, sys.stdout, sys.stderr),
@@ -115,8 +117,8 @@ def _threads() -> frozenset[int]:
     known = at("threading", "_active") or {}
     return frozenset(
         ident
-        for ident in sys._current_frames()  # noqa: SLF001
-        if ident != get_ident() and not getattr(known.get(ident), "is_pydev_daemon_thread", False)
+        for ident in sys._current_frames()
+        if ident != get_ident() and not is_own_thread(known.get(ident))
     )
 
 
@@ -127,10 +129,6 @@ def _is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _signal_handlers() -> tuple[object, ...]:
-    return tuple(map(signal.getsignal, _SIGNALS))
 
 
 if sys.platform == "win32":
@@ -154,7 +152,6 @@ if sys.platform == "win32":
             self.processes = 0
 
         def install(self) -> None:
-            """Note them from now on."""
             self._kept = [getattr(*each) for each in _MAKERS]
             make_socket, make_process = self._kept
 
@@ -170,7 +167,6 @@ if sys.platform == "win32":
             self._put(init, create)
 
         def remove(self) -> None:
-            """Note them no more."""
             self._put(*self._kept)
 
         def _put(self, *functions: Any) -> None:
@@ -178,7 +174,6 @@ if sys.platform == "win32":
                 setattr(owner, name, function)
 
         def open_sockets(self) -> list[str]:
-            """Those that are open."""
             return [name for sock, name in list(self._sockets.items()) if sock.fileno() != -1]
 
     _made = _Made()
@@ -197,16 +192,6 @@ if sys.platform == "win32":
         return _made.processes
 
 else:
-
-    class _Made:
-        """Nothing: the system tells of all."""
-
-        def install(self) -> None:
-            """Do nothing."""
-
-        remove = install
-
-    _made = _Made()
 
     def _open_files() -> frozenset[str]:
         for directory in _FD_DIRECTORIES:

@@ -14,14 +14,16 @@ import sys
 from _thread import get_ident
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
+from importlib.util import resolve_name
 from time import monotonic, time_ns
 from types import ModuleType
 from typing import Any
 
 from .. import hide, modules
 from ..control import Control, Message
+from ..modules import namespace_of
 from .contexts import Conditions, Context, places
-from .effects import exit_handlers, namespace_of
+from .effects import exit_handlers
 from .imports import is_users_spec
 from .safety import Safety, take_warned
 from .stash import Stash
@@ -376,13 +378,9 @@ class _Observed:
 def _absolute(name: str, namespace: dict[str, Any], level: int) -> str:
     if level == 0:
         return name
-    package = namespace.get("__package__") or ""
-    if not package and "__path__" in namespace:
-        package = namespace["__name__"]
-    elif not package:
-        package = str(namespace["__name__"]).rpartition(".")[0]
-    base = package.rsplit(".", level - 1)[0]
-    return f"{base}.{name}" if name else base
+    own = str(namespace["__name__"])
+    parent = own if "__path__" in namespace else own.rpartition(".")[0]
+    return resolve_name("." * level + name, namespace.get("__package__") or parent)
 
 
 def memory() -> int:

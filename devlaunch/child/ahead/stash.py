@@ -14,8 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from .. import hide
+from ..modules import namespace_of
 from .contexts import Context
-from .effects import Effect, Face, Ledger, State, namespace_of, take_logged
+from .effects import Effect, Face, Ledger, State, take_logged
 
 hide(__name__)
 

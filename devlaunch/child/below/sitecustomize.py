@@ -22,14 +22,14 @@ try:
             file = os.path.join(os.path.dirname(_here), module + ".py")
             # importlib.util takes longer to load than all of this.
             code = type(__spec__.loader)(name, file).get_code(name)
-            _imp._fix_co_filename(code, "<frozen %s>" % name)  # noqa: SLF001
+            _imp._fix_co_filename(code, "<frozen %s>" % name)
             names = {"__name__": name, "__file__": file, "__package__": ""}
             exec(code, names)
             return names
 
         _reports = _load("modules")["Reports"]()
         _reports.start()
-        _load("nested")["install"](_reports.note)
+        _load("reloaders")["install"](_reports.note)
 except Exception:
     pass
 del sys.modules["sitecustomize"]

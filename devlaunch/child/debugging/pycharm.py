@@ -17,16 +17,17 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Any
 
-from .. import hide, modules, rename
+from .. import NAME, hide, modules, rename
 from ..pasting import command
 from ..threads import known_to_pydevd, start_hidden_thread
 from ..tracebacks import trimmed, was_printed
-from .debugger import end_at_once
+from . import NotConnected, Request
+from .patches import end_at_once
 from .pauses import Pauses
 
 hide(__name__)
@@ -51,40 +52,33 @@ debugging" (Settings | Build, Execution, Deployment | Python Debugger) and debug
 to the address below by "Attach to DAP" (2025.3 or newer)"""
 
 
-def connect(request: dict[str, Any], pauses: Pauses) -> tuple[str | None, str]:
-    """Have the IDE debug this process; returns what went wrong, if anything, and what helps.
+def prepare(request: Request) -> None:
+    """Import pydevd: the IDE takes a process when that connects."""
+    _load(request)
+
+
+def connect(request: Request, pauses: Pauses) -> None:
+    """Have the IDE debug this process.
 
     `setup` is the `SetupHolder.setup` of the launcher's pydevd, which lives in `directory`; without
     it the IDE is a "Python Debug Server". `timeout` is how many seconds the IDE has to answer, and
-    then to say that the program may run; what is loaded meanwhile takes none of them. Called in the
-    main thread, before user code.
+    then to say that the program may run; what is loaded meanwhile takes none of them. Never
+    while user code runs.
     """
     try:
         _connect(request, pauses)
     except ModuleNotFoundError as error:
-        python = command(sys.executable)
-        return f"No module named {error.name!r}", _NOT_INSTALLED.format(python=python)
+        hint = _NOT_INSTALLED.format(python=command(sys.executable))
+        raise NotConnected(f"No module named {error.name!r}", hint) from None
     except (OSError, EOFError) as error:
         setup = request.get("setup")
         hint = _NO_SERVER if setup is None else _BUSY if _follows(setup) else _NO_MORE
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return f"{request['host']}:{request['port']}: {reason}", hint
-    except Exception as error:
-        return f"{type(error).__name__}: {error}", ""
-    return None, ""
-
-
-def prepare(request: dict[str, Any]) -> str | None:
-    """Import pydevd, in a standby; returns what went wrong, if anything."""
-    try:
-        _load(request)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+        raise NotConnected(f"{request['host']}:{request['port']}: {reason}", hint) from None
 
 
 def execute(function: Callable[[], None]) -> None:
-    """Call what runs user code, so that pydevd knows an exception that leaves it as uncaught."""
+    """Under the name by which pydevd knows where an exception has come out of user code."""
     _exec(function)
 
 
@@ -96,7 +90,7 @@ def _exec(function: Callable[[], None]) -> None:
 rename(_exec.__code__, f"<frozen {__name__}>/pydevd.py")
 
 
-def _connect(request: dict[str, Any], pauses: Pauses) -> None:
+def _connect(request: Request, pauses: Pauses) -> None:
     host, port, timeout = request["host"], request["port"], request["timeout"]
     if "setup" in request:
         setup = dict(request["setup"])
@@ -192,13 +186,11 @@ def _trace(debugger: Any) -> None:
 def _hide_frames() -> None:
     """Have pydevd show no frame of ours: it knows its own files by their base names."""
     files = importlib.import_module("_pydevd_bundle.pydevd_dont_trace_files")
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    for directory, _, names in os.walk(here):
-        package = os.path.relpath(directory, os.path.dirname(here)).split(os.sep)
-        for name in names:
-            parts = [__package__.partition(".")[0], *package[1:], name.removesuffix(".py")]
-            dotted = ".".join(parts).removesuffix(".__init__")
-            files.DONT_TRACE[f"<frozen {dotted}>"] = files.PYDEV_FILE
+    here = Path(__file__).parents[1]
+    for file in here.rglob("*.py"):
+        parts = [NAME, *file.relative_to(here).with_suffix("").parts]
+        dotted = ".".join(parts).removesuffix(".__init__")
+        files.DONT_TRACE[f"<frozen {dotted}>"] = files.PYDEV_FILE
 
 
 def _trim_tracebacks() -> None:
@@ -206,9 +198,7 @@ def _trim_tracebacks() -> None:
     breakpoints: Any = importlib.import_module("_pydevd_bundle.pydevd_breakpoints")
     show = breakpoints.original_excepthook
 
-    def excepthook(
-        kind: type[BaseException], value: BaseException, tb: TracebackType | None
-    ) -> None:
+    def excepthook(kind: Any, value: BaseException, tb: TracebackType | None) -> None:
         if was_printed(value):
             return
         whole = value.__traceback__
@@ -244,7 +234,7 @@ def _answered(host: str, port: int, deadline: float, *, dispatches: bool = False
     return _answered(host, int(answer[2]), deadline)
 
 
-def _load(request: dict[str, Any]) -> Any:
+def _load(request: Request) -> Any:
     """The module pydevd: that of the launcher, which lies in `directory`, or the installed one.
 
     It adds to sys.path what a standby, whose path is that of an import of the app's, would not
@@ -253,28 +243,10 @@ def _load(request: dict[str, Any]) -> Any:
     path = list(sys.path)
     try:
         if "directory" in request:
-            _make_importable(request["directory"])
+            modules.add_library(request["directory"])
+            sys.path.insert(0, request["directory"])
         else:
             importlib.import_module("pydevd_pycharm")  # its name says what to install
         return importlib.import_module("pydevd")
     finally:
         sys.path[:] = path
-
-
-def _make_importable(directory: str) -> None:
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        modules.add_library(directory)
-        sys.meta_path.insert(0, _Finder(directory))
-
-
-class _Finder:
-    """Finds pydevd's modules in its directory, so that nothing beside it becomes importable."""
-
-    def __init__(self, directory: str) -> None:
-        self._path = [directory]
-
-    def find_spec(self, name: str, path: object = None, _: object = None) -> ModuleSpec | None:
-        """For top-level names that begin as pydevd's do."""
-        if path is None and name.startswith(("pydev", "_pydev")):
-            return PathFinder.find_spec(name, self._path)
-        return None

@@ -17,10 +17,13 @@ import sys
 import threading
 import weakref
 from _thread import allocate_lock
+from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
-from .. import hide
+from .. import NAME, hide
+from ..debugging.pydevd import MODULES
+from .requests import OpenRequests
 
 hide(__name__)
 
@@ -28,7 +31,7 @@ _BUFFERING = frozenset({io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom, 
 _PLAIN = frozenset({*_BUFFERING, io.BufferedReader, io.FileIO, io.BytesIO, io.StringIO})
 _HARMLESS = (
     *("asyncio", "subprocess", "multiprocessing", "threading", "concurrent", "socket", "ssl"),
-    *("_asyncio", "sqlite3", "pydevd", "_pydev", "debugpy", __name__.partition(".")[0]),
+    *("_asyncio", "sqlite3", *MODULES, NAME),
 )
 """Packages whose `__del__` does nothing but warn, or give back what the system takes back."""
 _SUSPENDING = {GeneratorType: "gi_frame", CoroutineType: "cr_frame", AsyncGeneratorType: "ag_frame"}
@@ -38,42 +41,43 @@ _FROZEN = gc.get_freeze_count()
 
 
 class Running:
-    """The server, as the control thread knows it (`bootstrap.Stoppable`), until it has ended."""
+    """The server, as the control thread knows it, until it has ended."""
 
-    def __init__(self) -> None:
-        self._server: Any = None
+    def __init__(self, requests: OpenRequests) -> None:
+        self._requests = requests
+        self._stop: Callable[[float], None] | None = None
         self._is_asked = False
         self._survey: _Survey | None = None
         # Else the control thread could be the one that frees the app, and what runs then.
         self._lock = allocate_lock()
 
-    def begin(self, server: Any) -> None:
+    def begin(self, stop: Callable[[float], None]) -> None:
         """The server answers from now on."""
-        self._server = server
+        self._stop = stop
 
     def survey(self) -> None:
         """The app serves and has nothing to do: look at what would have to be looked at later."""
         with self._lock:  # an end in the midst of it would find all objects in this thread's hands
-            if self._server:
+            if self._stop:
                 self._survey = _survey()
 
     def stop(self, grace: float) -> None:
-        """Begin to shut down."""
+        """Begin to shut down, which may take `grace` seconds."""
         self._is_asked = True
         with self._lock:
-            if self._server:
-                self._server.stop(grace)
+            if self._stop:
+                self._stop(grace)
 
     def open_requests(self) -> list[str]:
         """What has not been answered yet."""
         with self._lock:
-            return self._server.open_requests() if self._server else []
+            return self._requests.names() if self._stop else []
 
     def cut(self) -> None:
         """Wait for open requests no longer."""
         with self._lock:
-            if self._server:
-                self._server.cut()
+            if self._stop:
+                self._requests.cut()
 
     def end(self) -> None:
         """The server has ended: forget it, so that the app is freed at the interpreter's end.
@@ -82,10 +86,10 @@ class Running:
         Only in the main thread.
         """
         with self._lock:
-            self._server = None
+            self._stop = None
         if self._is_asked and not _shows_its_end():
-            threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
-            atexit._run_exitfuncs()  # noqa: SLF001
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
             notable = self._survey.now() if self._survey else None
             if notable is None:
                 notable = _notable(gc.get_objects())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 import sys
 from typing import Any
 
@@ -13,48 +12,38 @@ import hypercorn.asyncio
 import hypercorn.config
 
 from .. import hide
-from ..requests import TrackedASGI
-from . import REQUESTS_SHARE, Service, loops
-from .closing import stop_accepting
-from .startup import startup_failure
+from . import loops
+from .requests import TrackedASGI
+from .serving import REQUESTS_SHARE, Service
 
 hide(__name__)
+
+SERVES = {"asgi": None, "wsgi": None}
 
 
 def run(service: Service) -> None:
     """Serve until stopped, or until SIGINT or SIGTERM."""
-    server = Server(service)
+    server = _Server(service)
     try:
         loops.run(server.serve())
     except KeyboardInterrupt:
         return
     except Exception:
-        if server.started or server.tracked is None or not server.tracked.refused:
+        if server.started or server.tracked is None or not server.tracked.has_refused:
             raise
-        service.fail(startup_failure(server.tracked, service.name))
+        service.fail(server.tracked.print_failure(service.name))
         sys.exit(1)
 
 
-class Config(hypercorn.config.Config):
-    """hypercorn's, with a socket that listens already."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        super().__init__()
-        self._listener = listener
-
-    def create_sockets(self) -> hypercorn.config.Sockets:
-        """What to serve on, without TLS."""
-        return hypercorn.config.Sockets([], [self._listener], [])
-
-
-class Server:
+class _Server:
     """hypercorn's `serve`, its socket, and its end."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop_asked: asyncio.Event | None = None
-        self._config = Config(service.socket)
+        self._stop_asked = asyncio.Event()
+        self._config = hypercorn.config.Config()
+        sockets = hypercorn.config.Sockets([], [service.socket], [])  # without TLS
+        self._config.create_sockets = lambda: sockets  # type: ignore[method-assign]
         self._config.graceful_timeout = REQUESTS_SHARE * service.grace
         self.started = False
         self.tracked: TrackedASGI | None = None
@@ -63,12 +52,10 @@ class Server:
             self.tracked = TrackedASGI(service.app, service.requests, two_step=two_step)
 
     async def serve(self) -> None:
-        """Returns when the server has ended."""
-        self._loop = asyncio.get_running_loop()
-        self._stop_asked = stop = asyncio.Event()
+        loop, stop = asyncio.get_running_loop(), self._stop_asked
         for signum in (signal.SIGINT, signal.SIGTERM):
             try:
-                self._loop.add_signal_handler(signum, stop.set)
+                loop.add_signal_handler(signum, stop.set)
             except NotImplementedError:  # Windows
                 signal.signal(signum, lambda *_: stop.set())
         if not self._service.verbose:
@@ -83,28 +70,18 @@ class Server:
             mode="wsgi" if self.tracked is None else "asgi",
         )
 
-    def stop(self, grace: float) -> None:
-        """From the control thread."""
-        assert self._loop is not None
-        assert self._stop_asked is not None
-        self._config.graceful_timeout = REQUESTS_SHARE * grace
-        self._loop.call_soon_threadsafe(self._stop_asked.set)
-
-    def open_requests(self) -> list[str]:
-        """From the control thread."""
-        return self._service.requests.names()
-
-    def cut(self) -> None:
-        """From the control thread."""
-        self._service.requests.cancel()
-
     async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop(grace: float) -> None:
+            self._config.graceful_timeout = REQUESTS_SHARE * grace
+            loop.call_soon_threadsafe(self._stop_asked.set)
+
         # hypercorn waits for the trigger once its sockets are being served.
-        assert self._stop_asked is not None
         self.started = True
-        self._service.serving(self)
+        self._service.serving(stop)
         await self._stop_asked.wait()
-        await stop_accepting(self._service.socket.fileno(), _has_connections)
+        await loops.stop_accepting(self._service.socket.fileno(), _has_connections)
 
 
 def _has_connections() -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import hide
 from ..threads import HiddenThread
-from .listener import Listener
+from .serving import ASKING, Listener
 
 hide(__name__)
 
@@ -29,7 +29,7 @@ _RETRY = 1.0
 
 if sys.platform == "win32":
 
-    class Doorman:
+    class _Doorman:
         """A thread that waits until there are connections, by what leaves no trace at a socket.
 
         It waits in a function in C, as a `HiddenThread` has to: no debugger shows or holds it.
@@ -75,14 +75,14 @@ if sys.platform == "win32":
                 self._watched.append(self._listener)
             return _LONGEST
 
-    class Proactor(asyncio.IocpProactor):
+    class _Proactor(asyncio.IocpProactor):
         """Accepts without AcceptEx where the listener is shared.
 
         A socket can belong to one completion port only, also after that and its process are gone
         (WinError 87): the next generation could not accept.
         """
 
-        _doorman: Doorman | None = None
+        _doorman: _Doorman | None = None
         _is_leaving = False
 
         def accept(self, listener: socket.socket) -> Any:
@@ -92,7 +92,7 @@ if sys.platform == "win32":
             loop = asyncio.get_running_loop()
             future = loop.create_future()
             if not self._is_leaving:
-                self._doorman = self._doorman or Doorman(listener)
+                self._doorman = self._doorman or _Doorman(listener)
                 self._attempt(listener, future, loop)
             return future
 
@@ -104,7 +104,6 @@ if sys.platform == "win32":
                 self._doorman = None
 
         def close(self) -> None:
-            """As the base."""
             self.leave()
             super().close()
 
@@ -132,11 +131,11 @@ if sys.platform == "win32":
                 connection.setblocking(False)
                 future.set_result((connection, address))
 
-    class Loop(asyncio.ProactorEventLoop):
+    class _Loop(asyncio.ProactorEventLoop):
         """The loop that Python takes by itself, with subprocesses and any number of sockets."""
 
         def __init__(self) -> None:
-            self.proactor = Proactor()
+            self.proactor = _Proactor()
             super().__init__(self.proactor)
 
     def _new_loop() -> asyncio.AbstractEventLoop:
@@ -145,7 +144,7 @@ if sys.platform == "win32":
         if type(loop) is not asyncio.ProactorEventLoop:
             return loop
         loop.close()
-        return Loop()
+        return _Loop()
 
     def run(main: Coroutine[Any, Any, None]) -> None:
         """As asyncio.run."""
@@ -156,7 +155,7 @@ if sys.platform == "win32":
 
             class Policy(asyncio.DefaultEventLoopPolicy):
                 def new_event_loop(self) -> asyncio.AbstractEventLoop:
-                    return Loop()
+                    return _Loop()
 
             asyncio.set_event_loop_policy(Policy())
             asyncio.run(main)
@@ -164,7 +163,7 @@ if sys.platform == "win32":
     def leave(listener: int) -> None:
         """Have the running loop accept no more on the listener."""
         loop = asyncio.get_running_loop()
-        if isinstance(loop, Loop):
+        if isinstance(loop, _Loop):
             loop.proactor.leave()
         else:
             loop.remove_reader(listener)
@@ -175,3 +174,19 @@ else:
     def leave(listener: int) -> None:
         """Have the running loop accept no more on the listener."""
         asyncio.get_running_loop().remove_reader(listener)
+
+
+async def stop_accepting(listener: int, is_expecting: Callable[[], bool]) -> None:
+    """Have the running loop leave the listening socket, and wait while `is_expecting` requests.
+
+    Before a server closes, so that no connection is reset. What waits in the backlog is for the
+    next generation; what has been accepted has to be answered, and servers close connections on
+    which no request has arrived yet.
+    """
+    loop = asyncio.get_running_loop()
+    leave(listener)
+    for _ in range(4):  # a connection is the server's own some turns after it was accepted
+        await asyncio.sleep(0)
+    deadline = loop.time() + ASKING
+    while is_expecting() and loop.time() < deadline:
+        await asyncio.sleep(0.002)

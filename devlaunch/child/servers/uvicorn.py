@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -13,12 +14,13 @@ import uvicorn.config
 import uvicorn.logging
 
 from .. import hide
-from ..requests import TrackedASGI
-from . import REQUESTS_SHARE, Service, loops
-from .closing import stop_accepting
-from .startup import startup_failure
+from . import loops
+from .requests import TrackedASGI
+from .serving import REQUESTS_SHARE, Service
 
 hide(__name__)
+
+SERVES = {"asgi": 1, "wsgi": None}
 
 _TURN = 0.001
 _TURNS = 50
@@ -38,7 +40,7 @@ def run(service: Service) -> None:
     )
     _configure_logging(verbose=service.verbose)
     config.timeout_graceful_shutdown = _limit(service.grace)  # type: ignore[assignment]
-    server = Server(config, service)
+    server = _Server(config, service)
     try:
         if sys.platform == "win32":
             loops.run(server.serve(sockets=[service.socket]))
@@ -50,45 +52,31 @@ def run(service: Service) -> None:
         if server.started:
             raise
     if not server.started:
-        service.fail(startup_failure(tracked, service.name))
+        service.fail(tracked.print_failure(service.name))
         sys.exit(1)
 
 
-class Server(uvicorn.Server):
+class _Server(uvicorn.Server):
     """Says when it serves, and wakes up to stop."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
-        self._stop_asked: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def stop(self, grace: float) -> None:
-        """From the control thread."""
-        assert self._loop is not None
-        assert self._stop_asked is not None
-        self.config.timeout_graceful_shutdown = _limit(grace)  # type: ignore[assignment]
-        self._loop.call_soon_threadsafe(self._stop_asked.set)
-
-    def open_requests(self) -> list[str]:
-        """From the control thread."""
-        return self._service.requests.names()
-
-    def cut(self) -> None:
-        """From the control thread."""
-        self._service.requests.cancel()
+        self._stop_asked = asyncio.Event()
 
     async def startup(self, sockets: Any = None) -> None:
-        """As uvicorn's, and tell the launcher."""
         await super().startup(sockets=sockets)
+        loop = asyncio.get_running_loop()
+
+        def stop(grace: float) -> None:
+            self.config.timeout_graceful_shutdown = _limit(grace)  # type: ignore[assignment]
+            loop.call_soon_threadsafe(self._stop_asked.set)
+
         if self.started:
-            self._loop = asyncio.get_running_loop()
-            self._stop_asked = asyncio.Event()
-            self._service.serving(self)
+            self._service.serving(stop)
 
     async def main_loop(self) -> None:
         """As uvicorn's, but a stop does not wait for its next tick."""
-        assert self._stop_asked is not None
         ticking = asyncio.ensure_future(super().main_loop())
         stopping = asyncio.ensure_future(self._stop_asked.wait())
         await asyncio.wait({ticking, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -101,7 +89,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: Any = None) -> None:
         """As uvicorn's, but new connections are answered; no 0.1 s when requests are short."""
-        await stop_accepting(self._service.socket.fileno(), self._is_expecting)
+        await loops.stop_accepting(self._service.socket.fileno(), self._is_expecting)
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
@@ -138,21 +126,14 @@ def _tracked(service: Service) -> TrackedASGI:
     return TrackedASGI(app, service.requests, two_step=service.interface == "asgi2")
 
 
-class _Quiet(logging.Filter):
-    """Drops what the launcher's own lines say already; warnings and tracebacks stay."""
-
-    def __init__(self, *, verbose: bool) -> None:
-        super().__init__()
-        self._verbose = verbose
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log `record`."""
-        if record.levelno <= logging.INFO:
-            return self._verbose
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, asyncio.CancelledError):
-            return False  # an open request that a stop has ended
-        return not str(record.msg).startswith(("Cancel %s", "Application startup failed"))
+def _is_news(record: logging.LogRecord, *, verbose: bool) -> bool:
+    """Whether the launcher's own lines have not said it: warnings and tracebacks, that is."""
+    if record.levelno <= logging.INFO:
+        return verbose
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, asyncio.CancelledError):
+        return False  # an open request that a stop has ended
+    return not str(record.msg).startswith(("Cancel %s", "Application startup failed"))
 
 
 def _configure_logging(*, verbose: bool) -> None:
@@ -176,4 +157,4 @@ def _configure_logging(*, verbose: bool) -> None:
             logger.propagate = False
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").addFilter(_Quiet(verbose=verbose))
+    logging.getLogger("uvicorn.error").addFilter(partial(_is_news, verbose=verbose))

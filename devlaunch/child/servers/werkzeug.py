@@ -7,10 +7,12 @@ import socket
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from .. import hide
-from . import Service
-from .threads import ThreadedServer
+from .serving import Service
+from .threaded import ThreadedServer
 
 hide(__name__)
+
+SERVES = {"wsgi": 1}
 
 
 def run(service: Service) -> None:

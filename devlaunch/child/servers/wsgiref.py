@@ -8,26 +8,28 @@ from typing import Any
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
 from .. import hide
-from . import Service
-from .threads import ThreadedServer
+from .serving import Service
+from .threaded import ThreadedServer
 
 hide(__name__)
+
+SERVES = {"wsgi": 2}
 
 _LONGEST_LINE = 65536
 
 
 def run(service: Service) -> None:
     """Serve until stopped."""
-    ThreadedServer(Server(service), service).run()
+    ThreadedServer(_Server(service), service).run()
 
 
-class Server(socketserver.ThreadingMixIn, WSGIServer):
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
     """Serves on a socket that listens already."""
 
     daemon_threads = True
 
     def __init__(self, service: Service) -> None:
-        super().__init__(("", 0), Handler, bind_and_activate=False)
+        super().__init__(("", 0), _Handler, bind_and_activate=False)
         self.socket.close()
         self.service = service
         self.socket = service.socket
@@ -44,10 +46,10 @@ class Server(socketserver.ThreadingMixIn, WSGIServer):
         return connection, address or ("<local>", 0)
 
 
-class Handler(WSGIRequestHandler):
+class _Handler(WSGIRequestHandler):
     """As the base, and says that requests are handled by several threads."""
 
-    server: Server
+    server: _Server
 
     def handle(self) -> None:
         """Answer one request (PEP 3333, `wsgi.multithread` true)."""

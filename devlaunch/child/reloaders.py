@@ -45,10 +45,9 @@ class _Finder:
         if spec is None or spec.loader is None:
             return spec
         loader: Any = spec.loader
-        execute = loader.exec_module
 
-        @_wraps(execute)
-        def exec_module(module: Any) -> None:
+        @in_place_of(loader, "exec_module")
+        def exec_module(execute: Any, module: Any) -> None:
             del loader.exec_module
             execute(module)
             try:
@@ -56,28 +55,32 @@ class _Finder:
             except AttributeError:  # a version that is made otherwise
                 pass
 
-        loader.exec_module = exec_module
         return spec
 
 
-def _wraps(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """For what takes its place. No frame of ours is in the traceback of what is raised below it."""
+def in_place_of(holder: Any, name: str) -> Callable[[Callable[..., Any]], None]:
+    """Have a function, which gets it as its first argument, take the place of the original.
+
+    No frame of ours is in the traceback of what is raised below it.
+    """
     import functools
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    original = getattr(holder, name)
+
+    def decorate(function: Callable[..., Any]) -> None:
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> object:
             try:
-                return function(*args, **kwargs)
+                return function(original, *args, **kwargs)
             except BaseException as error:
                 tb = error.__traceback__
-                ours = sys._getframe().f_code.co_filename  # noqa: SLF001
+                ours = sys._getframe().f_code.co_filename
                 while tb is not None and tb.tb_frame.f_code.co_filename == ours:
                     tb = tb.tb_next
                 error.__traceback__ = tb
                 raise  # which adds none (CPython 3.11 or later; elsewhere they show)
 
-        return call
+        setattr(holder, name, call)
 
     return decorate
 
@@ -87,18 +90,15 @@ def _switched_off(note: Note, name: str) -> None:
 
 
 def _patch_uvicorn(module: Any, note: Note) -> None:
-    original = module.Config.__init__
-
-    @_wraps(original)
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+    @in_place_of(module.Config, "__init__")
+    def init(original: Any, *args: Any, **kwargs: Any) -> None:
         if kwargs.get("reload"):
             _switched_off(note, "uvicorn")
             for name in ("reload_dirs", "reload_includes", "reload_excludes"):
                 kwargs.pop(name, None)
             kwargs["reload"] = False
-        original(self, *args, **kwargs)
+        original(*args, **kwargs)
 
-    module.Config.__init__ = init
     module.Config.should_reload = property(lambda _: False)
 
 
@@ -106,10 +106,8 @@ def _patch_main_func_runner(name: str) -> _Patch:
     """For `run_with_reloader(main_func, …)`, as werkzeug and Django have it."""
 
     def patch(module: Any, note: Note) -> None:
-        original = module.run_with_reloader
-
-        @_wraps(original)
-        def run_with_reloader(main_func: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        @in_place_of(module, "run_with_reloader")
+        def run(_: object, main_func: Callable[..., object], *args: Any, **kwargs: Any) -> None:
             _switched_off(note, name)
             import signal
 
@@ -120,24 +118,18 @@ def _patch_main_func_runner(name: str) -> _Patch:
             else:
                 main_func()
 
-        module.run_with_reloader = run_with_reloader
-
     return patch
 
 
 def _patch_hypercorn(module: Any, note: Note) -> None:
-    original = module.run
-
-    @_wraps(original)
-    def run(config: Any) -> object:
+    @in_place_of(module, "run")
+    def run(original: Any, config: Any) -> object:
         if config.use_reloader:
             _switched_off(note, "hypercorn")
             config.use_reloader = False
             if config.workers == 1:
                 config.workers = 0  # in this process, where its imports are seen
         return original(config)
-
-    module.run = run
 
 
 def _patch_argument(owner: str, function: str, argument: str, name: str) -> _Patch:
@@ -147,19 +139,16 @@ def _patch_argument(owner: str, function: str, argument: str, name: str) -> _Pat
         import inspect
 
         holder = getattr(module, owner)
-        original = getattr(holder, function)
-        signature = inspect.signature(original)
+        signature = inspect.signature(getattr(holder, function))
 
-        @_wraps(original)
-        def call(*args: Any, **kwargs: Any) -> object:
+        @in_place_of(holder, function)
+        def call(original: Any, *args: Any, **kwargs: Any) -> object:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             if bound.arguments.get(argument):
                 _switched_off(note, name)
                 bound.arguments[argument] = False
             return original(*bound.args, **bound.kwargs)
-
-        setattr(holder, function, call)
 
     return patch
 
@@ -168,77 +157,53 @@ def _patch_start(owner: str | None, name: str) -> _Patch:
     """For a function `start` that starts nothing but the reloader."""
 
     def patch(module: Any, note: Note) -> None:
-        holder = getattr(module, owner) if owner else module
-
-        @_wraps(holder.start)
+        @in_place_of(getattr(module, owner) if owner else module, "start")
         def start(*_: object, **__: object) -> None:
             _switched_off(note, name)
-
-        holder.start = start
 
     return patch
 
 
 def _patch_sanic(module: Any, note: Note) -> None:
-    original = module.StartupMixin.prepare
-
-    @_wraps(original)
-    def prepare(self: Any, *args: Any, **kwargs: Any) -> None:
+    @in_place_of(module.StartupMixin, "prepare")
+    def prepare(original: Any, *args: Any, **kwargs: Any) -> None:
         is_dev = kwargs.pop("dev", False)
         if is_dev or kwargs.get("auto_reload"):
             _switched_off(note, "Sanic")
             kwargs["auto_reload"] = False
             kwargs["debug"] = is_dev or kwargs.get("debug", False)
-        original(self, *args, **kwargs)
-
-    module.StartupMixin.prepare = prepare
+        original(*args, **kwargs)
 
 
 def _patch_gunicorn(module: Any, note: Note) -> None:
-    original = module.BaseApplication.do_load_config
-
-    @_wraps(original)
-    def do_load_config(self: Any) -> None:
+    @in_place_of(module.BaseApplication, "do_load_config")
+    def do_load_config(original: Any, self: Any) -> None:
         original(self)
         if self.cfg.reload:
             _switched_off(note, "gunicorn")
             self.cfg.set("reload", False)
 
-    module.BaseApplication.do_load_config = do_load_config
-
-
-class _Unmonitored:
-    """hupper's `IReloaderProxy` in a process that nobody monitors."""
-
-    def watch_files(self, files: object) -> None:
-        """Watching is devlaunch's."""
-
-    def trigger_reload(self) -> None:
-        """Restarting is devlaunch's."""
-
-    def graceful_shutdown(self) -> None:
-        """Stopping is devlaunch's."""
-
 
 def _patch_hupper(module: Any, note: Note) -> None:
-    original = module.start_reloader
+    from types import SimpleNamespace
 
-    @_wraps(original)
-    def start_reloader(worker_path: str, *_: object, **kwargs: Any) -> object:
+    calls = ("watch_files", "trigger_reload", "graceful_shutdown")
+    unmonitored = SimpleNamespace(**dict.fromkeys(calls, lambda *_: None))
+
+    @in_place_of(module, "start_reloader")
+    def start_reloader(_: object, worker_path: str, *__: object, **kwargs: Any) -> object:
         if not module.is_active():
             _switched_off(note, "hupper")
-            sys.modules["hupper.worker"]._reloader_proxy = _Unmonitored()  # type: ignore[attr-defined]  # noqa: SLF001
+            sys.modules["hupper.worker"]._reloader_proxy = unmonitored  # type: ignore[attr-defined]
             # It returns in the worker only, which most often is the function that calls it.
             worker = module.resolve_spec(worker_path)
             worker(*kwargs.get("worker_args") or (), **kwargs.get("worker_kwargs") or {})
             sys.exit()
         return module.get_reloader()
 
-    module.start_reloader = start_reloader
-
 
 def _patch_watchfiles(module: Any, note: Note) -> None:
-    @_wraps(module.run_process)
+    @in_place_of(module, "run_process")
     def run_process(
         *_: object,
         target: Any,
@@ -253,12 +218,10 @@ def _patch_watchfiles(module: Any, note: Note) -> None:
         module.catch_sigterm()
         process = module.start_process(target, target_type, args, kwargs)
         try:
-            (getattr(process._p, "join", None) or process._p.wait)()  # noqa: SLF001
+            (getattr(process._p, "join", None) or process._p.wait)()
         except KeyboardInterrupt:  # of SIGTERM, too
             process.stop()
         return 0
-
-    module.run_process = run_process
 
 
 _PATCHES: dict[str, _Patch] = {

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import hide
+from .. import hide
+from ..tracebacks import describe, print_once
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 hide(__name__)
 
 Scope = dict[str, Any]
-Channel = Callable[..., Awaitable[Any]]
+Send = Callable[..., Awaitable[Any]]
+Receive = Send
 
 
 class OpenRequests:
@@ -32,6 +34,8 @@ class OpenRequests:
         the task of an asyncio server."""
         self.silent: set[object] = set()
         """Connections to a threaded server on which no request has arrived yet."""
+        self.is_cut = False
+        """Whether they are waited for no longer."""
 
     def names(self) -> list[str]:
         """`GET /path` and `WebSocket /path`, oldest first."""
@@ -47,8 +51,9 @@ class OpenRequests:
         finally:
             del self.open[connection]
 
-    def cancel(self) -> None:
-        """Cancel what asyncio servers still run. From any thread."""
+    def cut(self) -> None:
+        """Wait for them no longer: cancel what asyncio servers still run. From any thread."""
+        self.is_cut = True
         for _, task in list(self.open.values()):
             try:
                 if task is not None:
@@ -60,12 +65,12 @@ class OpenRequests:
 class TrackedASGI:
     """The app as the server sees it (ASGI 3), whatever its own form is.
 
-    After a failed start, `startup_error` or `startup_message` says why: the server gets no text, so
-    that it prints none, for the app's traceback is printed once and without the server's frames.
+    After a failed start the server gets no text, so that it prints none: `print_failure` does, once
+    and without the server's frames.
     """
 
     def __init__(self, app: Callable[..., Any], requests: OpenRequests, *, two_step: bool) -> None:
-        def two_steps(scope: Scope, receive: Channel, send: Channel) -> Any:
+        def two_steps(scope: Scope, receive: Receive, send: Send) -> Any:
             return app(scope)(receive, send)
 
         from asyncio import current_task
@@ -74,15 +79,12 @@ class TrackedASGI:
         self._open = requests.open
         self._close = requests.open.__delitem__
         self._task = current_task
-        self.startup_error: BaseException | None = None
-        self.startup_message: str | None = None
-
-    @property
-    def refused(self) -> bool:
+        self._error: BaseException | None = None
+        self._message = ""
+        self.has_refused = False
         """Whether the app has said, in its lifespan, that it does not start."""
-        return self.startup_message is not None
 
-    def __call__(self, scope: Scope, receive: Channel, send: Channel) -> Any:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Hand the app's own coroutine to the server, which drops it when it is done with it.
 
         Watching that, rather than awaiting it here, leaves no frame of ours between server and app.
@@ -99,12 +101,23 @@ class TrackedASGI:
         self._open[key] = f"{method} {scope.get('path', '')}", self._task()
         return awaitable
 
-    async def _lifespan(self, scope: Scope, receive: Channel, send: Channel) -> None:
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_quietly(message: dict[str, Any]) -> None:
             if message["type"] == "lifespan.startup.failed":
-                self.startup_message = str(message.get("message", ""))
-                self.startup_error = sys.exc_info()[1]  # what the app is handling as it says so
+                self.has_refused = True
+                self._message = str(message.get("message", "")).strip()
+                self._error = sys.exc_info()[1]  # what the app is handling as it says so
                 message = {"type": message["type"], "message": ""}
             await send(message)
 
         await self._app(scope, receive, send_quietly)
+
+    def print_failure(self, name: str) -> dict[str, Any]:
+        """Print why the app has refused to start, and return what to tell the launcher."""
+        if self._error is not None:
+            print_once(self._error)
+            return describe(self._error)
+        if self._message:
+            print(self._message, file=sys.stderr)  # noqa: T201
+        summary = (self._message or f"{name} refused to start").splitlines()[-1]
+        return {"summary": summary}

@@ -8,11 +8,11 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from .. import hide
-from . import ASKING, REQUESTS_SHARE, Service
+from .serving import ASKING, REQUESTS_SHARE, Service
 
 hide(__name__)
 
@@ -28,36 +28,27 @@ class ThreadedServer:
         self._threads: dict[threading.Thread, socket.socket] = {}
         self._note_connections()
         self._woken, self._wake = socket.socketpair()
-        self._cut = threading.Event()
         self._grace = service.grace
 
     def run(self) -> None:
         """Serve until stopped or interrupted; then wait for open requests."""
         with self._woken, self._wake:
             try:
-                self._service.serving(self)
+                self._service.serving(self._stop)
                 for _ in self._connections():
-                    self._server._handle_request_noblock()  # type: ignore[attr-defined]  # noqa: SLF001
+                    self._server._handle_request_noblock()  # type: ignore[attr-defined]
             except KeyboardInterrupt:
-                self._cut.set()
+                self._service.requests.cut()
             finally:
                 self._server.server_close()
                 self._service.socket.close()
             self._wait_for_requests()
 
-    def stop(self, grace: float) -> None:
+    def _stop(self, grace: float) -> None:
         """From the control thread."""
         self._grace = grace
         with contextlib.suppress(OSError):  # it has ended by itself meanwhile
             self._wake.send(b"\0")
-
-    def open_requests(self) -> list[str]:
-        """From the control thread."""
-        return self._service.requests.names()
-
-    def cut(self) -> None:
-        """From the control thread. The threads are daemons, and end with the process."""
-        self._cut.set()
 
     def _note_connections(self) -> None:
         server: Any = self._server
@@ -98,11 +89,12 @@ class ThreadedServer:
     def _wait_for_requests(self) -> None:
         requests, now = self._service.requests, monotonic()
         until = now + REQUESTS_SHARE * self._grace
-        while (requests.silent and monotonic() < now + ASKING) or (
-            requests.open and monotonic() < until
+        # The threads are daemons, and end with the process.
+        while not requests.is_cut and (
+            (requests.silent and monotonic() < now + ASKING)
+            or (requests.open and monotonic() < until)
         ):
-            if self._cut.wait(_POLL):
-                break
+            sleep(_POLL)
         # A thread that is alive when the interpreter ends keeps the app's objects from their ends.
         idle = {thread: each for thread, each in self._threads.items() if each not in requests.open}
         for connection in idle.values():

@@ -1,27 +1,30 @@
-"""What pydevd has to do otherwise in a process of ours. Each is as small as it can be."""
+"""What pydevd has to do otherwise in a process of ours. Each patch is as small as it can be."""
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import sys
 import threading
 from _thread import get_ident
+from time import sleep
+from types import SimpleNamespace
 from typing import Any
 
-from .. import hide
+from .. import hide, worded
 from ..ahead.contexts import cwd
+from ..reloaders import in_place_of
 
 hide(__name__)
 
 
 def apply(pydevd: Any) -> None:
-    """Mend it, before it connects. Idempotent."""
+    """Patch debugpy's, before it connects. Idempotent."""
     if not hasattr(pydevd.PyDB.dispose_and_kill_all_pydevd_threads, "__wrapped__"):
+        commands: Any = sys.modules["_pydevd_bundle.pydevd_process_net_command_json"]
         _wait_for_nobody_who_has_hung_up(pydevd.PyDB)
-        _refuse_what_it_cannot_take()
-        _do_without_a_directory()
+        _refuse_what_it_cannot_take(commands)
+        _do_without_a_directory(commands)
         if sys.version_info >= (3, 12):
             _look_at_what_goes_on()
 
@@ -29,30 +32,56 @@ def apply(pydevd: Any) -> None:
 def wait_no_longer(pydb: Any) -> None:
     """Have `debugpy.connect` return, and whoever waits for this PyDB to be configured go on."""
     pydb.ready_to_run = True
-    pydb._on_configuration_done_event.set()  # noqa: SLF001
+    pydb._on_configuration_done_event.set()
+
+
+def end_at_once(pydb: Any) -> None:
+    """Have pydevd not hold up the end of the process.
+
+    Its threads wait for each other, in a circle, for 0.5 s (that is what
+    `PyDB.dispose_and_kill_all_pydevd_threads` comes to), and the one that is no daemon looks every
+    0.2 s whether the others have ended.
+    """
+    has_ended = threading.Event()
+    pause = 0.001
+
+    def wait_for_main(timeout: float) -> None:
+        nonlocal pause
+        if has_ended.wait(timeout):
+            sleep(pause)  # other threads of the user's may run on for long
+            pause = min(2 * pause, timeout)
+
+    def wait_for_messages(timeout: float) -> None:
+        writer = pydb.writer
+        if writer is not None and writer.ident != get_ident():
+            writer.join(timeout)  # its last message is sent
+
+    watching: Any = getattr(pydb, "check_alive_thread", None)
+    if hasattr(watching, "_wait_event"):
+        threading._register_atexit(has_ended.set)  # type: ignore[attr-defined]
+        watching._wait_event = SimpleNamespace(set=has_ended.set, wait=wait_for_main)
+    if hasattr(pydb, "_wait_for_threads_to_finish_called"):  # else it has changed, and is slower
+        event = SimpleNamespace(wait=wait_for_messages)
+        pydb._wait_for_threads_to_finish_called_event = event
+        pydb._wait_for_threads_to_finish_called = True
 
 
 def _wait_for_nobody_who_has_hung_up(pydb: Any) -> None:
-    dispose = pydb.dispose_and_kill_all_pydevd_threads
-
-    @functools.wraps(dispose)
-    def dispose_and_wait_no_longer(self: Any, *args: Any, **kwargs: Any) -> None:
+    @in_place_of(pydb, "dispose_and_kill_all_pydevd_threads")
+    def dispose_and_wait_no_longer(dispose: Any, self: Any, *args: Any, **kwargs: Any) -> None:
         try:
             dispose(self, *args, **kwargs)
         finally:
             wait_no_longer(self)
 
-    pydb.dispose_and_kill_all_pydevd_threads = dispose_and_wait_no_longer
 
-
-def _refuse_what_it_cannot_take() -> None:
+def _refuse_what_it_cannot_take(commands: Any) -> None:
     """An exception in the handling of a request would end its reader, and with it the debugger."""
-    commands: Any = sys.modules["_pydevd_bundle.pydevd_process_net_command_json"]
-    processor = commands.PyDevJsonCommandProcessor
-    process = processor.process_net_command_json
 
-    @functools.wraps(process)
-    def process_or_refuse(self: Any, pydb: Any, contents: Any, *args: Any, **kwargs: Any) -> None:
+    @in_place_of(commands.PyDevJsonCommandProcessor, "process_net_command_json")
+    def process_or_refuse(
+        process: Any, self: Any, pydb: Any, contents: Any, *args: Any, **kwargs: Any
+    ) -> None:
         try:
             process(self, pydb, contents, *args, **kwargs)
         except Exception as error:
@@ -62,22 +91,19 @@ def _refuse_what_it_cannot_take() -> None:
                 "request_seq": request["seq"],
                 "command": request["command"],
                 "success": False,
-                "message": f"debugpy cannot take this request: {type(error).__name__}: {error}",
+                "message": f"debugpy cannot take this request: {worded(error)}",
             }
             command = commands.NetCommand(commands.CMD_RETURN, 0, refusal, is_json=True)
             pydb.writer.add_command(command)
 
-    processor.process_net_command_json = process_or_refuse
 
-
-def _do_without_a_directory() -> None:
+def _do_without_a_directory(commands: Any) -> None:
     """When an IDE attaches, pydevd asks for the current directory, which may have been removed."""
-    commands: Any = sys.modules["_pydevd_bundle.pydevd_process_net_command_json"]
-    processor = commands.PyDevJsonCommandProcessor
-    take = processor._set_debug_options  # noqa: SLF001
 
-    @functools.wraps(take)
-    def take_if_possible(self: Any, pydb: Any, options: Any, *args: Any, **kwargs: Any) -> None:
+    @in_place_of(commands.PyDevJsonCommandProcessor, "_set_debug_options")
+    def take_if_possible(
+        take: Any, self: Any, pydb: Any, options: Any, *args: Any, **kwargs: Any
+    ) -> None:
         if not cwd():
             mappings = options.get("pathMappings") or ()
             # That of the IDE is as good for one without a name, and right on the same machine.
@@ -91,8 +117,6 @@ def _do_without_a_directory() -> None:
             options = {**options, "pathMappings": [*named, *others], "autoReload": no_reload}
         take(self, pydb, options, *args, **kwargs)
 
-    processor._set_debug_options = take_if_possible  # noqa: SLF001
-
 
 if sys.version_info >= (3, 12):
 
@@ -104,20 +128,18 @@ if sys.version_info >= (3, 12):
         """
         tools = sys.monitoring
         theirs: Any = sys.modules["_pydevd_sys_monitoring.pydevd_sys_monitoring"]
-        enable, restart = theirs.enable_code_tracing, theirs.restart_events
+        enable = theirs.enable_code_tracing
 
         def resumed(code: Any, _: int) -> object:
             thread = get_ident()
-            info = getattr(threading._active.get(thread), "additional_info", None)  # type: ignore[attr-defined]  # noqa: SLF001
+            info = getattr(threading._active.get(thread), "additional_info", None)  # type: ignore[attr-defined]
             if info is not None and info.pydev_step_cmd != -1:
                 return None  # how it steps is its own affair
-            enable(thread, code, sys._getframe(1))  # noqa: SLF001
+            enable(thread, code, sys._getframe(1))
             return tools.DISABLE  # until the breakpoints change
 
-        @functools.wraps(restart)
-        def restart_events() -> None:
+        @in_place_of(theirs, "restart_events")
+        def restart_events(restart: Any) -> None:
             if tools.get_tool(tools.DEBUGGER_ID) == "pydevd":
                 tools.register_callback(tools.DEBUGGER_ID, tools.events.PY_RESUME, resumed)
             restart()
-
-        theirs.restart_events = restart_events
