@@ -41,6 +41,13 @@ RAISED = "python-BaseException\tNone\tNone\t1\t0\t1"
 """On raise, but not in libraries: where the exception, the condition, when, and what is ignored."""
 RAISED_ANYWHERE = "python-BaseException\tNone\tNone\t1\t0\t0"
 
+MONITORING = pytest.mark.parametrize(
+    ("python", "low_impact"),
+    [pytest.param(*each.values, "", id=each.id) for each in launchers()]
+    + [pytest.param(*each.values, "True", id=f"{each.id} low impact") for each in launchers()[-1:]],
+)
+"""By sys.settrace everywhere, and by sys.monitoring, which is the same in all that have it."""
+
 
 @pytest.fixture(scope="module")
 def helpers(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -99,8 +106,11 @@ def check_reloads(ide: PyCharm, launch: Launch, requests: ThreadPoolExecutor, co
     assert not set(seen) & {launch.pid}
 
 
-@pytest.mark.parametrize("python", launchers())
-@pytest.mark.parametrize("mode", FOLLOWING)
+@pytest.mark.parametrize(
+    ("mode", "python"),
+    [pytest.param(Mode.DISPATCH, *each.values, id=each.id) for each in launchers()]
+    + [pytest.param(Mode.CONNECT, sys.executable, id="CONNECT")],
+)
 def test_breakpoints_hold_over_reloads(
     mode: Mode, python: str, project: Path, helpers: Path, requests: ThreadPoolExecutor
 ) -> None:
@@ -171,9 +181,8 @@ def test_an_uncaught_exception_stops_where_it_was_raised(project: Path, helpers:
             assert ide.main.suspensions == 0
 
 
-@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
 @pytest.mark.parametrize("breakpoints", [[], [UNCAUGHT]], ids=["no breakpoint", "breakpoint"])
-@pytest.mark.parametrize("python", launchers())
+@MONITORING
 def test_a_traceback_is_the_users_alone(
     python: str, breakpoints: list[str], low_impact: str, project: Path, helpers: Path
 ) -> None:
@@ -195,8 +204,7 @@ def test_a_traceback_is_the_users_alone(
             ]
 
 
-@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
-@pytest.mark.parametrize("python", launchers())
+@MONITORING
 def test_an_error_of_usage_is_no_exception(
     python: str, low_impact: str, project: Path, helpers: Path
 ) -> None:
@@ -231,8 +239,7 @@ def test_the_launcher_never_stops(
             assert ide.main.suspensions == 0
 
 
-@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
-@pytest.mark.parametrize("python", launchers())
+@MONITORING
 def test_the_launcher_never_stops_in_a_library(
     python: str, low_impact: str, project: Path, helpers: Path
 ) -> None:
@@ -272,8 +279,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
-@pytest.mark.parametrize("python", launchers())
+@MONITORING
 def test_after_a_run_by_the_program_it_is_debugged_on(
     python: str, low_impact: str, tmp_path: Path, helpers: Path
 ) -> None:
@@ -448,8 +454,7 @@ def test_what_pydevd_takes_to_load_is_not_the_ides_time(tmp_path: Path, helpers:
     assert (done.stdout, done.returncode) == ("(None, '')\n", 0), done.stderr
 
 
-@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
-@pytest.mark.parametrize("python", launchers())
+@MONITORING
 def test_an_ide_that_takes_a_process_and_never_runs_it(
     python: str, low_impact: str, project: Path, helpers: Path
 ) -> None:
