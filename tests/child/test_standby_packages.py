@@ -118,7 +118,7 @@ def test_the_table_is_long_enough() -> None:
 def check(name: str, directory: Path, **more: Any) -> dict[str, str]:
     """The app finds the same; returns what was left to it."""
     code = f"import random\nrandom.seed(1)\n{PACKAGES[name]}\n{LOOK}"
-    project = Project(directory, code, **more)
+    project = Project(directory, code, server="uvicorn", **more)
     cold = json.loads(project.run())
     roots = {*project.roots}
     while True:

@@ -598,7 +598,8 @@ def test_a_spoiled_standby_is_never_the_child(tmp_path: Path) -> None:
 
 def test_what_a_library_keeps_of_a_stream_works(tmp_path: Path) -> None:
     packages = {"keeps.py": "import sys\nwrite = sys.stdout.write\n"}
-    project = Project(tmp_path, "import keeps\nkeeps.write('kept\\n')\nvalue = 1\n", packages)
+    code = "import keeps, sys\nkeeps.write('kept\\n')\nsys.stdout.flush()\nvalue = 1\n"
+    project = Project(tmp_path, code, packages)
     project.run()
     with project.standby() as child:
         assert project.promote(child) == "1"
