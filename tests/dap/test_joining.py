@@ -97,7 +97,7 @@ def test_on_all_versions(app: Path, python: str) -> None:
 
 
 @pytest.mark.parametrize("my_code", [True, False])
-@pytest.mark.parametrize("python", launchers())
+@pytest.mark.parametrize("python", launchers()[::2])
 def test_stop_on_entry_is_the_first_line_of_the_app(app: Path, python: str, my_code: bool) -> None:
     # As when devlaunch is installed: to pydevd a clone of it is code of the user's.
     env = {"IDE_PROJECT_ROOTS": str(app)}
