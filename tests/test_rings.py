@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import devlaunch
 
 PACKAGE = Path(devlaunch.__file__).parent
+TESTS = Path(__file__).parent
 VOCABULARY = {"errors", "events", "config"}
 IMPURE = {
     "asyncio", "ctypes", "fcntl", "multiprocessing", "os", "pathlib", "random", "select",
@@ -133,3 +135,13 @@ def test_modules_and_functions_stay_small() -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or 0) - node.lineno
                 assert length <= 50, f"{module}.{node.name} has {length} lines"
+
+
+DURATION = re.compile(r"\b(monotonic|perf_counter|process_time|time)(_ns)?\(\) *-|\btimeit\b")
+
+
+def test_no_test_measures_time() -> None:
+    """On a busy machine it takes any time: tests count, or poll until a deadline."""
+    assert DURATION.search("assert time.monotonic() - began < 2")
+    sources = [path for path in TESTS.rglob("test_*.py") if path != Path(__file__)]
+    assert [path.name for path in sources if DURATION.search(path.read_text("utf-8"))] == []

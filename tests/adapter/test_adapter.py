@@ -402,10 +402,8 @@ def refused(root: Path, **arguments: Any) -> Iterator[str]:
     """The readable reason for which a launch fails."""
     (root / "app.py").write_text(WSGI.format(version="v0"))
     with editing(root) as editor:
-        began = time.monotonic()
         with pytest.raises(RequestFailed) as failure:
             editor.ide.launch(**arguments)
-        assert time.monotonic() - began < 10
         response = failure.value.response
         error = response["body"]["error"]
         assert error["showUser"] is True
@@ -644,7 +642,7 @@ def test_the_status_follows_the_run(tmp_path: Path) -> None:
     with launch(tmp_path, HANDLER_LINE, stateEvents=True) as app:
         serving = status_of(app.ide, "serving", 1, pending=[], whilePaused="wait")
         assert serving["url"] == app.wait_for(r"http://[\d.]+:\d+")[0]
-        assert 0 < serving["seconds"] < 20
+        assert serving["seconds"] > 0
         with app.visit() as future:
             stopped = app.ide.wait_event("stopped")
             status_of(app.ide, "paused", 1, pending=[])

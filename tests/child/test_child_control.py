@@ -9,7 +9,6 @@ import resource
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -129,11 +128,9 @@ def test_the_child_ends_when_the_launcher_is_gone(tmp_path: Path, python: str, k
         child.wait_for("serving")
         if kind != "app":
             wait_until(lambda: "on" in child.stdout, what="running")
-        began = time.monotonic()
         child.hang_up()
         status = child.wait()
         assert status == {"app": 0, "script": -signal.SIGTERM, "stubborn": 1}[kind]
-        assert time.monotonic() - began < 2.5
     assert child.stderr == ""
 
 

@@ -8,7 +8,6 @@ import shelve
 import signal
 import socket
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -92,10 +91,8 @@ def test_serves_asgi_and_runs_its_hooks(project: Path, server: str) -> None:
         message = child.wait_for("serving")
         assert (message["interface"], message["server"]) == ("asgi", server)
         assert child.get("/").text == '"hello"'
-        began = time.monotonic()
-        child.send("stop", grace=5.0)
+        child.send("stop", grace=600.0)  # which nothing waits for
         assert child.wait() == 0
-        assert time.monotonic() - began < 2
     assert child.stdout.count("up\n") == child.stdout.count("down\n") == 1
     assert child.files == {str(project / "asgi.py")}
     assert child.stderr == ""
@@ -153,13 +150,11 @@ def test_an_open_stream_is_cut_and_named(project: Path, app: str, server: str) -
     with Child(app=app, directory=project, server=server) as child:
         child.wait_for("serving")
         with child.stream("/stream"):
-            began = time.monotonic()
             child.send("stop", grace=1.0)
             if (app, server) == ("wsgi:app", "uvicorn"):  # its thread cannot be ended
                 assert child.wait_for("open")["requests"] == ["GET /stream"]
                 return
             assert child.wait() == 0
-            assert 0.6 < time.monotonic() - began < 1.5
     assert child.all("open") == [{"type": "open", "requests": ["GET /stream"]}]
     assert "Traceback" not in child.stderr
     assert app == "wsgi:app" or "down" in child.stdout

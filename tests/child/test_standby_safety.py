@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -599,7 +598,8 @@ def test_a_spoiled_standby_is_never_the_child(tmp_path: Path) -> None:
 
 def test_what_a_library_keeps_of_a_stream_works(tmp_path: Path) -> None:
     packages = {"keeps.py": "import sys\nwrite = sys.stdout.write\n"}
-    project = Project(tmp_path, "import keeps\nkeeps.write('kept\\n')\nvalue = 1\n", packages)
+    code = "import keeps, sys\nkeeps.write('kept\\n')\nsys.stdout.flush()\nvalue = 1\n"
+    project = Project(tmp_path, code, packages)
     project.run()
     with project.standby() as child:
         assert project.promote(child) == "1"
@@ -820,33 +820,53 @@ def test_the_limit_of_memory(tmp_path: Path) -> None:
         assert 5_000_000 < warm["memory"] < 500_000_000
 
 
+class Held:
+    """A project whose standby waits in the midst of its imports, in the second of these: `first`,
+    `held` and `last`; each says when it is imported."""
+
+    def __init__(self, directory: Path) -> None:
+        self._imported, self._go = directory / "imported", directory / "go"
+        file = str(self._imported)
+        says = f"with open({file!r}, 'a') as file: file.write(__name__ + ' ')\n"
+        waits = f"import os, time\nwhile not os.path.exists({str(self._go)!r}): time.sleep(0.01)\n"
+        packages = {"first.py": says, "held.py": says + waits, "last.py": says}
+        self.project = Project(directory, "import first\nvalue = 1\n", packages)
+        self.project.run()
+        self._imported.unlink()
+        roots = self.project.recorded["record"]["roots"]
+        context = next(each[1] for each in roots if each[0] == "first")
+        roots += [["held", context], ["last", context]]
+
+    def imported(self) -> list[str]:
+        return self._imported.read_text().split() if self._imported.exists() else []
+
+    def wait(self) -> None:
+        wait_until(lambda: self.imported() == ["first", "held"], what="held")
+
+    def go(self) -> None:
+        self._go.touch()
+
+
 def test_it_is_promoted_between_two_imports(tmp_path: Path) -> None:
-    packages = {f"slow{n}.py": "import time\ntime.sleep(0.2)\n" for n in range(30)}
-    project = Project(tmp_path, "import slow0, slow1\nvalue = 1\n", packages)
-    project.run()
-    roots = project.recorded["record"]["roots"]
-    last = [each for each in roots if each[0] == "slow1"]
-    roots += [[f"slow{n}", last[0][1]] for n in range(2, 30)]
-    with project.standby() as child:
-        started = time.monotonic()
+    held = Held(tmp_path)
+    with held.project.standby() as child:
+        held.wait()
         child.start()
+        held.go()
         child.wait_for("serving")
-        assert time.monotonic() - started < 5
         assert child.get("/").text == "1"
+    assert held.imported() == ["first", "held"]
 
 
 def test_it_ends_with_its_launcher(tmp_path: Path) -> None:
-    packages = {f"slow{n}.py": "import time\ntime.sleep(0.2)\n" for n in range(30)}
-    project = Project(tmp_path, "import slow0\nvalue = 1\n", packages)
-    project.run()
-    roots = project.recorded["record"]["roots"]
-    roots += [[f"slow{n}", roots[-1][1]] for n in range(1, 30)]
-    with project.standby() as child:
-        started = time.monotonic()
+    held = Held(tmp_path)
+    with held.project.standby() as child:
+        held.wait()
         child.hang_up()
+        held.go()
         assert child.wait() == 0
-        assert time.monotonic() - started < 5
-    with project.standby(record=None) as child:
+    assert held.imported() == ["first", "held"]
+    with held.project.standby(record=None) as child:
         child.wait_for("warm")
         child.hang_up()
         assert child.wait() == 0

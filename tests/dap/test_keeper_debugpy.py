@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import threading
@@ -548,10 +547,8 @@ def test_a_step_that_does_not_stop_again(rig):
         rig.next_generation()
         thread = ide.wait_event("stopped")["threadId"]
         ide.request("next", threadId=thread)
-        begin = time.monotonic()
         assert rig.keeper.paused
         rig.wait_action(DebuggeeResumed())
-        assert time.monotonic() - begin > 1.5
 
 
 def test_release_lets_a_paused_app_reach_its_end(rig):
@@ -791,32 +788,6 @@ def test_the_death_of_a_child_ends_the_sessions_of_its_processes(rig, family):
             os.kill(pid, signal.SIGKILL)
         assert not rig.keeper.paused
         assert not ide.closed
-
-
-def test_round_trips_cost_less_than_two_milliseconds(rig):
-    """The figure is printed, not asserted: the machine may be busy."""
-    rig.spawn()
-    with rig.ide() as ide:
-        ide.attach(breakpoints={str(rig.app): [FUNCTION_LINE]})
-        thread = ide.wait_event("stopped")["threadId"]
-        one, step = [], []
-        for _ in range(40):
-            begin = time.perf_counter()
-            ide.request("threads")
-            one.append(time.perf_counter() - begin)
-        for _ in range(15):
-            begin = time.perf_counter()
-            ide.request("next", threadId=thread)
-            thread = ide.wait_event("stopped")["threadId"]
-            ide.request("threads")
-            frame = ide.request("stackTrace", threadId=thread)["stackFrames"][0]["id"]
-            scope = ide.request("scopes", frameId=frame)["scopes"][0]["variablesReference"]
-            assert ide.request("variables", variablesReference=scope)["variables"]
-            step.append(time.perf_counter() - begin)
-        print(
-            f"\nround trip {statistics.median(one) * 1000:.2f} ms, "
-            f"full step {statistics.median(step) * 1000:.2f} ms"
-        )
 
 
 def _answers(ide, command):

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from support.dap import DapClient
 from support.interpreters import launchers, oldest_pydevd
-from support.launch import HANDLER_LINE, MODULE_LINE, Launch, asgi_app, launched, save
+from support.launch import HANDLER_LINE, MODULE_LINE, WSGI, Launch, asgi_app, launched, save
 from support.marks import assert_nothing_left
 from support.pycharm import (
     ADD_EXCEPTION_BREAK,
@@ -37,10 +37,23 @@ from devlaunch.child.debugging.pauses import Pauses
 from devlaunch.child.debugging.pycharm import connect
 
 FOLLOWING = [Mode.DISPATCH, Mode.CONNECT]
-APP = ("--port", "0", "app:app")
+ASGI = ("--port", "0", "app:app")
+APP = ("--server", "wsgiref", *ASGI)
 RAISED = "python-BaseException\tNone\tNone\t1\t0\t1"
 """On raise, but not in libraries: where the exception, the condition, when, and what is ignored."""
 RAISED_ANYWHERE = "python-BaseException\tNone\tNone\t1\t0\t0"
+
+MONITORING = pytest.mark.parametrize(
+    ("python", "low_impact"),
+    [pytest.param(*each.values, "", id=each.id) for each in launchers()]
+    + [pytest.param(*each.values, "True", id=f"{each.id} low impact") for each in launchers()[-1:]],
+)
+"""By sys.settrace everywhere, and by sys.monitoring, which is the same in all that have it."""
+
+
+def wsgi_app(version: str) -> str:
+    """As `asgi_app`, with the same lines, for the server that starts fastest."""
+    return WSGI.format(version=version).replace("\n\n", "\n\n\n", 1)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +64,7 @@ def helpers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    save(tmp_path / "app.py", asgi_app("one"))
+    save(tmp_path / "app.py", wsgi_app("one"))
     return tmp_path
 
 
@@ -92,7 +105,7 @@ def check_reloads(ide: PyCharm, launch: Launch, requests: ThreadPoolExecutor, co
     for number in range(count):
         version = f"version {number}" if number else "one"
         if number:
-            launch.save(asgi_app(version))
+            launch.save(wsgi_app(version))
         process = pass_module(ide)
         assert pass_handler(ide, launch, requests) == version
         seen.append(process.pid)
@@ -100,8 +113,11 @@ def check_reloads(ide: PyCharm, launch: Launch, requests: ThreadPoolExecutor, co
     assert not set(seen) & {launch.pid}
 
 
-@pytest.mark.parametrize("python", launchers())
-@pytest.mark.parametrize("mode", FOLLOWING)
+@pytest.mark.parametrize(
+    ("mode", "python"),
+    [pytest.param(Mode.DISPATCH, *each.values, id=each.id) for each in launchers()]
+    + [pytest.param(Mode.CONNECT, sys.executable, id="CONNECT")],
+)
 def test_breakpoints_hold_over_reloads(
     mode: Mode, python: str, project: Path, helpers: Path, requests: ThreadPoolExecutor
 ) -> None:
@@ -144,9 +160,10 @@ def test_with_pydevd_of_2019(mode: Mode, project: Path, requests: ThreadPoolExec
 def test_no_frame_and_no_thread_of_ours_shows(
     project: Path, helpers: Path, requests: ThreadPoolExecutor
 ) -> None:
+    save(project / "app.py", asgi_app("one"))
     with pycharm(Mode.CONNECT) as ide:
         ide.set(project / "app.py", HANDLER_LINE)
-        with debugging(ide, *APP, cwd=project, pydevd=helpers) as launch:
+        with debugging(ide, *ASGI, cwd=project, pydevd=helpers) as launch:
             launch.wait_for("ready in")
             request = requests.submit(launch.get)
             stop = ide.wait_suspended()
@@ -167,14 +184,13 @@ def test_an_uncaught_exception_stops_where_it_was_raised(project: Path, helpers:
             assert (stop.function, stop.line) == ("fails", 2)
             stop.resume()
             launch.wait_for("ValueError: no")
-            launch.save(asgi_app("two"))
+            launch.save(wsgi_app("two"))
             launch.wait_served("two")
             assert ide.main.suspensions == 0
 
 
-@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
 @pytest.mark.parametrize("breakpoints", [[], [UNCAUGHT]], ids=["no breakpoint", "breakpoint"])
-@pytest.mark.parametrize("python", launchers())
+@MONITORING
 def test_a_traceback_is_the_users_alone(
     python: str, breakpoints: list[str], low_impact: str, project: Path, helpers: Path
 ) -> None:
@@ -196,8 +212,7 @@ def test_a_traceback_is_the_users_alone(
             ]
 
 
-@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
-@pytest.mark.parametrize("python", launchers())
+@MONITORING
 def test_an_error_of_usage_is_no_exception(
     python: str, low_impact: str, project: Path, helpers: Path
 ) -> None:
@@ -226,14 +241,13 @@ def test_the_launcher_never_stops(
                 ide.main.send(SUSPEND, thread)
             launch.save("def broken(:\n")
             launch.wait_for("SyntaxError")
-            launch.save(asgi_app("two"))
+            launch.save(wsgi_app("two"))
             launch.wait_for("reloaded in")
             assert pass_handler(ide, launch, requests) == "two"
             assert ide.main.suspensions == 0
 
 
-@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
-@pytest.mark.parametrize("python", launchers())
+@MONITORING
 def test_the_launcher_never_stops_in_a_library(
     python: str, low_impact: str, project: Path, helpers: Path
 ) -> None:
@@ -249,7 +263,7 @@ def test_the_launcher_never_stops_in_a_library(
         ide.set(project / "app.py", HANDLER_LINE)
         launch.save("def broken(:\n")
         launch.wait_for("SyntaxError")
-        launch.save(asgi_app("two"))
+        launch.save(wsgi_app("two"))
         launch.wait_served("two")
         assert ide.main.suspensions == 0
 
@@ -273,8 +287,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
-@pytest.mark.parametrize("python", launchers())
+@MONITORING
 def test_after_a_run_by_the_program_it_is_debugged_on(
     python: str, low_impact: str, tmp_path: Path, helpers: Path
 ) -> None:
@@ -298,9 +311,10 @@ def test_after_a_run_by_the_program_it_is_debugged_on(
 
 
 def test_pause_of_the_app(project: Path, helpers: Path) -> None:
+    save(project / "app.py", asgi_app("one"))
     with (
         pycharm(Mode.CONNECT) as ide,
-        debugging(ide, *APP, cwd=project, pydevd=helpers) as launch,
+        debugging(ide, *ASGI, cwd=project, pydevd=helpers) as launch,
     ):
         launch.wait_served("one")
         child = ide.living()[-1]
@@ -356,7 +370,7 @@ def test_without_attach_to_subprocess_the_app_is_left_alone(project: Path, helpe
         ide.set(project / "app.py", HANDLER_LINE)
         with debugging(ide, *APP, cwd=project, pydevd=helpers) as launch:
             launch.wait_served("one")
-            launch.save(asgi_app("two"))
+            launch.save(wsgi_app("two"))
             launch.wait_served("two")
             assert len(ide.processes) == 1
 
@@ -385,7 +399,7 @@ def test_debug_attach_with_an_ide_that_takes_one_process_only(
             for version in ("one", "two", "three"):
                 if version != "one":
                     offset = len(launch.text)
-                    launch.save(asgi_app(version))
+                    launch.save(wsgi_app(version))
                     launch.wait_for("reloaded in", after=offset)
                 request = requests.submit(launch.get)
                 stopped = client.wait_event("stopped")
@@ -451,8 +465,7 @@ def test_what_pydevd_takes_to_load_is_not_the_ides_time(tmp_path: Path, helpers:
     assert (done.stdout, done.returncode) == ("(None, '')\n", 0), done.stderr
 
 
-@pytest.mark.parametrize("low_impact", ["", "True"], ids=["usual", "low impact"])
-@pytest.mark.parametrize("python", launchers())
+@MONITORING
 def test_an_ide_that_takes_a_process_and_never_runs_it(
     python: str, low_impact: str, project: Path, helpers: Path
 ) -> None:
@@ -501,7 +514,7 @@ def test_a_save_while_paused_waits(
             launch.wait_for("ready in")
             request = requests.submit(launch.get)
             stop = ide.wait_suspended()
-            launch.save(asgi_app("two"))
+            launch.save(wsgi_app("two"))
             launch.wait_for("app.py.*continue")
             assert stop.evaluate("VERSION") == "one"
             stop.step_over()
@@ -524,7 +537,7 @@ def test_a_save_while_paused_restarts_if_so_wished(
             launch.wait_for("ready in")
             request = requests.submit(launch.get)
             stop = ide.wait_suspended()
-            launch.save(asgi_app("two"))
+            launch.save(wsgi_app("two"))
             launch.wait_for("reloaded in")
             wait_until(lambda: stop.process.has_ended, what="the old process gone")
             assert answered(request) == "one", "released, it could finish"
@@ -554,7 +567,7 @@ def test_a_syntax_error_and_recovery(
             assert pass_handler(ide, launch, requests) == "one"
             launch.save("def broken(:\n")
             launch.wait_for("SyntaxError")
-            launch.save(asgi_app("two"))
+            launch.save(wsgi_app("two"))
             launch.wait_for("reloaded in")
             assert pass_handler(ide, launch, requests) == "two"
 
@@ -600,7 +613,7 @@ def test_kill_of_the_child_never_reaches_the_parent(
             os.kill(stop.process.pid, signal.SIGKILL)
             launch.wait_for("SIGKILL")
             assert launch.process.poll() is None
-            launch.save(asgi_app("two"))
+            launch.save(wsgi_app("two"))
             launch.wait_for("reloaded in")
             assert pass_handler(ide, launch, requests) == "two"
             assert not ide.main.has_ended
@@ -644,7 +657,7 @@ def test_uvicorn_issue_239_the_parent_survives_the_signal_to_its_child(
     with pycharm(Mode.DISPATCH) as ide:
         ide.set(tmp_path / "app.py", HOOKS_LINE)
         save(tmp_path / "settings.py", f"NAME = {names[0]!r}\n")
-        with debugging(ide, *APP, cwd=tmp_path, pydevd=helpers) as launch:
+        with debugging(ide, *ASGI, cwd=tmp_path, pydevd=helpers) as launch:
             for name in names:
                 if name != names[0]:
                     offset = len(launch.text)
@@ -678,7 +691,7 @@ def test_python_debug_server(project: Path, requests: ThreadPoolExecutor) -> Non
 
 
 def test_python_debug_server_shows_the_output(project: Path) -> None:
-    save(project / "app.py", "print('hello from the app')\n" + asgi_app("one"))
+    save(project / "app.py", "print('hello from the app')\n" + wsgi_app("one"))
     with pycharm(Mode.CONNECT) as ide:
         server = ("--pycharm-server", f"127.0.0.1:{ide.port}")
         with launched(*server, *APP, cwd=project) as launch:

@@ -39,17 +39,17 @@ class Editor(FileSystemEventHandler):
     def __init__(self, directory: Path) -> None:
         self.path = directory / "endpoint-1234.txt"
         self.ports: list[int] = []
-        self._deleted: dict[str, float] = {}
+        self._is_change_until: dict[str, float] = {}
         self._observer = Observer()
         self._observer.schedule(self, str(directory))
         self._observer.start()
 
     def on_deleted(self, event: FileSystemEvent) -> None:
-        self._deleted[os.fsdecode(event.src_path)] = time.monotonic()
+        self._is_change_until[os.fsdecode(event.src_path)] = time.monotonic() + COALESCED
 
     def on_created(self, event: FileSystemEvent) -> None:
         path = os.fsdecode(event.src_path)
-        if time.monotonic() - self._deleted.get(path, 0.0) > COALESCED:
+        if time.monotonic() > self._is_change_until.get(path, 0.0):
             text = wait_until(Path(path).read_text)
             self.ports.append(json.loads(text)["client"]["port"])
 

@@ -510,7 +510,7 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("batch", range(11))
+@pytest.mark.parametrize("batch", range(6))
 def test_kill_at_a_random_moment_of_a_reload_loop(tmp_path: Path, batch: int) -> None:
     """Four at a time, which also disturb each other."""
     print(f"seed {SEED}")

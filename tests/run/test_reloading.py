@@ -80,6 +80,7 @@ def wait_reloads(launch: Launch, count: int) -> list[str]:
 
 # --- what triggers a reload ---------------------------------------------------------------------
 
+# More of polling in test_watch: what comes after is the same.
 BOTH = pytest.mark.parametrize("options", [(), ("--poll", "0.1")], ids=["events", "poll"])
 
 
@@ -121,13 +122,12 @@ def test_every_way_of_saving_is_served(project: Project, options: tuple[str, ...
         launch.wait_served("changed after that")
 
 
-@BOTH
-def test_settings_of_any_name_that_are_executed(project: Project, options: tuple[str, ...]) -> None:
+def test_settings_of_any_name_that_are_executed(project: Project) -> None:
     settings = project.root / "site.cfg"
     save(settings, "VALUE = 'first'\n")
     code = f"compile(open({str(settings)!r}, 'rb').read(), {str(settings)!r}, 'exec')"
     project.write(f"exec({code}, names := {{}})", "names['VALUE']")
-    with launched(*options, *WSGIREF, cwd=project.root) as launch:
+    with launched(*WSGIREF, cwd=project.root) as launch:
         launch.wait_served("first")
         settings.write_text("VALUE = 'in place'\n")
         launch.wait_served("in place")
@@ -159,8 +159,7 @@ def test_the_directory_is_made_again(project: Project, options: tuple[str, ...])
         launch.wait_served(f"first {place}")
 
 
-@BOTH
-def test_symlinked_files_and_directories(project: Project, options: tuple[str, ...]) -> None:
+def test_symlinked_files_and_directories(project: Project) -> None:
     real = project.root.parent / "real"
     other = project.root.parent / "other"
     for directory, value in ((real, "one"), (other, "other")):
@@ -171,7 +170,7 @@ def test_symlinked_files_and_directories(project: Project, options: tuple[str, .
     (project.root / "pkg").symlink_to(real)
     (project.root / "single.py").symlink_to(real / "single.py")
     project.write("import pkg.mod, single", "pkg.mod.VALUE, single.VALUE")
-    with launched(*options, *WSGIREF, cwd=project.root) as launch:
+    with launched(*WSGIREF, cwd=project.root) as launch:
         launch.wait_served("('one', 'single')")
         save(real / "mod.py", "VALUE = 'two'\n")
         launch.wait_served("('two', 'single')")
@@ -191,10 +190,7 @@ def test_symlinked_files_and_directories(project: Project, options: tuple[str, .
         launch.wait_served("('other two', 'no link')")
 
 
-@BOTH
-def test_what_is_imported_counts_wherever_it_lies_and_nothing_else_does(
-    project: Project, options: tuple[str, ...]
-) -> None:
+def test_what_is_imported_counts_wherever_it_lies_and_nothing_else_does(project: Project) -> None:
     root, outside = project.root, project.root.parent / "outside"
     outside.mkdir()
     (root / ".gitignore").write_text("generated/\n")
@@ -207,7 +203,7 @@ def test_what_is_imported_counts_wherever_it_lies_and_nothing_else_does(
         "import generated.stubs, elsewhere",
         "generated.stubs.VALUE, elsewhere.VALUE",
     )
-    with launched(*options, *WSGIREF, cwd=root, env={"PYTHONPATH": str(outside)}) as launch:
+    with launched(*WSGIREF, cwd=root, env={"PYTHONPATH": str(outside)}) as launch:
         launch.wait_served("('ignored', 'outside')")
         (root / "generated" / "stubs.py").write_text("VALUE = 'seen'\n")
         launch.wait_served("('seen', 'outside')")
@@ -232,8 +228,7 @@ def test_what_is_imported_counts_wherever_it_lies_and_nothing_else_does(
     assert project.starts == 4
 
 
-@BOTH
-def test_watch_and_ignore_name_further_files(project: Project, options: tuple[str, ...]) -> None:
+def test_watch_and_ignore_name_further_files(project: Project) -> None:
     root = project.root
     (root / "templates" / "mail").mkdir(parents=True)
     (root / "templates" / "mail" / "page.html").write_text("one")
@@ -245,7 +240,7 @@ def test_watch_and_ignore_name_further_files(project: Project, options: tuple[st
         "config = open('config.yaml').read()",
         "page, config, vendored.VALUE",
     )
-    options += ("--watch", "templates", "--watch", "*.yaml", "--ignore", "vendored.py")
+    options = ("--watch", "templates", "--watch", "*.yaml", "--ignore", "vendored.py")
     with launched(*options, *WSGIREF, cwd=root) as launch:
         launch.wait_served("('one', 'one', 'one')")
         (root / "templates" / "mail" / "page.html").write_text("two")
@@ -261,15 +256,14 @@ def test_watch_and_ignore_name_further_files(project: Project, options: tuple[st
     assert project.starts == 4
 
 
-@BOTH
-def test_a_save_that_does_nothing_says_why(project: Project, options: tuple[str, ...]) -> None:
+def test_a_save_that_does_nothing_says_why(project: Project) -> None:
     root = project.root
     (root / ".git").mkdir()
     (root / ".gitignore").write_text("# generated\nout/\n")
     for name in ("out", "node_modules"):
         (root / name).mkdir()
     project.write("", "1")
-    with launched("-v", *options, "--ignore", "*_pb2.py", *WSGIREF, cwd=root) as launch:
+    with launched("-v", "--ignore", "*_pb2.py", *WSGIREF, cwd=root) as launch:
         launch.wait_for("ready in")
         launch.wait_for("watching . directories")
 
@@ -723,9 +717,6 @@ def test_an_open_stream_and_websocket_delay_a_reload_by_the_grace_at_most(
             launch.wait_served("two")
         assert launch.text.count("hook: down one") == 1
         assert "Traceback" not in launch.text
-        # Within the grace, and the time that the new one needs to start.
-        took = launch.wait_for(r"reloaded in (\S+) (m?s)")
-        assert float(took[1]) * (0.001 if took[2] == "ms" else 1) < 1 + 5
 
 
 # --- apps that cannot be run --------------------------------------------------------------------
@@ -829,13 +820,13 @@ def test_a_first_start_that_fails_recovers_too(project: Project) -> None:
 def wait_quiet(launch: Launch) -> None:
     """Until it has failed, and then printed nothing for as long as several restarts take."""
     launch.wait_for("waiting for a change")
-    last, since = "", time.monotonic()
+    last, quiet_at = "", 0.0
 
     def is_quiet() -> bool:
-        nonlocal last, since
+        nonlocal last, quiet_at
         if launch.text != last:
-            last, since = launch.text, time.monotonic()
-        return time.monotonic() - since > 0.6
+            last, quiet_at = launch.text, time.monotonic() + 0.6
+        return time.monotonic() > quiet_at
 
     wait_until(is_quiet, 20, lambda: launch.text)
 

@@ -111,54 +111,90 @@ def reload(way: Way, version: str) -> None:
     way.wait_for(r"reloaded in", after=printed)
 
 
-def test_breakpoints_before_and_after_1_5_and_50_reloads(starting) -> None:
-    with starting(MODULE_LINE, HANDLER_LINE) as way:
+MANY = (WAYS["launch"], WAYS["PyCharm multiproc"])
+"""One of each link that an IDE has to a child but the keeper's, which test_endurance has."""
+
+
+def test_breakpoints_before_and_after_reloads_and_ctrl_c(starting, kind: type[Way]) -> None:
+    """The first reloads by the standby, the others as fast as can be."""
+    last = 20 if kind in MANY else 5
+    with starting(MODULE_LINE, HANDLER_LINE, options="verbose = true") as way:
         pass_handler(way, "v0")
-        for number in range(1, 51):
+        printed, waiting = 0, None
+        for number in range(1, last + 1):
+            if number <= 2:
+                modules = way.wait_for(r"standby ready: (\d+) modules", after=printed)
+                assert int(modules[1]) >= 10  # wsgiref and what it needs
+                waiting = standbys(way.run_id)
             printed = len(way.text)
             way.save(source(f"v{number}"))
             pass_import(way)
             way.wait_for(r"reloaded in", after=printed)
-            if number in (1, 5, 50):
+            if number in (1, 2, 5, last):
                 pass_handler(way, f"v{number}")
+            if number <= 2:
+                assert int(way.get("/pid")) in waiting
+        assert way.announced == 1
+        way.press("\x03")
+        way.nothing_left(within=3.0)
 
 
-def test_each_reload_is_by_the_standby(starting) -> None:
-    with starting(MODULE_LINE, HANDLER_LINE, options="verbose = true") as way:
-        printed = 0
-        for version in ("v1", "v2", "v3"):
-            modules = way.wait_for(r"standby ready: (\d+) modules", after=printed)
-            assert int(modules[1]) >= 10  # wsgiref and what it needs
-            waiting = standbys(way.run_id)
-            printed = len(way.text)
-            way.save(source(version))
-            pass_import(way)
-            way.wait_for(r"reloaded in", after=printed)
-            pass_handler(way, version)
-            assert int(way.get("/pid")) in waiting
-
-
-def test_a_save_while_paused_waits_for_continue(starting) -> None:
-    with starting(HANDLER_LINE) as way:
-        with visiting(way) as answer:
-            assert way.wait_stop() == (HANDLER_LINE, "v0")
-            printed = len(way.text)
-            way.save(source("v1"))
-            way.wait_for(r"will reload on continue", after=printed)
-            way.resume()
-            assert answer.result(30) == "v0"
-        way.wait_for(r"reloaded in", after=printed)
-        pass_handler(way, "v1")
-
-
-def test_a_syntax_error_and_recovery(starting) -> None:
-    with starting(HANDLER_LINE) as way:
-        pass_handler(way, "v0")
+def a_save_while_paused_waits_for_continue(way: Way) -> None:
+    with visiting(way) as answer:
+        assert way.wait_stop() == (HANDLER_LINE, "v0")
         printed = len(way.text)
-        way.save("def broken(:\n")
-        way.wait_for(r"broken.*SyntaxError", after=printed)
-        reload(way, "v1")
-        pass_handler(way, "v1")
+        way.save(source("v1"))
+        way.wait_for(r"will reload on continue", after=printed)
+        way.resume()
+        assert answer.result(30) == "v0"
+    way.wait_for(r"reloaded in", after=printed)
+    pass_handler(way, "v1")
+
+
+def a_syntax_error_and_recovery(way: Way) -> None:
+    printed = len(way.text)
+    way.save("def broken(:\n")
+    way.wait_for(r"broken.*SyntaxError", after=printed)
+    reload(way, "v2")
+    pass_handler(way, "v2")
+
+
+def kill_9_of_the_app(way: Way) -> None:
+    printed = len(way.text)
+    os.kill(int(way.get("/pid")), signal.SIGKILL)
+    way.wait_for(r"killed|SIGKILL", after=printed)
+    reload(way, "v3")
+    pass_handler(way, "v3")
+
+
+def a_stream_that_is_open_at_a_reload(way: Way) -> None:
+    with urllib.request.urlopen(way.url + "/stream", timeout=30) as stream:
+        assert stream.read(2) == b"v3"
+        printed = len(way.text)
+        reload(way, "v4")
+        assert "GET /stream" in way.text[printed:]
+    pass_handler(way, "v4")
+
+
+def a_process_that_the_app_has_started(way: Way) -> None:
+    first = int(way.get("/spawn"))
+    reload(way, "v5")
+    assert first not in marked(way.run_id)
+    pass_handler(way, "v5")
+    second = int(way.get("/spawn"))
+    os.kill(way.launcher, signal.SIGTERM)
+    way.nothing_left(within=3.0)
+    assert second not in marked(way.run_id)
+
+
+def test_one_run(starting) -> None:
+    """One after the other: to start is what takes most of the time."""
+    with starting(HANDLER_LINE) as way:
+        a_save_while_paused_waits_for_continue(way)
+        a_syntax_error_and_recovery(way)
+        kill_9_of_the_app(way)
+        a_stream_that_is_open_at_a_reload(way)
+        a_process_that_the_app_has_started(way)
 
 
 BROKEN = """\
@@ -183,12 +219,12 @@ async def app(scope, receive, send):
 FAILS_LINE = 4
 
 
-@pytest.mark.parametrize("broken", [RAISES, REFUSES], ids=["at import", "at start-up"])
-def test_broken_code_is_mended_by_a_save(starting, broken: str) -> None:
-    with starting(server="uvicorn", broken=broken) as way:
+def test_broken_code_is_mended_by_a_save(starting) -> None:
+    """Broken at import, also when that is the first one, and at start-up."""
+    with starting(server="uvicorn", broken=RAISES) as way:
         printed = 0
-        for version in ("v1", "v2"):
-            if version == "v2" or not way.sees_first_import:
+        for version, broken in (("v1", RAISES), ("v2", REFUSES), ("v3", RAISES)):
+            if version != "v1" or not way.sees_first_import:
                 way.save(broken)
             way.wait_for(r"broken +app\.py:4 +LookupError: broken", after=printed)
             if broken is RAISES:
@@ -200,14 +236,13 @@ def test_broken_code_is_mended_by_a_save(starting, broken: str) -> None:
             assert way.get() == version
 
 
-@pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
-def test_stop_in_the_ide(starting, paused: bool) -> None:
+def test_stop_in_the_ide(starting) -> None:
+    """At a breakpoint. While the app runs: each debugger's own tests."""
     with starting(HANDLER_LINE) as way:
-        with visiting(way) if paused else contextlib.nullcontext() as answer:
-            if paused:
-                way.wait_stop()
+        with visiting(way) as answer:
+            way.wait_stop()
             way.press_stop()
-            if answer and way.stop_ends_the_run:
+            if way.stop_ends_the_run:
                 wait_until(answer.done, 10, "the request's end")
         if way.stop_ends_the_run:
             way.nothing_left(within=3.0)
@@ -220,42 +255,3 @@ def test_kill_9_of_the_launcher(starting) -> None:
         pass_handler(way, "v0")
         os.kill(way.launcher, signal.SIGKILL)
         way.nothing_left(within=3.0)
-
-
-def test_kill_9_of_the_app(starting) -> None:
-    with starting(HANDLER_LINE) as way:
-        pass_handler(way, "v0")
-        printed = len(way.text)
-        os.kill(int(way.get("/pid")), signal.SIGKILL)
-        way.wait_for(r"killed|SIGKILL", after=printed)
-        reload(way, "v1")
-        pass_handler(way, "v1")
-
-
-def test_ctrl_c(starting) -> None:
-    with starting(HANDLER_LINE) as way:
-        pass_handler(way, "v0")
-        way.press("\x03")
-        way.nothing_left(within=3.0)
-
-
-def test_a_stream_that_is_open_at_a_reload(starting) -> None:
-    with starting(HANDLER_LINE) as way:
-        with urllib.request.urlopen(way.url + "/stream", timeout=30) as stream:
-            assert stream.read(2) == b"v0"
-            printed = len(way.text)
-            reload(way, "v1")
-            assert "GET /stream" in way.text[printed:]
-        pass_handler(way, "v1")
-
-
-def test_a_process_that_the_app_has_started(starting) -> None:
-    with starting(HANDLER_LINE) as way:
-        first = int(way.get("/spawn"))
-        reload(way, "v1")
-        assert first not in marked(way.run_id)
-        pass_handler(way, "v1")
-        second = int(way.get("/spawn"))
-        os.kill(way.launcher, signal.SIGTERM)
-        way.nothing_left(within=3.0)
-        assert second not in marked(way.run_id)

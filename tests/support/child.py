@@ -224,13 +224,11 @@ class Child:
 
 
 ANSWER = """
-async def app(scope, receive, send):
-    if scope["type"] != "http":
-        raise RuntimeError
-    value = globals()[scope["path"].strip("/") or "value"]
+def app(environ, start_response):
+    value = globals()[environ["PATH_INFO"].strip("/") or "value"]
     body = str(value() if callable(value) else value).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": body})
+    start_response("200 OK", [])
+    return [body]
 """
 """An app that answers with the global that is asked for, by default `value`."""
 
@@ -246,6 +244,7 @@ class Project:
         *,
         target: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
+        server: str = "wsgiref",
         **start: Any,
     ) -> None:
         self.directory = directory
@@ -254,7 +253,7 @@ class Project:
         self.env = {"PYTHONPATH": str(self.packages), **(env or {})}
         self.recorded: dict[str, Any] = {}
         self.unsafe: dict[str, str] = {}
-        self._start = start
+        self._start = {"server": server, **start}
         self.write_app(code)
         for name, text in (packages or {}).items():
             self.write(f"site-packages/{name}", text)

@@ -153,6 +153,7 @@ class Debugged:
                 *lines, received = (received + data).split(b"\n")
                 for line in lines:
                     self._take(line.decode())
+        self.suspended.clear()  # what goes on to its end may not have told that it goes on
         self.has_ended = True
 
     def _take(self, line: str) -> None:

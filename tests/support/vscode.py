@@ -17,7 +17,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -88,6 +87,12 @@ class Session(DapClient):
         if not response["success"]:
             raise RequestFailed(response)
         return self
+
+    @property
+    def announced(self) -> int:
+        """How many sessions of child processes it has asked for."""
+        requests = [m for m in self.messages if m.get("command") == "startDebugging"]
+        return len(requests) + len(self.events("debugpyAttach"))
 
     @property
     def output(self) -> str:
@@ -337,13 +342,11 @@ class VsCode:
         args = configuration["args"]
         return self.launch(*args[: args.index("--port")], **self._rest)
 
-    def wait_all_ended(self, within: float = 3.0) -> float:
-        """Nothing of what was launched lives; returns the seconds it took. The adapter may."""
-        began = time.monotonic()
+    def wait_all_ended(self, within: float = 3.0) -> None:
+        """Nothing of what was launched lives. The adapter may."""
         self._end_sessions()
         self._end_adapter()
         assert_nothing_left(self.run_id, within)
-        return time.monotonic() - began
 
     def close(self) -> None:
         """End everything, and prove that nothing is left."""

@@ -26,7 +26,7 @@ from support.marks import assert_nothing_left, describe, marked
 from support.pycharm import UNCAUGHT as ON_TERMINATION
 from support.pycharm import Mode, PyCharm, Suspended, command
 from support.terminal_launch import TerminalLaunch
-from support.vscode import VsCode
+from support.vscode import Session, VsCode
 from support.wait import wait_until
 
 PLAIN = {"NO_COLOR": "1"}
@@ -81,6 +81,11 @@ class Way(ABC):
     @abstractmethod
     def close(self) -> None:
         """End what still runs."""
+
+    @property
+    def announced(self) -> int:
+        """How many sessions of the app's the IDE was asked to open, where it is asked at all."""
+        return 1
 
     # --- the app ---------------------------------------------------------------------------------
 
@@ -162,10 +167,10 @@ class Debugpy(Dap):
     def start(self) -> None:
         self._ide = VsCode(cwd=self.cwd, breakpoints={"app.py": self.lines}, env=PLAIN)
         self.run_id = self._ide.run_id
-        self._root = self._begin()
+        self._root: Session = self._begin()
         self.session = self._ide.adopt()
 
-    def _begin(self) -> DapClient:
+    def _begin(self) -> Session:
         console = "integratedTerminal"
         return self._ide.launch(*SERVED, console=console, **self.configuration)
 
@@ -177,6 +182,10 @@ class Debugpy(Dap):
     def launcher(self) -> int:
         [event] = self._root.events("process")
         return int(event["systemProcessId"])
+
+    @property
+    def announced(self) -> int:
+        return self._root.announced
 
     def press(self, keys: str) -> None:
         assert self._ide.terminal is not None
@@ -201,7 +210,7 @@ class DebugpyWithoutSubProcess(Debugpy):
 class DebugpyListen(Debugpy):
     """`python -m debugpy --listen` in a terminal, attached to."""
 
-    def _begin(self) -> DapClient:
+    def _begin(self) -> Session:
         options = ["--wait-for-client"]
         return self._ide.attach(self._ide.listen(*SERVED, options=options, on_pty=True))
 

@@ -206,11 +206,11 @@ def test_kill_at_a_random_moment_of_a_reload_loop(tmp_path: Path, moment: int) -
             launcher.wait_for("guardian")
         time.sleep(delay)  # the moment is the point of this test
         launcher.end()
-        started = time.monotonic()
+        deadline = time.monotonic() + 3.0
         assert_nothing_left(launcher.run_id, within=3.0)
         path = tmp_path / "guardian"
         if path.exists() and path.read_text():
-            left = 3.0 - (time.monotonic() - started)
+            left = deadline - time.monotonic()
             wait_until(lambda: not is_alive(int(path.read_text())), left, "the guardian's end")
 
 
@@ -313,9 +313,7 @@ def test_a_child_that_was_forgotten_is_not_touched(run_id: str) -> None:
 def test_the_guardian_is_deaf_small_and_holds_nothing(run_id: str, tmp_path: Path) -> None:
     secret = os.open(tmp_path / "secret", os.O_CREAT)
     os.set_inheritable(secret, True)
-    started = time.perf_counter()
     guardian = Guardian(run_id)
-    elapsed = time.perf_counter() - started
     pid = guardian.pid
     assert pid is not None
     proc = Path(f"/proc/{pid}")
@@ -338,7 +336,6 @@ def test_the_guardian_is_deaf_small_and_holds_nothing(run_id: str, tmp_path: Pat
     assert process.MARK.encode() not in (proc / "environ").read_bytes()
     assert (os.getsid(pid), os.getpgid(pid)) == (pid, pid)
     assert int((proc / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") < 20e6
-    assert elapsed < 0.5
     assert guardian.alive
     guardian.close()
     os.close(secret)

@@ -305,7 +305,7 @@ def test_which_children_hear_the_keys(isolate: Isolation) -> None:
 def test_a_suspend_stops_the_children_first_and_continues_them_last(run_id: str) -> None:
     script = f"""
 import signal, sys
-sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
+sys.path[:0] = {[str(Path(__file__).parents[up]) for up in (0, 1)]!r}
 from test_terminal import Recorder
 from devlaunch.terminal.jobs import Terminal
 recorder = Recorder()
