@@ -25,18 +25,7 @@ class Debounce:
     After `touch`, call `take` when `deadline` has passed; it returns an empty set until then.
     """
 
-    def __init__(
-        self,
-        *,
-        written_file: float = WRITTEN_FILE,
-        one_file: float = ONE_FILE,
-        several_files: float = SEVERAL_FILES,
-        longest: float = LONGEST,
-    ) -> None:
-        self._written_file = written_file
-        self._one_file = one_file
-        self._several_files = several_files
-        self._longest = longest
+    def __init__(self) -> None:
         self._paths: set[str] = set()
         self._is_written = False
         self._first = 0.0
@@ -61,16 +50,15 @@ class Debounce:
         """When the batch is due; None while there is nothing to wait for."""
         if not self._paths:
             return None
-        quiet = self._several_files
+        quiet = SEVERAL_FILES
         if len(self._paths) == 1:
-            quiet = self._written_file if self._is_written else self._one_file
-        return min(self._last + quiet, self._first + self._longest)
+            quiet = WRITTEN_FILE if self._is_written else ONE_FILE
+        return min(self._last + quiet, self._first + LONGEST)
 
     def take(self, now: float) -> frozenset[str]:
         """The batch when it is due, which ends it; else an empty set."""
         due = self.deadline
         if due is None or now < due:
             return frozenset()
-        batch = frozenset(self._paths)
-        self._paths.clear()
+        batch, self._paths = frozenset(self._paths), set()
         return batch

@@ -25,17 +25,9 @@ class Pydevd:
     """JetBrains' fork."""
     was_injected: bool = False
     """Into this process, by its pid."""
+    speaks_dap: bool = False
+    """An editor talks to it, not to an adapter: `debugpy.listen` was called, and started none."""
     setup: Mapping[str, Any] | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Debugpy:
-    """What a loaded debugpy knows."""
-
-    has_listened: bool = False
-    """`debugpy.listen` was called."""
-    has_adapter: bool = False
-    """It started an adapter for that, and does not speak DAP by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +35,6 @@ class Snapshot:
     """What is known of a process. `tracers` are the names of its trace functions and their kin."""
 
     pydevd: Pydevd | None = None
-    debugpy: Debugpy | None = None
     tracers: tuple[str, ...] = ()
 
 
@@ -104,7 +95,7 @@ def detect(snapshot: Snapshot) -> Detection:
     """The debugger that this process runs under."""
     pydevd = snapshot.pydevd
     if pydevd is not None and pydevd.has_debugger and pydevd.setup is not None:
-        return _pydevd(pydevd, pydevd.setup, snapshot.debugpy or Debugpy())
+        return _pydevd(pydevd, pydevd.setup)
     for tracer in snapshot.tracers:
         # pydevd leaves its hooks when it lets go.
         if not tracer.startswith(("pydev", "_pydev")):
@@ -112,7 +103,7 @@ def detect(snapshot: Snapshot) -> Detection:
     return Detection()
 
 
-def _pydevd(pydevd: Pydevd, setup: Mapping[str, Any], debugpy: Debugpy) -> Detection:
+def _pydevd(pydevd: Pydevd, setup: Mapping[str, Any]) -> Detection:
     kind, tracer = DebuggerKind.OTHER, "pydevd"
     if is_debugpys := "/debugpy/_vendored/" in pydevd.file.replace("\\", "/"):
         kind, tracer = DebuggerKind.DEBUGPY, ""
@@ -126,7 +117,7 @@ def _pydevd(pydevd: Pydevd, setup: Mapping[str, Any], debugpy: Debugpy) -> Detec
         access_token=setup.get("access-token"),
         client_access_token=setup.get("client-access-token"),
         follows_children=bool(setup.get("multiproc") or setup.get("multiprocess")),
-        has_adapter=is_debugpys and (debugpy.has_adapter or not debugpy.has_listened),
+        has_adapter=is_debugpys and not pydevd.speaks_dap,
         setup=dict(setup),
     )
 

@@ -5,17 +5,15 @@ once it has served, is broken), but must slow nothing down: the policy waits unt
 work to spare, asks the generation what it imported, and has the standby started. The next
 generation is the standby, promoted, at whatever moment it is needed; then all begins anew.
 
-As in the supervisor, each event meets exactly one entry of `TABLE`, and a missing pair is a defect.
+At the `deadline` the owner hands in `StandbyDue`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from devlaunch.config import StandbyLevel
-from devlaunch.errors import StateError
+from devlaunch.core.machine import Machine, table
 from devlaunch.events import ChildRefused, LogLine, StopRequested
 
 # --- what it is told ------------------------------------------------------------------------------
@@ -151,15 +149,17 @@ class Ready:
     """It waits."""
 
 
-State = Off | Unwanted | Settling | Asking | Warming | Ready
-_Handler = Callable[["StandbyPolicy", Any, Any, float], State]
+Towards = Unwanted | Settling | Asking
+"""There is none yet."""
+There = Warming | Ready
+State = Off | Towards | There
 
 
-class StandbyPolicy:
+class StandbyPolicy(Machine[State]):
     """Turns events into actions; see the module's theory of operation."""
 
     def __init__(self, level: StandbyLevel) -> None:
-        self.state: State = Off() if level is StandbyLevel.OFF else Unwanted()
+        super().__init__(TABLE, Off() if level is StandbyLevel.OFF else Unwanted())
         self.imports = level is StandbyLevel.FULL
         """Whether standbys import ahead of time: no longer, when that keeps going wrong."""
         self._has_served = False
@@ -167,152 +167,98 @@ class StandbyPolicy:
         self._lost = 0
         self._spoiled = 0
         self._refused = 0
-        self._actions: list[object] = []
-
-    @property
-    def deadline(self) -> float | None:
-        """When `StandbyDue` is due, in the time that `handle` is given; None for never."""
-        state = self.state
-        return state.deadline if isinstance(state, Settling | Asking | Warming) else None
-
-    def handle(self, event: object, now: float) -> list[object]:
-        """Take an event, return the actions to carry out in order. StateError for a defect."""
-        handler = TABLE.get((type(self.state), type(event)))
-        if handler is None:
-            raise StateError(f"{type(self.state).__name__} has no entry for {event!r}")
-        self._actions = []
-        self.state = handler(self, self.state, event, now)
-        return self._actions
-
-    def _do(self, action: object) -> None:
-        self._actions.append(action)
 
     # --- towards one ----------------------------------------------------------------------------
 
-    def _app_served(self, state: Unwanted, event: AppServed, now: float) -> State:
+    def _app_served(self, state: Unwanted, event: AppServed) -> State:
         self._has_served = True
         self._lost = 0
-        return self._settle(now)
+        return self._settle()
 
-    def _app_broke(self, state: Unwanted, event: AppBroke, now: float) -> State:
-        return self._settle(now) if self._has_served else state
+    def _app_broke(self, state: Unwanted, event: AppBroke) -> State:
+        return self._settle() if self._has_served else state
 
-    def _settle(self, now: float) -> State:
+    def _settle(self) -> State:
+        now = self._now
         return Settling(now, now + CALM) if self._lost < MOST_LOST else Unwanted()
 
-    def _look_at_machine(self, state: Settling, event: StandbyDue, now: float) -> State:
+    def _look_at_machine(self, state: Settling, event: StandbyDue) -> State:
         is_calm = event.idle is None or event.idle >= IDLE
-        if not is_calm and now - state.since < LONGEST_WAIT:
-            return replace(state, deadline=now + CALM)
+        if not is_calm and self._now - state.since < LONGEST_WAIT:
+            return replace(state, deadline=self._now + CALM)
         if not self.imports:
-            return self._spawn(state, event, now)
+            return self._spawn(state, event)
         self._do(AskForImports())
-        return Asking(now + ANSWER_LIMIT)
+        return Asking(self._now + ANSWER_LIMIT)
 
-    def _spawn(
-        self, state: Settling | Asking, event: StandbyDue | ImportsKnown, now: float
-    ) -> State:
+    def _spawn(self, state: Settling | Asking, event: StandbyDue | ImportsKnown) -> State:
         self._do(SpawnStandby(self.imports))
-        return Warming(now + WARM_LIMIT)
+        return Warming(self._now + WARM_LIMIT)
 
-    def _warmed(self, state: Warming, event: StandbyWarmed, now: float) -> State:
+    def _warmed(self, state: Warming, event: StandbyWarmed) -> State:
         if not event.is_spoiled:
             return Ready()
         self._spoiled += 1
         self._do(KillStandby())
         if self._spoiled >= MOST_SPOILED:
             self._give_up(f"{self._spoiled} times an import was not safe")
-        return self._settle(now)
+        return self._settle()
 
     # --- away from it ---------------------------------------------------------------------------
 
-    def _app_started(self, state: State, event: AppStarted, now: float) -> State:
-        if isinstance(state, Warming | Ready) and not event.by_promotion:
+    def _app_started(self, state: Towards | There, event: AppStarted) -> State:
+        if isinstance(state, There) and not event.by_promotion:
             self._do(KillStandby())
         if self._is_on_trial:
             self._refused = 0
         self._is_on_trial = event.by_promotion
         return Unwanted()
 
-    def _refuse(self, state: State, event: ChildRefused, now: float) -> State:
+    def _refuse(self, state: Towards | There, event: ChildRefused) -> State:
         self._is_on_trial = False
         self._refused += 1
         if self._refused >= MOST_REFUSED:
             self._give_up(f"{self._refused} reloads in a row were cold in spite of it")
-        if isinstance(state, Warming | Ready):
+        if isinstance(state, There):
             self._do(KillStandby())  # it was started with what the refused one knew
         return Unwanted()
 
     def _give_up(self, reason: str) -> None:
         if self.imports:
             self.imports = False
-            self._do(
-                LogLine(f"standby: nothing is imported ahead any more: {reason}", verbose=True)
-            )
+            text = f"standby: nothing is imported ahead any more: {reason}"
+            self._do(LogLine(text, verbose=True))
 
-    def _replace(
-        self, state: Warming | Ready, event: DebuggerChanged | StandbyDue, now: float
-    ) -> State:
+    def _replace(self, state: There, event: DebuggerChanged | StandbyDue) -> State:
         self._do(KillStandby())
-        return self._lose(state, event, now)
+        return self._lose(state, event)
 
-    def _lose(
-        self, state: Warming | Ready, event: StandbyLost | DebuggerChanged | StandbyDue, now: float
-    ) -> State:
+    def _lose(self, state: There, event: StandbyLost | DebuggerChanged | StandbyDue) -> State:
         self._lost += 1
-        return self._settle(now)
+        return self._settle()
 
-    def _end(self, state: State, event: StopRequested, now: float) -> State:
-        if isinstance(state, Warming | Ready):
+    def _end(self, state: Towards | There, event: StopRequested) -> State:
+        if isinstance(state, There):
             self._do(KillStandby())
         return Off()
 
-    # --- nothing to do --------------------------------------------------------------------------
-
-    def _stay(self, state: State, event: object, now: float) -> State:
-        return state
-
 
 _P = StandbyPolicy
-TABLE: dict[tuple[type, type], _Handler] = {
-    (Off, AppStarted): _P._stay,
-    (Off, AppServed): _P._stay,
-    (Off, AppBroke): _P._stay,
-    (Off, ChildRefused): _P._stay,
-    (Off, ImportsKnown): _P._stay,
-    (Off, StopRequested): _P._stay,
-    (Unwanted, AppStarted): _P._app_started,
-    (Unwanted, AppServed): _P._app_served,
-    (Unwanted, AppBroke): _P._app_broke,
-    (Unwanted, ChildRefused): _P._refuse,
-    (Unwanted, ImportsKnown): _P._stay,
-    (Unwanted, StopRequested): _P._end,
-    (Settling, AppStarted): _P._app_started,
-    (Settling, AppBroke): _P._stay,
-    (Settling, ChildRefused): _P._refuse,
-    (Settling, ImportsKnown): _P._stay,
-    (Settling, StandbyDue): _P._look_at_machine,
-    (Settling, StopRequested): _P._end,
-    (Asking, AppStarted): _P._app_started,
-    (Asking, AppBroke): _P._stay,
-    (Asking, ChildRefused): _P._refuse,
-    (Asking, ImportsKnown): _P._spawn,
-    (Asking, StandbyDue): _P._spawn,
-    (Asking, StopRequested): _P._end,
-    (Warming, AppStarted): _P._app_started,
-    (Warming, AppBroke): _P._stay,
-    (Warming, ChildRefused): _P._refuse,
-    (Warming, ImportsKnown): _P._stay,
-    (Warming, DebuggerChanged): _P._replace,
-    (Warming, StandbyWarmed): _P._warmed,
-    (Warming, StandbyLost): _P._lose,
-    (Warming, StandbyDue): _P._replace,
-    (Warming, StopRequested): _P._end,
-    (Ready, AppStarted): _P._app_started,
-    (Ready, AppBroke): _P._stay,
-    (Ready, ChildRefused): _P._refuse,
-    (Ready, ImportsKnown): _P._stay,
-    (Ready, DebuggerChanged): _P._replace,
-    (Ready, StandbyLost): _P._lose,
-    (Ready, StopRequested): _P._end,
-}
+TABLE = table(
+    {
+        (Off, AppStarted | AppServed | AppBroke | ChildRefused | StopRequested): _P._stay,
+        (Off | Unwanted | Settling | There, ImportsKnown): _P._stay,
+        (Unwanted, AppServed): _P._app_served,
+        (Unwanted, AppBroke): _P._app_broke,
+        (Settling | Asking | There, AppBroke): _P._stay,
+        (Settling, StandbyDue): _P._look_at_machine,
+        (Asking, ImportsKnown | StandbyDue): _P._spawn,
+        (Warming, StandbyWarmed): _P._warmed,
+        (Warming, StandbyDue): _P._replace,
+        (There, DebuggerChanged): _P._replace,
+        (There, StandbyLost): _P._lose,
+        (Towards | There, AppStarted): _P._app_started,
+        (Towards | There, ChildRefused): _P._refuse,
+        (Towards | There, StopRequested): _P._end,
+    }
+)

@@ -60,11 +60,14 @@ class Serving:
     is_told: bool = False
 
 
+Alive = Starting | Serving
+
+
 @dataclass(frozen=True, slots=True)
 class Paused:
     """The debugger holds the app; `pending` is the change that waits for continue."""
 
-    before: Starting | Serving
+    before: Alive
     pending: Cause | None = None
 
 
@@ -72,7 +75,10 @@ class Paused:
 class PostMortem:
     """Broken, with its frames on show: the debugger holds what an exception is about to end."""
 
-    before: Starting | Serving
+    before: Alive
+
+
+Held = Paused | PostMortem
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +110,4 @@ class Ended:
     """The launcher ends; nothing is handled any more."""
 
 
-State = Idle | Starting | Serving | Paused | PostMortem | Stopping | Broken | Ended
+State = Idle | Alive | Held | Stopping | Broken | Ended

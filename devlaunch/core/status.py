@@ -86,27 +86,20 @@ class Status:
         self._ended_well = report.what is What.EXITED and not report.status
 
     def _word(self, state: State, generation: int) -> str:
-        match state:
-            case Starting():
-                word = "starting" if generation == 1 else "reloading"
-            case Stopping(then=Then.END):
-                word = "stopping"
-            case Stopping():
-                word = "paused" if state.deadline is None else "reloading"
-            case Broken():
-                word = "stopped" if self._ended_well else "broken"
-            case _:
-                word = _WORDS[type(state)]
-        return word
-
-
-_WORDS: dict[type, str] = {
-    Idle: "starting",
-    Serving: "serving",
-    Paused: "paused",
-    PostMortem: "broken",
-    Ended: "stopped",
-}
+        if isinstance(state, Stopping):
+            if state.then is Then.END:
+                return "stopping"
+            return "paused" if state.deadline is None else "reloading"
+        words: dict[type[State], str] = {
+            Idle: "starting",
+            Starting: "starting" if generation == 1 else "reloading",
+            Serving: "serving",
+            Paused: "paused",
+            PostMortem: "broken",
+            Broken: "stopped" if self._ended_well else "broken",
+            Ended: "stopped",
+        }
+        return words[type(state)]
 
 
 def _pending(state: State) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import threading
 from types import ModuleType
 from typing import Any
 
-from devlaunch.core.detection import Debugpy, Detection, Pydevd, Snapshot
+from devlaunch.core.detection import Detection, Pydevd, Snapshot
 from devlaunch.core.detection import detect as judge
 from devlaunch.system.hiding import pydb
 
@@ -28,7 +28,7 @@ def take() -> Snapshot:
     if sys.version_info >= (3, 12):
         tool = sys.monitoring.get_tool(sys.monitoring.DEBUGGER_ID)
         tracers += [str(tool)] if tool else []
-    return Snapshot(_pydevd(), _debugpy(), tuple(tracers))
+    return Snapshot(_pydevd(), tuple(tracers))
 
 
 def _pydevd() -> Pydevd | None:
@@ -43,6 +43,7 @@ def _pydevd() -> Pydevd | None:
         has_debugger=_is_at_work(debugger),
         is_pycharms=bool(getattr(constants, "IS_PYCHARM", False)),
         was_injected="attach_script" in sys.modules,
+        speaks_dap=_speaks_dap(),
         setup=dict(setup) if isinstance(setup, dict) else None,
     )
 
@@ -54,14 +55,10 @@ def _is_at_work(debugger: Any) -> bool:
     return bool(connection or waiting) and not getattr(debugger, "pydb_disposed", False)
 
 
-def _debugpy() -> Debugpy | None:
-    if "debugpy" not in sys.modules:
-        return None
+def _speaks_dap() -> bool:
     api = sys.modules.get("debugpy.server.api")
-    return Debugpy(
-        has_listened=bool(getattr(getattr(api, "listen", None), "called", False)),
-        has_adapter=getattr(api, "_adapter_process", None) is not None,
-    )
+    has_listened = bool(getattr(getattr(api, "listen", None), "called", False))
+    return has_listened and getattr(api, "_adapter_process", None) is None
 
 
 def _name(hook: Any) -> str:

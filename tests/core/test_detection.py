@@ -26,7 +26,6 @@ import devlaunch
 from devlaunch.config import Config, Target, TargetKind
 from devlaunch.core.detection import (
     DebuggerKind,
-    Debugpy,
     Detection,
     Pydevd,
     Snapshot,
@@ -42,13 +41,11 @@ Kind = DebuggerKind
 
 VENDORED = "/venv/lib/debugpy/_vendored/pydevd/pydevd.py"
 SETTRACE = {"client": "127.0.0.1", "port": 4711, "server": False, "multiprocess": True}
-LISTENS = Debugpy(has_listened=True, has_adapter=True)
 OF_COMMAND_LINE = {**SETTRACE, "file": "app.py", "multiproc": False, "multiprocess": False}
 
 
-def under_debugpy(debugpy: Debugpy | None = LISTENS, **more: Any) -> Snapshot:
-    pydevd = Pydevd(**{"file": VENDORED, "has_debugger": True, "setup": SETTRACE, **more})
-    return Snapshot(pydevd, debugpy)
+def under_debugpy(**more: Any) -> Snapshot:
+    return Snapshot(Pydevd(**{"file": VENDORED, "has_debugger": True, "setup": SETTRACE, **more}))
 
 
 def under_pycharm(setup: dict[str, Any], **more: Any) -> Snapshot:
@@ -71,11 +68,7 @@ TABLE = {  # what it is, and the ways without an option and with --debug-attach
     "debugpy that leaves processes alone": (
         under_debugpy(setup=OF_COMMAND_LINE), Kind.DEBUGPY, (Way.JOIN, Way.JOIN),
     ),
-    "debugpy that has connected": (under_debugpy(Debugpy()), Kind.DEBUGPY, (Way.JOIN, Way.JOIN)),
-    "debugpy in a subprocess": (under_debugpy(None), Kind.DEBUGPY, (Way.JOIN, Way.JOIN)),
-    "debugpy without an adapter": (
-        under_debugpy(Debugpy(has_listened=True)), Kind.DEBUGPY, NOTHING,
-    ),
+    "debugpy without an adapter": (under_debugpy(speaks_dap=True), Kind.DEBUGPY, NOTHING),
     "debugpy that has only been imported": (
         under_debugpy(has_debugger=False, setup=None), Kind.NONE, NOTHING,
     ),
