@@ -400,6 +400,18 @@ def test_the_rooms_of_the_design_are_all_there_are() -> None:
     assert named == there
 
 
+def test_what_the_design_names_is_there() -> None:
+    """The lives lead from function to function: `room/module.Class.method`."""
+    text = (ROOT / "docs" / "design.md").read_text("utf-8")
+    found = re.findall(r"`(?!tests/)([a-z]+(?:/\w+)+)((?:\.\w+)*)`", text)
+    assert len(found) > 30
+    for module, names in found:
+        source = (ROOT / "devlaunch" / f"{module}.py").read_text("utf-8")
+        for name in names.split(".")[1:]:
+            defined = rf"^\s*(?:def |class )?{name}\b"
+            assert re.search(defined, source, re.MULTILINE), f"{module}{names}"
+
+
 if __name__ == "__main__":
     for path, make in GENERATED.items():
         path.write_text(make())
