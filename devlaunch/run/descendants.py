@@ -15,8 +15,9 @@ since this one. The same look asks for reloaders that `child/nested` does not kn
 - A process has an inotify instance (proc_pid_fdinfo(5)) with a watch on a directory where one below
   it runs files of the user's. Neither is enough alone: apps watch templates and have no process
   below, servers have workers and no watch. Recursive watchers watch each directory, so no parents
-  are compared. Polling cannot be seen, and an app that watches its source's directory for data
-  looks the same: so the line is a question, once a run.
+  are compared, and the look costs a readlink(2) for each descriptor that is open above. Polling
+  cannot be seen, and an app that watches its source's directory for data looks the same: so the
+  line is a question, once a run.
 """
 
 from __future__ import annotations

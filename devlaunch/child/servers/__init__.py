@@ -1,13 +1,4 @@
-"""Runs an app on the inherited socket, by the server that is asked for. One module for each server.
-
-Begin with `serve`: a server's module has `run(service)`, which returns at its end. `bootstrap`
-imports this room, `serving` calls it back. The launcher binds and listens, each generation accepts,
-so that connections wait in the backlog during a reload. *Ready* and *reloaded* are said when the
-server has begun to accept on a socket that listens; when nobody can be let in by it any more
-(`listener`) the server is ended in its own way, hooks included, and the app is broken. uvloop
-accepts in C, where we do not see that, and logs it itself. `closing` and `ending` are the end of a
-server and of its process, `loops` and `threads` what it waits in.
-"""
+"""Chooses the server for an app and runs it on the inherited socket. One module for each server."""
 
 from __future__ import annotations
 
