@@ -401,6 +401,19 @@ def test_the_rooms_of_the_design_are_all_there_are() -> None:
     assert named == there
 
 
+@pytest.mark.parametrize("page", ["docs/design.md", "CONTRIBUTING.md"])
+def test_what_the_map_names_is_there(page: str) -> None:
+    """The lives lead from function to function: `room/module.Class.method`."""
+    path = r"`(?!(?:build|devlaunch|docs|editors|tests)/)([a-z]+(?:/\w+)+)((?:\.\w+)*)`"
+    found = re.findall(path, (ROOT / page).read_text("utf-8"))
+    assert len(found) > 5
+    for module, names in found:
+        source = (ROOT / "devlaunch" / f"{module}.py").read_text("utf-8")
+        for name in names.split(".")[1:]:
+            defined = rf"^\s*(?:def |class )?{name}\b"
+            assert re.search(defined, source, re.MULTILINE), f"{module}{names}"
+
+
 if __name__ == "__main__":
     for path, make in GENERATED.items():
         path.write_text(make())

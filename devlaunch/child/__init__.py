@@ -1,7 +1,17 @@
 """What runs inside the user's interpreter. Standard library only, CPython 3.10 and later.
 
 Imports nothing else of devlaunch and only relatively of itself: it is loaded by file location, as
-`_devlaunch_child`, and may belong to another installation than the interpreter that runs it.
+`_devlaunch_child`, and may belong to another installation than the interpreter that runs it. In the
+launcher nobody imports it, but for `targets`, which knows what a command means.
+
+Begin with `__main__`, then `bootstrap`, the order of things in a child. `control` hears and tells
+the launcher, `modules` says which files run, `tracebacks` why the app failed; `ahead` is the
+standby's side, `debugging` the debugger's, `servers` runs an app.
+
+A child is a fresh interpreter in a session of its own (setsid(2)): no signal that is meant for it
+reaches the launcher or the debugger above (uvicorn issue 239). The program is not to notice us:
+neither our threads (`threads`), nor our frames (`hide`), nor our modules; and it may close any of
+our descriptors (`descriptors`), after which getppid(2) tells whether the launcher lives.
 """
 
 from __future__ import annotations

@@ -1,7 +1,18 @@
 """Which files run in this process, and which of all files are the user's own.
 
+An audit hook (PEP 578) sees each before its first line runs. What lies in sys.modules at a look
+misses a settings file that Flask executes, plug-ins, and modules that replace or remove themselves.
+It costs a call for each audit event, 0.2 to 0.3 µs: twice the time in what does little else than
+`id()` (`copy.deepcopy` of many small objects), a sixth in what logs much, hardly any in requests,
+none in imports of large libraries.
+
 Python processes below the child load this file too, by its location (`below/sitecustomize`). So it
-needs nothing that Python has not loaded by then, nor anything newer than CPython 3.8.
+needs nothing that Python has not loaded by then, nor anything newer than CPython 3.8. That is 1 to
+2 ms for such a process, and 50 µs for each file of the user's. They find it by PYTHONPATH, which is
+set behind `os.environ` (putenv(3)), and in a dict that is handed to `subprocess`. There the caller
+sees it: one audit event tells of a start, the environment is built from that dict afterwards, and
+there is no later moment to take it out. To replace the functions of `subprocess` would put frames
+of ours into the user's stacks, between pydevd's and gevent's own.
 """
 
 from __future__ import annotations

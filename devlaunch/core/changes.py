@@ -1,5 +1,8 @@
 """Decide what touched files mean: only content that the app may have seen otherwise counts.
 
+By digest, not by time. A change that comes before the report which names its file is remembered,
+and counted when the report arrives: a save during a start is not lost.
+
 Pure: digests of contents and times (`time.monotonic()` seconds) are passed in. A digest of None
 means that the file is gone or cannot be read.
 

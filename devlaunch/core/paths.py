@@ -1,9 +1,12 @@
 """Paths of POSIX and of Windows, as the pure parts take them: absolute and normalized.
 
-Which of both one is it says itself: only on POSIX does it begin with a slash. Whoever tells a path
-to the pure parts resolves it first (`os.path.realpath`): then it has the case that the disk has,
-and a file one path, so that paths are compared as they are. Case may differ only in what a person
-or an IDE wrote, and `fold` is for that.
+Which of both one is it says itself: only on POSIX does it begin with a slash, so that the same
+tests run with both kinds everywhere. Whoever tells a path to the pure parts resolves it first
+(`os.path.realpath`): then it has the case that the disk has, an upper-case drive, long names, no
+junction and no drive of `subst`, and a file one path, so that paths are compared as they are. To
+fold each instead would need a second string to show, and be wrong in directories that tell case
+apart. Case may differ only in what a person or an IDE wrote (patterns, an editor's name of a
+source), and `fold` is for that.
 """
 
 from __future__ import annotations

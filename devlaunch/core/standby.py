@@ -3,7 +3,8 @@
 Theory of operation. There is at most one. It is wanted from the moment in which the app serves (or,
 once it has served, is broken), but must slow nothing down: the policy waits until the machine has
 work to spare, asks the generation what it imported, and has the standby started. The next
-generation is the standby, promoted, at whatever moment it is needed; then all begins anew.
+generation is the standby, promoted, at whatever moment it is needed, between two imports too; then
+all begins anew.
 
 At the `deadline` the owner hands in `StandbyDue`.
 """

@@ -1,4 +1,11 @@
-"""How the children of a run come to be debugged: one module for each way."""
+"""How the children of a run come to be debugged: one module for each way.
+
+Begin with `Debugging`, what a way has to do, and `choose`. `snapshot` looks at the debugger that
+devlaunch itself runs under, `core.detection` judges it. In `keeper` an IDE comes to us or we join
+the IDE's own adapter, `linked` is that of `devlaunch adapter` (by its `link`), `vscode` that of a
+terminal of VS Code; in `pycharm` there is no keeper. `run`, and the front for what they look at,
+import this room.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,19 @@
 """The keeper at work: its sockets, where children connect their debuggers, and where IDEs do.
 
-An IDE comes to the address that is listened on; or, when devlaunch runs under an IDE's debugpy, we
-go to the IDE's own adapter and are a debuggee there for the whole run (`dap.joining`).
+An IDE comes to the address that is listened on. Or devlaunch runs under an IDE's debugpy, whose
+adapter takes each connection to its inner port for one of a process under pydevd: we open one, show
+the launcher's tokens, say that our parent is the launcher, and are from then on the debuggee of one
+child session (`dap.joining`), which to the keeper is a front like any other. A process of the app
+is announced by one more, since the adapter passes no request of a debuggee on.
+
+- *Stop* in such a session arrives as `disconnect` without `terminateDebuggee`. Its `attach` was a
+  copy of what the IDE has for devlaunch: if that is a launch, all of it ends; else the app runs on,
+  and the adapter announces the connection again to the next IDE. *Restart*, which debugpy's adapter
+  does not have, is added by a `capabilities` event.
+- *No session comes* from an IDE that opens none (Helix), or with debugpy's `--listen`, where the
+  adapter says so by a handshake of its own: the app runs, and we listen besides.
+- *Refused*: each child connects to the adapter by itself, as debugpy's sub-processes do; after one
+  that nobody has answered we listen.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """PyCharm's own debugger: no keeper, each child talks to the IDE by itself.
 
-The IDE listens on one port for as long as the session lasts. With "Attach to subprocess" it takes
-any number of processes there, one after the other or at once: `--multiprocess` connects each of
-them directly, the older `--multiproc` asks for a fresh port first (`com.jetbrains.python.debugger`,
-`MultiProcessDebugger`). Without it, it takes the launcher only, and leaves any further connection
-unanswered (`RemoteDebugger`). Others that speak its protocol may answer, so the first child tries.
+The IDE listens on one port for as long as the session lasts, and hands each process that connects
+the breakpoints of that moment. With "Attach to subprocess" it takes any number of processes there,
+one after the other or at once: `--multiprocess` connects each of them directly, the older
+`--multiproc` asks for a fresh port first (`com.jetbrains.python.debugger`, `MultiProcessDebugger`).
+Without it, it takes the launcher only, and leaves any further connection unanswered
+(`RemoteDebugger`). Others that speak its protocol may answer, so with `--debug-attach` the first
+child tries, before it loads anything of pydevd; then a keeper that listens takes over for the rest
+of the run (`ReplaceDebugging`).
 """
 
 from __future__ import annotations

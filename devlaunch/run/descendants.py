@@ -3,7 +3,21 @@
 They send datagrams to a socket in a directory that only the user may enter: the mark of their
 generation, their process id, and absolute file names, each ended by a zero byte but for the last. A
 name may have `wrote:` before it (they open that for writing); `note:` comes with a line for the
-terminal, `silent:` when a Python is about to be started that will say nothing.
+terminal, `silent:` when a Python is about to be started that will say nothing. What carries another
+generation's mark is dropped, and so is what a devlaunch below runs.
+
+Some time after each start, and after the first word of a process below, a look is taken (on Linux).
+Where a Python process has said nothing, any source counts until the next start, and what was saved
+since this one. The same look asks for reloaders that `child/nested` does not know, by two signs:
+
+- A process has the target's own command line, which only exec(3) gives it: a forked worker has that
+  of our child, multiprocessing its own. Words may be missing, as a reloader leaves its option out.
+- A process has an inotify instance (proc_pid_fdinfo(5)) with a watch on a directory where one below
+  it runs files of the user's. Neither is enough alone: apps watch templates and have no process
+  below, servers have workers and no watch. Recursive watchers watch each directory, so no parents
+  are compared, and the look costs a readlink(2) for each descriptor that is open above. Polling
+  cannot be seen, and an app that watches its source's directory for data looks the same: so the
+  line is a question, once a run.
 """
 
 from __future__ import annotations

@@ -4,7 +4,10 @@ It reads the *lifeline*, a pipe whose only write end the launcher holds. While t
 it is told which children there are; when the launcher is gone without a goodbye, however that
 came about, the pipe ends, and the guardian ends the children and all that carries the run's mark.
 It must be hard to end itself: own session, no terminal, deaf to the signals that people send, no
-name of ours in its command line, and an heir.
+name of ours in its command line, and an heir. It is a process, and no part of the app's, since
+nothing in a process runs while C code holds its interpreter lock. The kernel has nothing better:
+the signal of PR_SET_PDEATHSIG is SIGKILL, which leaves no shutdown hook, or one that such an app
+is deaf to; a PID namespace or a control group needs privileges, and changes what the app sees.
 
 This is the launcher's side; the process runs `_posix_guardian`. On Windows the kernel does the
 same for a job object whose last handle is closed, and there is no such process.

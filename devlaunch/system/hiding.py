@@ -1,7 +1,9 @@
 """Keeps the debugger that devlaunch itself runs under away from devlaunch's own code.
 
 That is pydevd, debugpy's or PyCharm's. It traces the threads that exist, and rewrites the command
-lines of Python processes so that they come under it too. Only what is loaded already is touched.
+lines of Python processes so that they come under it too: its functions are put back around each
+process that devlaunch starts. Only what is loaded already is touched, and before anything worth
+speaking of is imported. On sys.monitoring its callback still runs for each call here: 0.2 µs.
 """
 
 from __future__ import annotations

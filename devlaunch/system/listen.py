@@ -1,7 +1,8 @@
 """Listening sockets: the app's, bound once for all generations, and the debugger's.
 
 Bound by the launcher and handed down, the app's socket never closes during a reload: connections
-wait in its backlog.
+wait in its backlog. On POSIX it has SO_REUSEADDR, on Windows SO_EXCLUSIVEADDRUSE: there the former
+lets two programs listen on one port, and who sets it (uvicorn, `http.server`) could take ours over.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """ReadDirectoryChangesW: the backend of Windows, and which of its drives report no changes.
 
 watchdog's own for Windows hands out what happened only after a second without events (7.1), so
-never while files go on changing, and does not say that the kernel's buffer ran over.
+never while files go on changing, and does not say that the kernel's buffer ran over. Nothing tells
+that a file was closed: a single one is waited for as long as one that is empty. `os.replace`
+(MoveFileEx) replaces no file that is open at all: so one is read once it is quiet, and in one go.
 """
 
 from __future__ import annotations

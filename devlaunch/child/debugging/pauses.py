@@ -1,7 +1,9 @@
 """What the debugger holds this process for, which the launcher has to know at once.
 
-A save must not end a program that is being looked at; but it has to mend one that cannot go on: the
-stop for an exception that ends the program is no pause.
+Told from where a thread is held (`PyDB.do_wait_suspend`): looking at the states of threads would
+take a Pause that has not come about for one. A save must not end a program that is being looked at;
+but it has to mend one that cannot go on: the stop for an exception that ends the program is no
+pause.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 CPython frees every object of every module at its end: 30 ms for a small app, 190 ms with pandas, in
 which the next child waits. Whatever of this others could notice is done here in the same order
-(`Py_FinalizeEx`): threads, exit handlers, buffered output. Where more than that could be noticed,
-the interpreter ends in its own way.
+(`Py_FinalizeEx`): threads, exit handlers, buffered output. Where more than that could be noticed
+(an open archive, a pool of processes, an object with a `__del__` of its own, SQLite's write-ahead
+log), the interpreter ends in its own way. None of our threads may hold the app then: daemon threads
+are stopped where they are, and what their frames refer to never comes to its end.
 """
 
 from __future__ import annotations

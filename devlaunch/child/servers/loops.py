@@ -1,4 +1,13 @@
-"""Runs a server's coroutine in an event loop that can share its listener with other processes."""
+"""Runs a server's coroutine in an event loop that can share its listener with other processes.
+
+Only on Windows is there something to do: a socket can belong to one completion port only, and
+asyncio's Proactor would register each listener with its own. So this one is not registered; where a
+non-blocking accept finds nobody a thread waits by select(). uvicorn's `--reload` takes the selector
+loop instead, without subprocesses and with 512 sockets at most. A policy that the app has set is
+used (psycopg needs the selector loop). Under wine, on a busy machine: 390 to 430 connections a
+second from eight clients (260 to 470 by the selector loop, 200 to 710 by AcceptEx), one at a time
+in 3 to 13 ms (5 to 10, and 6); with 700 open ones all are answered.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Chooses the server for an app and runs it on the inherited socket."""
+"""Chooses the server for an app and runs it on the inherited socket.
+
+The launcher binds and listens, each generation accepts, so that connections wait in the backlog
+during a reload. *Ready* and *reloaded* are said when the server has begun to accept on a socket
+that listens. At an accept after which there can be none the child says so, ends its server in its
+own way, hooks included, and is broken. uvloop accepts in C, unseen here, and logs that itself.
+"""
 
 from __future__ import annotations
 
