@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from _thread import get_ident
+from time import sleep
 from typing import Any
 
 from .. import hide
@@ -24,6 +25,8 @@ def apply(pydevd: Any) -> None:
         _do_without_a_directory()
         if sys.version_info >= (3, 12):
             _look_at_what_goes_on()
+        else:
+            _set_trace_functions_in_turn()
 
 
 def wait_no_longer(pydb: Any) -> None:
@@ -92,6 +95,35 @@ def _do_without_a_directory() -> None:
         take(self, pydb, options, *args, **kwargs)
 
     processor._set_debug_options = take_if_possible  # noqa: SLF001
+
+
+def _set_trace_functions_in_turn() -> None:
+    """Other threads can run in the midst of sys.settrace, in an audit hook such as our own.
+
+    CPython 3.11 refuses those that call it then. A thread of the app would end by that, and pydevd
+    would wait for ever for one that it starts.
+    """
+    tracing: Any = sys.modules["pydevd_tracing"]
+    holder, replace = tracing.TracingFunctionHolder, tracing.replace_sys_set_trace_func
+    original: Any = sys.settrace
+
+    def set_trace(function: Any) -> None:
+        for _ in range(1000):
+            try:
+                original(function)
+            except RuntimeError:
+                sleep(0.001)
+            else:
+                return
+        original(function)
+
+    @functools.wraps(replace)
+    def replace_and_insist() -> None:
+        replace()
+        if holder._original_tracing is original:  # noqa: SLF001
+            holder._original_tracing = set_trace  # noqa: SLF001
+
+    tracing.replace_sys_set_trace_func = replace_and_insist
 
 
 if sys.version_info >= (3, 12):
