@@ -207,6 +207,30 @@ def test_a_debugger_that_comes_later(tmp_path: Path, python: str, kind: str) -> 
             assert answers == ["/x"]
 
 
+IN_THE_MIDST = """\
+import sys, threading, time
+sys.addaudithook(lambda event, args: time.sleep(0.01) if event == "sys.settrace" else None)
+threads = [threading.Thread(target=print, args=("ran",)) for _ in range(8)]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+"""
+
+
+@PYTHONS
+def test_threads_that_set_their_trace_functions_at_once(tmp_path: Path, python: str) -> None:
+    """CPython 3.11 refuses one that does in the midst of another's: in an audit hook."""
+    (tmp_path / "job.py").write_text(IN_THE_MIDST)
+    with Pydevd() as pydevd:
+        start = {**options(python), "debug": request(pydevd, python)}
+        with Child(script="job.py", directory=tmp_path, **start) as child:
+            pydevd.accept()
+            assert child.wait() == 0
+            assert child.stdout.count("ran") == 8
+            assert child.stderr == ""
+
+
 @PYTHONS
 @pytest.mark.parametrize("brought", ["at the start", "later", "by the program"])
 def test_no_thread_of_ours_is_seen(tmp_path: Path, python: str, brought: str) -> None:

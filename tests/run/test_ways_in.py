@@ -148,6 +148,7 @@ def a_save_while_paused_waits_for_continue(way: Way) -> None:
         way.resume()
         assert answer.result(30) == "v0"
     way.wait_for(r"reloaded in", after=printed)
+    assert way.text.count("will reload on continue", printed) == 1
     pass_handler(way, "v1")
 
 
@@ -194,6 +195,7 @@ def test_one_run(starting) -> None:
         a_syntax_error_and_recovery(way)
         kill_9_of_the_app(way)
         a_stream_that_is_open_at_a_reload(way)
+        assert way.announced == 1
         a_process_that_the_app_has_started(way)
 
 

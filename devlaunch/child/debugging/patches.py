@@ -27,6 +27,8 @@ def apply(pydevd: Any) -> None:
         _do_without_a_directory(commands)
         if sys.version_info >= (3, 12):
             _look_at_what_goes_on()
+        else:
+            _set_trace_functions_in_turn()
 
 
 def wait_no_longer(pydb: Any) -> None:
@@ -116,6 +118,33 @@ def _do_without_a_directory(commands: Any) -> None:
             no_reload = {"watchDirectories": [os.sep]}
             options = {**options, "pathMappings": [*named, *others], "autoReload": no_reload}
         take(self, pydb, options, *args, **kwargs)
+
+
+def _set_trace_functions_in_turn() -> None:
+    """Other threads can run in the midst of sys.settrace, in an audit hook such as our own.
+
+    CPython 3.11 refuses those that call it then. A thread of the app would end by that, and pydevd
+    would wait for ever for one that it starts.
+    """
+    tracing: Any = sys.modules["pydevd_tracing"]
+    holder = tracing.TracingFunctionHolder
+    original: Any = sys.settrace
+
+    def set_trace(function: Any) -> None:
+        for _ in range(1000):
+            try:
+                original(function)
+            except RuntimeError:
+                sleep(0.001)
+            else:
+                return
+        original(function)
+
+    @in_place_of(tracing, "replace_sys_set_trace_func")
+    def replace_and_insist(replace: Any) -> None:
+        replace()
+        if holder._original_tracing is original:
+            holder._original_tracing = set_trace
 
 
 if sys.version_info >= (3, 12):
