@@ -17,7 +17,7 @@ from .ahead.contexts import Conditions, cwd, patchers
 from .ahead.imports import Imports
 from .control import Control, Message
 from .debugging.pauses import Pauses
-from .debugging.pydevd import is_own_thread, library_breakpoints, stop_on_entry
+from .debugging.traits import is_own_thread, library_breakpoints, stop_on_entry
 from .modules import Reports
 from .threads import start_hidden_thread
 from .tracebacks import Usage, describe, report_early, report_uncaught, trimmed

@@ -16,7 +16,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from . import hide, rename
-from .debugging.pydevd import THREADS
+from .debugging.traits import THREADS
 
 hide(__name__)
 

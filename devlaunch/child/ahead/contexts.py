@@ -8,7 +8,7 @@ import sys
 from typing import Any, NamedTuple
 
 from .. import hide
-from ..debugging import pydevd
+from ..debugging import traits
 
 hide(__name__)
 
@@ -46,7 +46,7 @@ class Conditions:
         if raw != self._raw:
             self._raw = raw
             paths = [
-                each for each in sys.path if isinstance(each, str) and pydevd.VENDORED not in each
+                each for each in sys.path if isinstance(each, str) and traits.VENDORED not in each
             ]
             self._last = Context(self.changes(), paths, list(sys.argv), raw[3], raw[4])
         return self._last
@@ -58,7 +58,7 @@ class Conditions:
     def changes(self) -> dict[str, str | None]:
         """How the environment differs from the one at the beginning."""
         changed = difference(self._base, dict(os.environ))
-        return {k: v for k, v in changed.items() if not k.startswith(pydevd.VARIABLES)}
+        return {k: v for k, v in changed.items() if not k.startswith(traits.VARIABLES)}
 
     def enter(self, context: Context) -> None:
         """Make this process's context that one; its `state` cannot be made."""
@@ -71,7 +71,7 @@ class Conditions:
         found = [f"{name} hooks imports" for name in hooks]
         if builtins.__import__ is not self._import:
             module = str(getattr(builtins.__import__, "__module__", ""))
-            if not module.startswith(pydevd.MODULES):
+            if not module.startswith(traits.MODULES):
                 found.append(f"{module or 'something'} replaces __import__")
         if sys.path_hooks != self._path_hooks:
             found.append("sys.path_hooks has changed")

@@ -12,7 +12,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from .. import hide
-from ..debugging.pydevd import MODULES
+from ..debugging.traits import MODULES
 from ..modules import namespace_of
 from .contexts import at, difference, set_environment
 

@@ -17,7 +17,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from .. import NAME, hide
-from ..debugging import pydevd
+from ..debugging import traits
 from ..modules import is_users, namespace_of
 from .contexts import Conditions, Context, places
 from .stash import Stash
@@ -144,7 +144,7 @@ class Imports:
             self._contexts.append(context)
         number = len(self._contexts) - 1
         for name in names:
-            if name not in self._asked and not name.startswith(pydevd.MODULES):
+            if name not in self._asked and not name.startswith(traits.MODULES):
                 self._asked[name] = number
                 if is_root:
                     self._roots.add(name)
@@ -209,7 +209,7 @@ def is_root(frame: FrameType | None) -> bool:
         code = frame.f_code
         file = code.co_filename
         is_ours = file.startswith(f"<frozen {NAME}")
-        if not is_ours and pydevd.is_own_file(file):
+        if not is_ours and traits.is_own_file(file):
             return False  # a debugger evaluates something
         if code.co_name == "<module>":
             if is_ours or frame.f_globals.get("__name__") == "__main__":  # `-m`: a library's

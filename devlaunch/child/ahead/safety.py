@@ -12,7 +12,7 @@ from _thread import get_ident
 from typing import Any
 
 from .. import hide
-from ..debugging.pydevd import is_own_thread
+from ..debugging.traits import is_own_thread
 from ..modules import namespace_of
 from .contexts import at, patchers, start_method
 from .effects import take_logged

@@ -1,6 +1,6 @@
 """How a child comes to its debugger: one module for each `kind` of the launcher's request.
 
-`pydevd` is what we know of that which they have in common, `patches` what we change in it, `pauses`
+`traits` is what we know of pydevd, of which both are made, `patches` what we change in it, `pauses`
 what it holds. Nothing of a debugger is imported where none is asked for.
 """
 

@@ -17,7 +17,7 @@ from ..ahead.contexts import set_environment
 from ..threads import known_to_pydevd, start_hidden_thread
 from . import NotConnected, Request, patches
 from .pauses import Pauses
-from .pydevd import pydb
+from .traits import pydb
 
 hide(__name__)
 

@@ -24,7 +24,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 from .. import NAME, hide
-from ..debugging.pydevd import MODULES
+from ..debugging.traits import MODULES
 from .requests import OpenRequests
 
 hide(__name__)

@@ -1,4 +1,7 @@
-"""What debugpy and PyCharm's debugger are made of: pydevd, as its names and its state show it."""
+"""What debugpy and PyCharm's debugger are made of: pydevd, as its names and its state show it.
+
+Always loaded, so not called like it: programs look in sys.modules for the word.
+"""
 
 from __future__ import annotations
 
