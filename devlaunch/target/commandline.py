@@ -75,7 +75,7 @@ def _read_option(word: str, rest: list[str], line: CommandLine, flags: Collectio
         hint = f"did you mean {close}?" if close else "devlaunch --help lists the options"
         raise UsageError(f"there is no option {name}", hint=hint)
     if equals and (option is None or option.is_switch):
-        raise UsageError(f"{name} takes no value", hint="devlaunch --help shows how")
+        raise UsageError(f"{name} takes no value", hint="--help shows how")
     if option is None:
         line.flags.add(flag)
         return
@@ -96,6 +96,6 @@ def _take_value(option: Option, rest: list[str], ours: list[str]) -> str:
         except BadValue:
             return "on"
     elif not rest:
-        raise UsageError(f"{option.flag} needs a value", hint="devlaunch --help shows how")
+        raise UsageError(f"{option.flag} needs a value", hint="--help shows how")
     ours.append(rest.pop(0))
     return ours[-1]
