@@ -12,9 +12,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from devlaunch.config import Config
-from devlaunch.dap.exchange import (
-    TERMINALS,
-)
+from devlaunch.dap.proxy import TERMINALS
 from devlaunch.events import Message
 from devlaunch.target import options, values
 from devlaunch.target.options import camel

@@ -26,6 +26,10 @@ class SessionPhase(Enum):
     """`terminated` has been sent; the IDE may say goodbye."""
 
 
+LAUNCH_TIMEOUT = 5.0
+"""Seconds that `launch` waits for the app to be imported, so that a target which does not exist is
+a launch that failed. Longer, and editors give up (dape after 10)."""
+
 _HANDSHAKE = {
     (SessionPhase.CONNECTED, "initialize"): SessionPhase.INITIALIZED,
     (SessionPhase.INITIALIZED, "attach"): SessionPhase.ATTACHING,
@@ -59,12 +63,16 @@ class Session:
     ide: Endpoint
     identity: Identity | None = None
     """Who we are for the IDE's own adapter, when the IDE reaches us through one."""
+    has_launched: bool = False
+    """The IDE has started this run, and says `launch`."""
     phase: SessionPhase = SessionPhase.CONNECTED
     initialize_arguments: Message = field(default_factory=dict)
     attach_request: Message = field(default_factory=dict)
     recording: Recording = field(default_factory=Recording)
     configuration_deadline: float | None = None
     """When `configurationDone` is answered at the latest."""
+    launch_deadline: float | None = None
+    """When `launch` is answered at the latest."""
     goodbye_deadline: float | None = None
     """When the connection is closed after the end of the session."""
     adopts: bool = True
@@ -106,11 +114,6 @@ class Session:
         return self.phase in (SessionPhase.ATTACHING, SessionPhase.CONFIGURED)
 
     @property
-    def is_known(self) -> bool:
-        """Whether somebody has attached by it, or we have opened it."""
-        return self.is_attached or self.identity is not None
-
-    @property
     def is_configured(self) -> bool:
         """Whether the IDE has sent its breakpoints and expects events."""
         return self.phase is SessionPhase.CONFIGURED
@@ -142,8 +145,18 @@ class Session:
     def answer_configuration(self) -> None:
         """Answer `configurationDone`, and `attach` if it still waits for that."""
         self.configuration_deadline = None
+        self.launch_deadline = self.outbox.now + LAUNCH_TIMEOUT if self.has_launched else None
+        self._respond("attach", "configurationDone")
+
+    def answer_launch(self) -> None:
+        """The launch cannot fail any more."""
+        if self.launch_deadline is not None:
+            self.launch_deadline = None
+            self._respond("launch")
+
+    def _respond(self, *commands: str) -> None:
         for request in reversed(self.ide.owed):
-            if request["command"] in ("attach", "configurationDone"):
+            if request["command"] in commands:
                 self.ide.respond(request)
 
     def finish(self, until: float) -> None:

@@ -84,7 +84,7 @@ def choose(
         return None
     # Late: without a debugger the app would wait for all of this.
     from devlaunch.debuggers import pycharm
-    from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
+    from devlaunch.debuggers.keeper import IdeAdapter, KeeperDebugging
     from devlaunch.debuggers.linked import LinkedDebugging
     from devlaunch.debuggers.vscode import ListeningDebugging
 
@@ -93,7 +93,7 @@ def choose(
     if chosen is Way.SETTRACE and config.pycharm_server:
         return pycharm.by_settrace(loop, config.pycharm_server)
     if chosen is Way.JOIN:
-        return KeeperDebugging(config, loop, debugpy_dir, Adapter.of(detection, guardian))
+        return KeeperDebugging(config, loop, debugpy_dir, IdeAdapter.of(detection, guardian))
     if chosen is Way.LISTEN:
         return ListeningDebugging(config, loop, debugpy_dir)
     return pycharm.under_ide(loop, detection, partial(KeeperDebugging, config, loop, debugpy_dir))

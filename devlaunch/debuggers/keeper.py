@@ -20,8 +20,8 @@ from devlaunch.dap.events import (
     ClosePeer,
     ConnectDebuggee,
     JoinAdapter,
-    LauncherEnded,
     NobodyAdopted,
+    RunEnded,
     SendMessage,
     StandbyGone,
     StandbySpawned,
@@ -58,7 +58,7 @@ _NO_PROCESS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Adapter:
+class IdeAdapter:
     """The adapter of the IDE that devlaunch runs under: where debuggees connect, and as whom."""
 
     host: str
@@ -66,7 +66,7 @@ class Adapter:
     identity: Identity = field(repr=False)
 
     @classmethod
-    def of(cls, detection: Detection, guardian: Guardian) -> Adapter:
+    def of(cls, detection: Detection, guardian: Guardian) -> IdeAdapter:
         """The detected one.
 
         When an IDE ends what it launched, its adapter sends SIGTERM to the processes of all
@@ -110,7 +110,7 @@ class KeeperDebugging:
         config: Config,
         loop: Loop,
         debugpy_dir: str | None,
-        adapter: Adapter | None = None,
+        adapter: IdeAdapter | None = None,
     ) -> None:
         self._config = config
         self._loop = loop
@@ -209,7 +209,7 @@ class KeeperDebugging:
     def close(self, status: int) -> None:
         """Tell the IDE that it is over (`status` as in Popen.returncode), and close everything."""
         self._is_closing = True
-        self.tell(LauncherEnded(status))
+        self.tell(RunEnded(status))
         if self._keeper.expects_goodbye:
             self._loop.run(lambda _: self.due(time.monotonic()), lambda: self.deadline)
         self._sockets.close()

@@ -18,19 +18,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TextIO, cast
 
-from devlaunch.dap.exchange import (
-    FAILED,
-    STARTED,
-)
 from devlaunch.dap.framing import encode
 from devlaunch.dap.messages import make_event
+from devlaunch.dap.proxy import FAILED
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import Message
 from devlaunch.target.options import ADAPTER, BY_KEY, camel
 from devlaunch.terminal.console import Console
 
 HELLO = "devlaunchHello"
-"""The launcher's first event: its secret and its pid."""
+"""The launcher's first event, with the secret."""
 
 _FLAG = re.compile(r"(?<!\S)--([a-z-]+)")
 
@@ -65,7 +62,11 @@ class Link:
         self._owns_console = invitation.own_console
         self._sock: socket.socket | None = sock
         self._send: Callable[[bytes], None] = sock.sendall
-        self.send(make_event(HELLO, {"secret": invitation.secret, "pid": os.getpid()}))
+        self.send(make_event(HELLO, {"secret": invitation.secret}))
+        if self.no_debug:  # else each child's debugger says so
+            process = {"systemProcessId": os.getpid(), "isLocalProcess": True}
+            body = {"name": "devlaunch", **process, "startMethod": "launch"}
+            self.send(make_event("process", body))
 
     def console(self, verbosity: int) -> Console:
         """Where devlaunch's own lines go."""
@@ -89,10 +90,6 @@ class Link:
     def fail(self, error: DevlaunchError) -> None:
         """Tell the adapter that there will be no run, or no more of it."""
         self.send(make_event(FAILED, {"message": in_attributes(readable(error))}))
-
-    def started(self) -> None:
-        """Tell the adapter that the app serves, or waits for a change."""
-        self.send(make_event(STARTED, {}))
 
     def send(self, message: Message) -> None:
         """Send an event; one that cannot be sent is lost, as the adapter has gone."""

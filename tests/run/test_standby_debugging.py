@@ -21,7 +21,7 @@ from devlaunch.dap.events import (
 )
 from devlaunch.dap.joining import Identity
 from devlaunch.debuggers import Debugging
-from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
+from devlaunch.debuggers.keeper import IdeAdapter, KeeperDebugging
 from devlaunch.debuggers.link import Invitation, Link
 from devlaunch.debuggers.linked import LinkedDebugging
 from devlaunch.debuggers.pycharm import PycharmDebugging, by_settrace
@@ -129,7 +129,7 @@ def test_a_standby_is_promoted_by_its_pid(loop: Loop) -> None:
 def test_with_an_adapter_that_cannot_be_joined_debugpy_is_loaded_only(loop: Loop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         host, port = closed.getsockname()
-    adapter = Adapter(host, port, Identity(pid=700, ppid=600, client_access_token="theirs"))
+    adapter = IdeAdapter(host, port, Identity(pid=700, ppid=600, client_access_token="theirs"))
     with ended(KeeperDebugging(CONFIG(), loop, "/debugpy", adapter)) as debugging:
         assert debugging.standby_message() == PRELOAD
         assert (debugging.start_message() or {})["token"] == "theirs"
