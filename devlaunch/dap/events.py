@@ -109,12 +109,7 @@ class JoinAdapter:
 
 
 @dataclass(frozen=True, slots=True)
-class NobodyAdopted:
-    """The IDE that devlaunch runs under does not open a session for the app."""
+class NoSession:
+    """The IDE that devlaunch runs under has no session for the app, and begins none; and why."""
 
-
-@dataclass(frozen=True, slots=True)
-class AdapterLost:
-    """The connection to the IDE's own adapter has ended; `was_refused`: before any session."""
-
-    was_refused: bool
+    why: str

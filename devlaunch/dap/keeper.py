@@ -18,19 +18,18 @@ from devlaunch.core.status import StatusChanged
 from devlaunch.dap.acceptance import refusal
 from devlaunch.dap.endpoint import OVER
 from devlaunch.dap.events import (
-    AdapterLost,
     BackConnected,
     ChildSpawned,
     FrontConnected,
     FrontJoined,
     MessageReceived,
-    NobodyAdopted,
+    NoSession,
     PeerClosed,
     RunEnded,
     StandbyGone,
     StandbySpawned,
 )
-from devlaunch.dap.joining import Identity
+from devlaunch.dap.joining import ENDED, NOT_ADOPTED, Identity, not_joined
 from devlaunch.dap.messages import CAPABILITIES, Outbox, arguments_of
 from devlaunch.dap.processes import ChildProcess
 from devlaunch.dap.roster import Roster
@@ -238,16 +237,19 @@ class Keeper:
                 self._end_session(session)
         if self._outbox.has_passed(self._adoption_deadline):
             self.stop_waiting()
-            self._outbox.add(NobodyAdopted())
+            self._outbox.add(NoSession(NOT_ADOPTED))
 
     def _front_closed(self, session: Session, reason: str) -> None:
         if session.identity is None and reason:
             self._outbox.log(f"refused a connection to the debug port: {reason}")
         self._end_session(session)
+        if session.has_launched:
+            self._outbox.add(StopRequested(None))
         if self._is_ours(session):
             was_refused = self._adoption_deadline is not None
             self.stop_waiting()
-            self._outbox.add(AdapterLost(was_refused))
+            why = not_joined("it closed the connection") if was_refused else ENDED
+            self._outbox.add(NoSession(why))
 
     # --- requests of an IDE ----------------------------------------------------------------------
 

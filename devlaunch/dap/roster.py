@@ -27,9 +27,6 @@ CONFIGURE_TIMEOUT = 10.0
 """Seconds that the debugger of a process which waits for it may take for the IDE's settings, and an
 IDE that has attached to send them. Either has nothing else to do: what takes longer has failed."""
 
-IDENTIFY_TIMEOUT = 10.0
-"""Seconds a process has to say who it is."""
-
 LAST_WORDS = 0.5
 """Seconds for the output of a process that has ended to arrive."""
 
@@ -227,7 +224,6 @@ class Roster:
             return
         generation = self.child.generation if self.child else _OF_STANDBY
         debuggee = Debuggee(peer, generation, self._outbox)
-        debuggee.deadline = self._outbox.now + IDENTIFY_TIMEOUT
         self._debuggees[peer] = debuggee
         introduce(debuggee, self._token, known=self._identified, refused=self._forget)
 
@@ -298,14 +294,8 @@ class Roster:
 
     def seen_by(self, session: Session) -> Debuggee | None:
         """The process that an IDE session is attached to at present."""
-        return next(
-            (
-                debuggee
-                for debuggee in self._debuggees.values()
-                if debuggee.session is session and debuggee.phase is Phase.ATTACHED
-            ),
-            None,
-        )
+        all_ = self._debuggees.values()
+        return next((d for d in all_ if d.session is session and d.phase is Phase.ATTACHED), None)
 
     def ask(self, session: Session, request: Message) -> None:
         """Pass a request of an IDE that has attached to its debuggee, or answer in its place."""

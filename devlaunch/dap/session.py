@@ -8,7 +8,7 @@ from enum import Enum, auto
 from devlaunch.core.status import StatusChanged
 from devlaunch.dap.endpoint import OVER, Endpoint
 from devlaunch.dap.framing import MAX_REQUEST
-from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
+from devlaunch.dap.joining import Identity, is_stand_in, was_launched, without_output
 from devlaunch.dap.messages import AdmitPeer, Outbox, arguments_of
 from devlaunch.dap.recording import Recording, is_recorded
 from devlaunch.events import ConsoleNote, Message
@@ -96,7 +96,8 @@ class Session:
     @property
     def debuggee_arguments(self) -> Message:
         """The same, as far as a debuggee is concerned."""
-        return for_debuggee(self.attach_arguments) if self.identity else self.attach_arguments
+        # debugpy's launcher reads the output of all processes below it.
+        return without_output(self.attach_arguments) if self.ends_the_run else self.attach_arguments
 
     @property
     def is_stand_in(self) -> bool:

@@ -26,7 +26,6 @@ from devlaunch.dap.events import (
     BackConnected,
     ClosePeer,
     FrontConnected,
-    FrontJoined,
     MessageReceived,
     PeerClosed,
     SendMessage,
@@ -97,16 +96,6 @@ class DapSockets:
     def listen_back(self) -> tuple[str, int]:
         """Listen for debuggees on this machine. Returns the address; raises OSError."""
         return self._adopt(socket.create_server(("127.0.0.1", 0), backlog=32), BackConnected)
-
-    def add_front(self, sock: socket.socket) -> int:
-        """Take the socket of the IDE that has launched us. Returns its number, as in events."""
-        number = self.add(sock)
-        self._deliver(FrontConnected(number, has_launched=True))
-        return number
-
-    def join_front(self, sock: socket.socket, pid: int) -> None:
-        """Take a connection of ours to an IDE's adapter, as the debuggee `pid`."""
-        self._deliver(FrontJoined(self.add(sock), pid))
 
     @property
     def deadline(self) -> float | None:

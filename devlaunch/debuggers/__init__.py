@@ -1,4 +1,8 @@
-"""How the children of a run come to be debugged: one module for each way."""
+"""How the children of a run come to be debugged: one module for each way.
+
+Begin with `choose`. A run imports this room, `adapter` the `link` by which its launchers find back,
+and the front `snapshot`, which sees the debugger that devlaunch itself runs under.
+"""
 
 from __future__ import annotations
 
@@ -44,17 +48,11 @@ class Debugging(Protocol):
         When it is no longer what the present standby was given, that one is of no use.
         """
 
-    def standby_spawned(self, pid: int) -> None:
-        """A standby that was given the last `standby_message` has been started.
-
-        It becomes a child when `spawned` is called with the same pid.
-        """
-
-    def standby_gone(self, pid: int) -> None:
-        """That standby has been killed, or has ended, and never was a child."""
-
     def tell(self, event: object) -> None:
-        """`ChildGone`, `ChildUnheard`, `DebuggerReady`, `ReleaseRequested`, `ConsoleNote`."""
+        """`ChildGone`, `ChildUnheard`, `DebuggerReady`, `ReleaseRequested`, `ConsoleNote`.
+
+        `StandbySpawned`, of one that was given the last `standby_message`, and `StandbyGone`.
+        """
 
     def close(self, status: int) -> None:
         """The run has ended with this status (as in Popen.returncode)."""

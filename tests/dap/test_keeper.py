@@ -11,7 +11,6 @@ from devlaunch.config import WhilePaused
 from devlaunch.core.status import StatusChanged
 from devlaunch.dap.debuggee import STEP_TIMEOUT, Debuggee, Phase
 from devlaunch.dap.events import (
-    AdapterLost,
     BackConnected,
     ChildSpawned,
     ClosePeer,
@@ -20,24 +19,30 @@ from devlaunch.dap.events import (
     FrontJoined,
     JoinAdapter,
     MessageReceived,
-    NobodyAdopted,
+    NoSession,
     PeerClosed,
     RunEnded,
     SendMessage,
     StandbyGone,
     StandbySpawned,
 )
-from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
+from devlaunch.dap.joining import (
+    ENDED,
+    NOT_ADOPTED,
+    Identity,
+    is_stand_in,
+    not_joined,
+    was_launched,
+)
 from devlaunch.dap.keeper import GOODBYE_TIMEOUT, READY_TIMEOUT, SESSION_TIMEOUT, Keeper
 from devlaunch.dap.messages import AdmitPeer, Outbox
 from devlaunch.dap.recording import Recording
 from devlaunch.dap.roster import (
     ADOPTION_TIMEOUT,
     CONFIGURE_TIMEOUT,
-    IDENTIFY_TIMEOUT,
     LOST_AFTER,
 )
-from devlaunch.dap.session import LAUNCH_TIMEOUT
+from devlaunch.dap.session import LAUNCH_TIMEOUT, Session
 from devlaunch.errors import StateError
 from devlaunch.events import (
     ChildGone,
@@ -886,6 +891,12 @@ def test_the_ide_that_has_launched_is_told_so_and_not_waited_for():
     assert not world.keeper.expects_goodbye
 
 
+def test_the_run_ends_with_the_ide_that_has_launched_it():
+    world = launching()
+    world.do(PeerClosed(1))
+    assert StopRequested(None) in world.actions
+
+
 # --- pausing ------------------------------------------------------------------------------------
 
 
@@ -1312,14 +1323,6 @@ def test_a_second_ide():
     assert world.closed == [2]
     assert len(logs(world)) == 1
     world.request(1, "restart")
-
-
-def test_a_debuggee_that_does_not_identify_itself_is_closed():
-    world = World()
-    world.spawn()
-    world.do(BackConnected(50))
-    world.wait(IDENTIFY_TIMEOUT)
-    assert world.closed == [50]
 
 
 @pytest.mark.parametrize("token", ["wrong", "", None, TOKEN + "x", ["secret"], "s\ud800"])
@@ -1827,7 +1830,7 @@ def test_an_adapter_without_the_token_is_a_stranger(shown):
     assert not answer["success"]
     assert "ours" not in str(answer)
     assert world.closed == [1]
-    assert AdapterLost(was_refused=True) in world.actions
+    assert NoSession(not_joined("it closed the connection")) in world.actions
     assert not world.keeper.wants_debugger
 
 
@@ -1844,7 +1847,7 @@ def test_a_child_that_no_ide_adopts_waits_for_a_while(for_ever):
     world.wait(SESSION_TIMEOUT - 0.1)
     assert world.commands(50) == []
     world.wait(0.2)
-    assert NobodyAdopted() in world.actions
+    assert NoSession(NOT_ADOPTED) in world.actions
     assert world.commands(50) == ([] if for_ever else LET_RUN)
     assert world.keeper.wants_debugger is for_ever
 
@@ -1854,7 +1857,7 @@ def test_an_ide_that_begins_in_time_may_take_its_time():
     world.request(1, "initialize", **IDE)
     world.wait(SESSION_TIMEOUT * 10)
     assert world.commands(50) == []
-    assert NobodyAdopted() not in world.actions
+    assert NoSession(NOT_ADOPTED) not in world.actions
 
 
 def test_the_adapter_itself_lets_a_process_run_that_no_ide_wants():
@@ -1905,7 +1908,7 @@ def test_the_end_of_the_connection(begun):
         world.answer_replay()
         world.do(DebuggerReady(1))
     world.do(PeerClosed(1))
-    assert AdapterLost(was_refused=not begun) in world.actions
+    assert NoSession(ENDED if begun else not_joined("it closed the connection")) in world.actions
     assert world.commands(50) == (DETACH if begun else LET_RUN)
     assert not world.keeper.wants_debugger
 
@@ -1975,11 +1978,11 @@ def test_was_launched(arguments, expected):
 
 def test_a_debuggee_does_not_report_output_that_debugpys_launcher_reads():
     output = {"redirectOutput": True, "debugOptions": ["RedirectOutput", "ShowReturnValue"]}
-    assert for_debuggee({"connect": {}, **output}) == {"connect": {}, **output}
-    assert for_debuggee({"module": "m", **output}) == {
-        "module": "m",
-        "debugOptions": ["ShowReturnValue"],
-    }
+    session = Session(1, Outbox(), Outbox().connect(1), IDENTITY)
+    session.attach_request = {"arguments": {"connect": {}, **output}}
+    assert session.debuggee_arguments == {"connect": {}, **output}
+    session.attach_request = {"arguments": {"module": "m", **output}}
+    assert session.debuggee_arguments == {"module": "m", "debugOptions": ["ShowReturnValue"]}
 
 
 def test_stand_in():

@@ -15,7 +15,7 @@ from time import sleep
 from typing import Any
 
 from .. import hide, modules
-from ..threads import known_to_pydevd, start_hidden_thread
+from ..threads import known_to_pydevd
 from . import mends
 from .pauses import Pauses
 
@@ -28,30 +28,27 @@ _VALIDATION = "PYDEVD_DISABLE_FILE_VALIDATION"
 def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
     """Connect to where `request` says; with its `wait`, return when the client is configured.
 
-    It is not waited for longer than the connection lasts, by which the launcher can end it. With
-    its `patience`, in seconds, that is an IDE's own adapter: the launcher does not see its pauses,
-    and nobody may answer. Returns what went wrong, if anything: the app runs on without a debugger
-    then. Called in the main thread before user code, or in a hidden thread while it runs; pydevd
-    traces the threads that exist, and the frames they are in, in both cases.
+    It is not waited for longer than the connection lasts, by which the launcher can end it. Returns
+    what went wrong, if anything: the app runs on without a debugger then. Called in the main thread
+    before user code, or in a hidden thread while it runs; pydevd traces the threads that exist, and
+    the frames they are in, in both cases.
     """
     debugger = pydb()
     try:
         debugpy = _load(request.get("debugpy"))
-        with known_to_pydevd(), _Patience(request.get("patience")) as patience:
+        with known_to_pydevd():
             if debugger is not None:
                 debugpy.trace_this_thread(True)
             else:
                 _connect(debugpy, request)
                 debugger = pydb()
             if debugger is not None:
-                pauses.watch(debugger, reports=request.get("patience") is not None)
-            if debugger is not None and request.get("wait") and not patience.is_exhausted:
+                pauses.watch(debugger, reports=False)
+            if debugger is not None and request.get("wait"):
                 # As `debugpy.wait_for_client` does, which looks every 20 ms if it is unlucky.
                 debugger._on_configuration_done_event.wait()  # noqa: SLF001
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    if patience.is_exhausted:
-        return f"no debugger answered within {request['patience']:g} s"
     if debugger is None or debugger.pydb_disposed:
         return "the connection was closed before the debugger was configured"
     return None
@@ -60,14 +57,13 @@ def connect(request: dict[str, Any], pauses: Pauses) -> str | None:
 def prepare(request: dict[str, Any]) -> str | None:
     """Do as much of `connect` as is possible before the time: in a standby, which is not traced.
 
-    With `preload` nothing but the import. Returns what went wrong, if anything.
+    Returns what went wrong, if anything.
     """
     try:
         debugpy = _load(request.get("debugpy"))
-        if not request.get("preload"):
-            with _not_waiting():
-                _connect(debugpy, request)
-            debugpy.trace_this_thread(False)
+        with _not_waiting():
+            _connect(debugpy, request)
+        debugpy.trace_this_thread(False)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -101,8 +97,7 @@ def library_breakpoints() -> list[str]:
 
 def _connect(debugpy: Any, request: dict[str, Any]) -> None:
     address = request["host"], request["port"]
-    parent = request.get("parent")
-    debugpy.connect(address, access_token=request["token"], parent_session_pid=parent)
+    debugpy.connect(address, access_token=request["token"])
     end_at_once(pydb())
     # As debugpy's command line does: a `python -m debugpy` below is this session's.
     os.environ["DEBUGPY_RUNNING"] = "true"
@@ -118,34 +113,6 @@ def _not_waiting() -> Iterator[None]:
         yield
     finally:
         api._settrace = settrace  # noqa: SLF001
-
-
-class _Patience:
-    """Ends the waiting for an adapter that we do not know; the keeper hangs up in time."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self.is_exhausted = False
-        self._is_over = threading.Event()
-        self._seconds = seconds
-
-    def __enter__(self) -> _Patience:
-        if self._seconds is not None:
-            start_hidden_thread(self._watch)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()  # also after a failure: the next attempt may have begun by its end
-
-    def _watch(self) -> None:
-        with known_to_pydevd():
-            if not self._is_over.wait(self._seconds):
-                self._give_up()
-
-    def _give_up(self) -> None:
-        self.is_exhausted = True
-        debugger = pydb()
-        if debugger is not None:
-            mends.wait_no_longer(debugger)
 
 
 class _MessagesSent:

@@ -26,12 +26,6 @@ def apply(pydevd: Any) -> None:
             _look_at_what_goes_on()
 
 
-def wait_no_longer(pydb: Any) -> None:
-    """Have `debugpy.connect` return, and whoever waits for this PyDB to be configured go on."""
-    pydb.ready_to_run = True
-    pydb._on_configuration_done_event.set()  # noqa: SLF001
-
-
 def _wait_for_nobody_who_has_hung_up(pydb: Any) -> None:
     dispose = pydb.dispose_and_kill_all_pydevd_threads
 
@@ -40,7 +34,9 @@ def _wait_for_nobody_who_has_hung_up(pydb: Any) -> None:
         try:
             dispose(self, *args, **kwargs)
         finally:
-            wait_no_longer(self)
+            # `debugpy.connect` returns, and whoever waits for this PyDB to be configured goes on.
+            self.ready_to_run = True
+            self._on_configuration_done_event.set()
 
     pydb.dispose_and_kill_all_pydevd_threads = dispose_and_wait_no_longer
 
