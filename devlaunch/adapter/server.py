@@ -14,11 +14,11 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from functools import partial
 
 from devlaunch.adapter.attributes import keeper_arguments
 from devlaunch.adapter.plan import attach_address, make_plan
-from devlaunch.adapter.starting import LauncherReaped, Run
+from devlaunch.adapter.starting import Run
 from devlaunch.adapter.stdio import Stdio
 from devlaunch.dap.events import FrontConnected, MessageReceived, PeerClosed
 from devlaunch.dap.framing import encode
@@ -44,14 +44,6 @@ CONNECT_TIMEOUT = 5.0
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
-@dataclass(frozen=True, slots=True)
-class _Reached:
-    """Posted to the loop: how a connection to a keeper came out."""
-
-    session: _Session
-    result: socket.socket | str
-
-
 class Adapter:
     """All sessions of one `devlaunch adapter`. `run` returns when the last one is over."""
 
@@ -59,10 +51,9 @@ class Adapter:
         self.loop = loop
         self.sockets = DapSockets(loop, self._deliver)
         self.back = self.sockets.listen_back()
+        self.runs: list[Run] = []
+        """Launchers that have not ended; they may outlive their sessions."""
         self._sessions: dict[int, _Session] = {}
-        self._keepers: dict[int, _Session] = {}
-        self._awaited: dict[str, _Session] = {}
-        self._runs: list[Run] = []
         self._is_ending = False
         self._linger_until = 0.0
         """How long editors may read on when all is over, in monotonic seconds."""
@@ -89,49 +80,10 @@ class Adapter:
         self.loop.run(self._handle, self._deadline)
         self.sockets.close()
 
-    # --- sessions and their keepers -------------------------------------------------------------
-
-    def start(self, session: _Session, run: Run, invitation: Invitation) -> None:
-        """Start a launcher for a session. Raises as Run.start."""
-        self._runs.append(run)
-        self._awaited[invitation.secret] = session
-        run.start(invitation)
-
-    def connect(self, session: _Session, address: tuple[str, int]) -> None:
-        """Connect to a keeper; in a thread, since that can take its time."""
-
-        def reach() -> None:
-            result: socket.socket | str
-            try:
-                result = socket.create_connection(address, CONNECT_TIMEOUT)
-            except OSError as error:
-                result = reason_of(error)
-            except ValueError:  # UnicodeError is one
-                result = "the host is not a name"
-            self.loop.post(_Reached(session, result))
-
-        threading.Thread(target=reach, daemon=True).start()
-
-    def adopt_keeper(self, session: _Session, peer: int) -> None:
-        """From now on this connection is that of the session's keeper."""
-        self.sockets.admit(peer)
-        self._keepers[peer] = session
-        session.keeper = peer
-
-    def forget_keeper(self, session: _Session) -> None:
-        """Nobody waits for this session's launcher, or listens to its keeper, any more."""
-        self._awaited = {k: owner for k, owner in self._awaited.items() if owner is not session}
-        peer, session.keeper = session.keeper, None
-        if peer is not None:
-            self._keepers.pop(peer, None)
-            self.sockets.close_peer(peer)
-
-    def close(self, session: _Session) -> None:
+    def forget(self, session: _Session) -> None:
         """The session is over."""
         if self._sessions.pop(session.peer, None) is not None:
             self.sockets.close_peer(session.peer)
-
-    # --- what happened --------------------------------------------------------------------------
 
     def _open(self, peer: int) -> None:
         self._sessions[peer] = _Session(self, peer)
@@ -150,21 +102,16 @@ class Adapter:
             session.proxy.editor_said(message)
             if session.proxy.stage is not Stage.CONNECTED:
                 self.sockets.admit(peer)
-        elif session := self._keepers.get(peer):
-            session.drain()
-            session.proxy.keeper_said(message)
+        elif session := self._with_keeper(peer):
+            session.keeper_said(message)
         else:
-            self._meet(peer, message)
-
-    def _meet(self, peer: int, message: Message) -> None:
-        """A launcher has to show its secret first."""
-        seen = str(body_of(message).get("secret")).encode("utf-8", "replace")
-        for secret, session in self._awaited.items():
-            if message.get("event") == HELLO and hmac.compare_digest(seen, secret.encode()):
-                del self._awaited[secret]
-                session.met(peer)
-                return
-        self.sockets.close_peer(peer)
+            # A launcher has to show its secret first.
+            seen = str(body_of(message).get("secret")).encode("utf-8", "replace")
+            for session in self._sessions.values():
+                if message.get("event") == HELLO and session.awaits(seen):
+                    session.met(peer)
+                    return
+            self.sockets.close_peer(peer)
 
     def _closed(self, peer: int, reason: str) -> None:
         if session := self._sessions.pop(peer, None):
@@ -172,31 +119,31 @@ class Adapter:
                 self.status = 1
                 sys.stderr.write(f"devlaunch: error: the editor was dropped: {reason}\n")
             session.proxy.close()
-        elif session := self._keepers.pop(peer, None):
+        elif session := self._with_keeper(peer):
             session.keeper_gone(reason)
 
+    def _with_keeper(self, peer: int) -> _Session | None:
+        return next((each for each in self._sessions.values() if each.keeper == peer), None)
+
     def _handle(self, event: object) -> None:
-        match event:
-            case SignalReceived():
-                if self._is_ending and not self._sessions:
-                    self._runs.clear()  # a second one: they end by themselves
-                self._is_ending = True
-                for session in list(self._sessions.values()):
-                    session.proxy.close()
-            case LauncherReaped(run, status):
-                run.ended(status)
-            case _Reached(session, result):
-                session.reached(result)
+        if isinstance(event, SignalReceived):
+            if self._is_ending and not self._sessions:
+                self.runs.clear()  # a second one: they end by themselves
+            self._is_ending = True
+            for session in list(self._sessions.values()):
+                session.proxy.close()
+        elif callable(event):
+            event()
         now = time.monotonic()
         self.sockets.due(now)
         for session in list(self._sessions.values()):
             session.proxy.expire()
-        for run in self._runs:
+        for run in self.runs:
             run.due(now)
         self._stop_if_over()
 
     def _stop_if_over(self) -> None:
-        self._runs = [run for run in self._runs if not run.is_over]
+        self.runs = [run for run in self.runs if not run.is_over]
         if not self._is_over:
             return
         now = time.monotonic()
@@ -206,14 +153,14 @@ class Adapter:
 
     @property
     def _is_over(self) -> bool:
-        return self._is_ending and not self._sessions and all(run.is_over for run in self._runs)
+        return self._is_ending and not self._sessions and all(run.is_over for run in self.runs)
 
     def _deadline(self) -> float | None:
         if self._is_over:  # a callback may have ended the last one: `_handle` looks
             return self._linger_until if self.sockets.is_flushing else 0.0
         due = [self.sockets.deadline]
         due += [session.proxy.deadline for session in self._sessions.values()]
-        due += [run.deadline for run in self._runs]
+        due += [run.deadline for run in self.runs]
         return min((each for each in due if each is not None), default=None)
 
 
@@ -226,25 +173,35 @@ class _Session:
         self.keeper: int | None = None
         """The connection to its keeper."""
         self._adapter = adapter
+        self._secret = ""
+        """By which its launcher makes itself known; empty: none is waited for."""
         self._run: Run | None = None
         self._address = ("", 0)
 
     # --- what has happened ----------------------------------------------------------------------
 
-    def drain(self) -> None:
-        """Hand in the launcher's output before its keeper's next message."""
-        if self._run:
-            self._run.drain()
+    def awaits(self, secret: bytes) -> bool:
+        """Whether that is the secret of its launcher."""
+        return bool(self._secret) and hmac.compare_digest(secret, self._secret.encode())
 
     def met(self, peer: int) -> None:
         """Its launcher has connected."""
-        self._adapter.adopt_keeper(self, peer)
+        self._secret = ""
+        self._adopt_keeper(peer)
         if self._run:
             self._run.connected()
 
+    def keeper_said(self, message: Message) -> None:
+        """The launcher's output goes before its keeper's next message."""
+        if self._run:
+            self._run.drain()
+        self.proxy.keeper_said(message)
+
     def keeper_gone(self, reason: str) -> None:
         """The keeper's connection has ended."""
-        self.drain()
+        self.keeper = None
+        if self._run:
+            self._run.drain()
         self.proxy.keeper_gone(reason)
         if self._run:
             self._run.disconnected()
@@ -259,8 +216,12 @@ class _Session:
             text = f"no devlaunch listens on {where}: {result}"
             self.proxy.start_failed(f"{text}\nstart it with: devlaunch --debug-attach …")
         else:
-            self._adapter.adopt_keeper(self, self._adapter.sockets.add(result))
+            self._adopt_keeper(self._adapter.sockets.add(result))
             self.proxy.keeper_connected(where)
+
+    def _adopt_keeper(self, peer: int) -> None:
+        self._adapter.sockets.admit(peer)
+        self.keeper = peer
 
     # --- what the proxy wants done --------------------------------------------------------------
 
@@ -287,33 +248,48 @@ class _Session:
                     hint='use "console": "internalConsole"',
                 )
             host, port = self._adapter.back
-            secret = secrets.token_hex(32)
-            invitation = Invitation(host, port, secret, not plan.terminal, plan.no_debug)
+            self._secret = secrets.token_hex(32)
             self._run = Run(self._adapter.loop, plan, self.proxy)
-            self._adapter.start(self, self._run, invitation)
+            self._adapter.runs.append(self._run)
+            is_silent = not plan.terminal
+            self._run.start(Invitation(host, port, self._secret, is_silent, plan.no_debug))
         except DevlaunchError as error:
             self.proxy.start_failed(readable(error))
         except (OSError, ValueError) as error:
             self.proxy.start_failed(f"devlaunch could not start: {error}")
 
     def connect(self, arguments: Message) -> None:
-        """Connect to a keeper that runs."""
+        """Connect to a keeper that runs; in a thread, since that can take its time."""
         try:
             self._address = attach_address(arguments)
         except UsageError as error:
             self.proxy.start_failed(readable(error))
-        else:
-            self._adapter.connect(self, self._address)
+            return
+
+        def reach() -> None:
+            result: socket.socket | str
+            try:
+                result = socket.create_connection(self._address, CONNECT_TIMEOUT)
+            except OSError as error:
+                result = reason_of(error)
+            except ValueError:  # UnicodeError is one
+                result = "the host is not a name"
+            self._adapter.loop.post(partial(self.reached, result))
+
+        threading.Thread(target=reach, daemon=True).start()
 
     def leave(self) -> None:
         """Close the keeper's connection, or wait for none."""
-        self._adapter.forget_keeper(self)
+        self._secret = ""
+        peer, self.keeper = self.keeper, None
+        if peer is not None:
+            self._adapter.sockets.close_peer(peer)
         if self._run:
             self._run.leave()
 
     def close(self) -> None:
         """Close the editor's connection."""
-        self._adapter.close(self)
+        self._adapter.forget(self)
 
 
 def serve_stdio() -> int:

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from devlaunch.adapter.plan import Plan
@@ -28,14 +27,6 @@ STOP_TIMEOUT = 15.0
 """Seconds, besides its own grace, for a launcher that nobody listens to any more."""
 
 _TAIL = 4000
-
-
-@dataclass(frozen=True, slots=True)
-class LauncherReaped:
-    """Posted to the loop: the process of this run has ended (`status` as in Popen.returncode)."""
-
-    run: Run
-    status: int
 
 
 class Run:
@@ -109,7 +100,7 @@ class Run:
         threading.Thread(target=self._wait, args=(self._popen,), daemon=True).start()
 
     def _wait(self, popen: subprocess.Popen[bytes]) -> None:
-        self._loop.post(LauncherReaped(self, popen.wait()))
+        self._loop.post(partial(self.ended, popen.wait()))
 
     # --- what happens ---------------------------------------------------------------------------
 
