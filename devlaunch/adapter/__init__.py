@@ -4,8 +4,9 @@ A process of its own, so that the launcher stays what it is on the command line.
 `server`; `attributes` is the one table of what `launch` takes, `plan` makes a command line of that,
 `starting` runs it. `cli` imports this room, and `init` its attributes.
 
-- *A launch is answered* when the app serves, stands at a breakpoint, or is broken in a way that a
-  save may mend: whatever is wrong with the launch itself is its failed response.
+- *A launch is answered* by the keeper, when the app serves, stands at a breakpoint, or is broken in
+  a way that a save may mend; whatever is wrong with the launch itself is its failed response. What
+  is answered here is `initialize`; after that messages are passed on (`dap.proxy`).
 - *The link.* The launcher comes back to the adapter (`debuggers.link`), and from then on that
   connection is one more front of the keeper. When it ends the run ends, politely, however the
   adapter died.

@@ -11,9 +11,8 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from devlaunch.config import Config, Option
-from devlaunch.dap.exchange import (
-    TERMINALS,
-)
+from devlaunch.dap.joining import without_output
+from devlaunch.dap.proxy import TERMINALS
 from devlaunch.events import Message
 from devlaunch.target.converters import choices
 from devlaunch.target.options import OPTIONS, camel
@@ -217,17 +216,14 @@ _ONLY_OURS = {each.name for each in (*TARGETS, *OURS, *BY_OPTION.values())} - {"
 
 
 def keeper_arguments(launch: Message) -> Message:
-    """The arguments of the keeper's `attach` for those of a `launch`.
+    """Of the arguments of a `launch` what the keeper needs.
 
     With the internal console all output is read from pipes: the debugger must not send it again.
     """
     arguments = {name: value for name, value in launch.items() if name not in _ONLY_OURS}
-    if launch.get("console") not in TERMINALS:
-        flags = arguments.get("debugOptions")
-        if isinstance(flags, list):
-            arguments["debugOptions"] = [flag for flag in flags if flag != "RedirectOutput"]
-        arguments |= {"redirectOutput": False, "isOutputRedirected": True}
-    return arguments
+    if launch.get("console") in TERMINALS:
+        return arguments
+    return {**without_output(arguments), "redirectOutput": False, "isOutputRedirected": True}
 
 
 def matches(value: object, schema: Schema) -> bool:

@@ -20,9 +20,7 @@ from devlaunch.adapter.attributes import (
     Attribute,
     matches,
 )
-from devlaunch.dap.exchange import (
-    TERMINALS,
-)
+from devlaunch.dap.proxy import TERMINALS
 from devlaunch.errors import UsageError
 from devlaunch.events import Message
 from devlaunch.target import options

@@ -14,35 +14,20 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from functools import partial
 
 from devlaunch.adapter.attributes import keeper_arguments
 from devlaunch.adapter.plan import attach_address, make_plan
-from devlaunch.adapter.starting import LauncherEnded, Run
+from devlaunch.adapter.starting import Run
 from devlaunch.adapter.stdio import Stdio
-from devlaunch.dap.events import BackConnected, FrontConnected, MessageReceived, PeerClosed
-from devlaunch.dap.exchange import (
-    Connect,
-    EditorGone,
-    EditorSaid,
-    EndSession,
-    KeeperConnected,
-    KeeperGone,
-    KeeperSaid,
-    LeaveKeeper,
-    Phase,
-    Start,
-    StartFailed,
-    TellEditor,
-    TellKeeper,
-)
+from devlaunch.dap.events import FrontConnected, MessageReceived, PeerClosed
 from devlaunch.dap.framing import encode
 from devlaunch.dap.messages import body_of
-from devlaunch.dap.proxy import Proxy
+from devlaunch.dap.proxy import Proxy, Stage
 from devlaunch.dap.sockets import DapSockets
 from devlaunch.debuggers.link import HELLO, Invitation, readable
 from devlaunch.errors import DevlaunchError, UsageError
-from devlaunch.events import DeadlineReached, Message, SignalReceived
+from devlaunch.events import Message, SignalReceived
 from devlaunch.system.listen import format_address
 from devlaunch.system.loop import Loop
 from devlaunch.system.spare import reason_of, working_directory
@@ -56,18 +41,7 @@ MAX_AHEAD = 1024 * 1024
 CONNECT_TIMEOUT = 5.0
 """Seconds for a keeper to accept a connection."""
 
-MAX_STRANGERS = 16
-"""Connections to the launchers' port that have not shown a secret."""
-
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-
-
-@dataclass(frozen=True, slots=True)
-class _Reached:
-    """Posted to the loop: how a connection to a keeper came out."""
-
-    session: _Session
-    result: socket.socket | str
 
 
 class Adapter:
@@ -77,11 +51,9 @@ class Adapter:
         self.loop = loop
         self.sockets = DapSockets(loop, self._deliver)
         self.back = self.sockets.listen_back()
+        self.runs: list[Run] = []
+        """Launchers that have not ended; they may outlive their sessions."""
         self._sessions: dict[int, _Session] = {}
-        self._keepers: dict[int, _Session] = {}
-        self._strangers: list[int] = []
-        self._awaited: dict[str, tuple[_Session, Run]] = {}
-        self._runs: list[Run] = []
         self._is_ending = False
         self._linger_until = 0.0
         """How long editors may read on when all is over, in monotonic seconds."""
@@ -108,51 +80,10 @@ class Adapter:
         self.loop.run(self._handle, self._deadline)
         self.sockets.close()
 
-    # --- sessions and their keepers -------------------------------------------------------------
-
-    def start(self, session: _Session, run: Run, invitation: Invitation) -> None:
-        """Start a launcher for a session. Raises as Run.start."""
-        self._runs.append(run)
-        self._awaited[invitation.secret] = (session, run)
-        run.start(invitation)
-
-    def connect(self, session: _Session, address: tuple[str, int]) -> None:
-        """Connect to a keeper; in a thread, since that can take its time."""
-
-        def reach() -> None:
-            result: socket.socket | str
-            try:
-                result = socket.create_connection(address, CONNECT_TIMEOUT)
-            except OSError as error:
-                result = reason_of(error)
-            except ValueError:  # UnicodeError is one
-                result = "the host is not a name"
-            self.loop.post(_Reached(session, result))
-
-        threading.Thread(target=reach, daemon=True).start()
-
-    def adopt_keeper(self, session: _Session, peer: int) -> None:
-        """From now on this connection is that of the session's keeper."""
-        self.sockets.admit(peer)
-        self._keepers[peer] = session
-        session.keeper = peer
-
-    def forget_keeper(self, session: _Session) -> None:
-        """Nobody waits for this session's launcher, or listens to its keeper, any more."""
-        for secret, (owner, _) in list(self._awaited.items()):
-            if owner is session:
-                del self._awaited[secret]
-        peer, session.keeper = session.keeper, None
-        if peer is not None:
-            self._keepers.pop(peer, None)
-            self.sockets.close_peer(peer)
-
-    def close(self, session: _Session) -> None:
+    def forget(self, session: _Session) -> None:
         """The session is over."""
         if self._sessions.pop(session.peer, None) is not None:
             self.sockets.close_peer(session.peer)
-
-    # --- what happened --------------------------------------------------------------------------
 
     def _open(self, peer: int) -> None:
         self._sessions[peer] = _Session(self, peer)
@@ -161,10 +92,6 @@ class Adapter:
         match event:
             case FrontConnected(peer):
                 self._open(peer)
-            case BackConnected(peer):
-                self._strangers.append(peer)
-                if len(self._strangers) > MAX_STRANGERS:
-                    self.sockets.close_peer(self._strangers.pop(0))
             case MessageReceived(peer, message):
                 self._received(peer, message)
             case PeerClosed(peer, reason):
@@ -172,61 +99,51 @@ class Adapter:
 
     def _received(self, peer: int, message: Message) -> None:
         if session := self._sessions.get(peer):
-            session.tell(EditorSaid(message))
-            if session.proxy.phase is not Phase.CONNECTED:
+            session.proxy.editor_said(message)
+            if session.proxy.stage is not Stage.CONNECTED:
                 self.sockets.admit(peer)
-        elif session := self._keepers.get(peer):
-            session.drain()
-            session.tell(KeeperSaid(message))
-        elif peer in self._strangers:
-            self._strangers.remove(peer)
-            self._meet(peer, message)
-
-    def _meet(self, peer: int, message: Message) -> None:
-        body = body_of(message)
-        seen = str(body.get("secret")).encode("utf-8", "replace")
-        for secret, (session, run) in self._awaited.items():
-            if message.get("event") == HELLO and hmac.compare_digest(seen, secret.encode()):
-                del self._awaited[secret]
-                self.adopt_keeper(session, peer)
-                run.connected(body.get("pid") or 0)
-                return
-        self.sockets.close_peer(peer)
+        elif session := self._with_keeper(peer):
+            session.keeper_said(message)
+        else:
+            # A launcher has to show its secret first.
+            seen = str(body_of(message).get("secret")).encode("utf-8", "replace")
+            for session in self._sessions.values():
+                if message.get("event") == HELLO and session.awaits(seen):
+                    session.met(peer)
+                    return
+            self.sockets.close_peer(peer)
 
     def _closed(self, peer: int, reason: str) -> None:
         if session := self._sessions.pop(peer, None):
             if reason:
                 self.status = 1
                 sys.stderr.write(f"devlaunch: error: the editor was dropped: {reason}\n")
-            session.tell(EditorGone())
-        elif session := self._keepers.pop(peer, None):
+            session.proxy.close()
+        elif session := self._with_keeper(peer):
             session.keeper_gone(reason)
-        elif peer in self._strangers:
-            self._strangers.remove(peer)
+
+    def _with_keeper(self, peer: int) -> _Session | None:
+        return next((each for each in self._sessions.values() if each.keeper == peer), None)
 
     def _handle(self, event: object) -> None:
-        match event:
-            case SignalReceived():
-                if self._is_ending and not self._sessions:
-                    self._runs.clear()  # a second one: they end by themselves
-                self._is_ending = True
-                for session in list(self._sessions.values()):
-                    session.tell(EditorGone())
-            case LauncherEnded(run, status):
-                run.ended(status)
-            case _Reached(session, result):
-                session.reached(result)
-            case DeadlineReached():
-                now = time.monotonic()
-                self.sockets.due(now)
-                for session in list(self._sessions.values()):
-                    session.due(now)
-                for run in self._runs:
-                    run.due(now)
+        if isinstance(event, SignalReceived):
+            if self._is_ending and not self._sessions:
+                self.runs.clear()  # a second one: they end by themselves
+            self._is_ending = True
+            for session in list(self._sessions.values()):
+                session.proxy.close()
+        elif callable(event):
+            event()
+        now = time.monotonic()
+        self.sockets.due(now)
+        for session in list(self._sessions.values()):
+            session.proxy.expire()
+        for run in self.runs:
+            run.due(now)
         self._stop_if_over()
 
     def _stop_if_over(self) -> None:
-        self._runs = [run for run in self._runs if not run.is_over]
+        self.runs = [run for run in self.runs if not run.is_over]
         if not self._is_over:
             return
         now = time.monotonic()
@@ -236,101 +153,93 @@ class Adapter:
 
     @property
     def _is_over(self) -> bool:
-        return self._is_ending and not self._sessions and all(run.is_over for run in self._runs)
+        return self._is_ending and not self._sessions and all(run.is_over for run in self.runs)
 
     def _deadline(self) -> float | None:
         if self._is_over:  # a callback may have ended the last one: `_handle` looks
             return self._linger_until if self.sockets.is_flushing else 0.0
         due = [self.sockets.deadline]
         due += [session.proxy.deadline for session in self._sessions.values()]
-        due += [run.deadline for run in self._runs]
+        due += [run.deadline for run in self.runs]
         return min((each for each in due if each is not None), default=None)
 
 
 class _Session:
-    """One editor's session: carries out what its proxy decides."""
+    """One editor's session: the connections and the launcher of its proxy (`dap.proxy.Host`)."""
 
     def __init__(self, adapter: Adapter, peer: int) -> None:
         self.peer = peer
-        self.proxy = Proxy(keeper_arguments)
-        self._adapter = adapter
+        self.proxy = Proxy(self, keeper_arguments, time.monotonic)
         self.keeper: int | None = None
         """The connection to its keeper."""
-        self._events: list[object] = []
-        self._is_busy = False
+        self._adapter = adapter
+        self._secret = ""
+        """By which its launcher makes itself known; empty: none is waited for."""
         self._run: Run | None = None
         self._address = ("", 0)
 
-    def tell(self, event: object) -> None:
-        """Hand an event to the proxy and carry out what it decides."""
-        self._events.append(event)
-        if self._is_busy:
-            return  # an action has brought it about: after those that go before
-        self._is_busy = True
-        try:
-            while self._events:
-                for action in self.proxy.handle(self._events.pop(0), time.monotonic()):
-                    self._perform(action)
-        finally:
-            self._is_busy = False
+    # --- what has happened ----------------------------------------------------------------------
 
-    def due(self, now: float) -> None:
-        """The proxy's deadline may have passed."""
-        if self.proxy.deadline is not None and self.proxy.deadline <= now:
-            self.tell(DeadlineReached())
+    def awaits(self, secret: bytes) -> bool:
+        """Whether that is the secret of its launcher."""
+        return bool(self._secret) and hmac.compare_digest(secret, self._secret.encode())
 
-    def drain(self) -> None:
-        """Hand in the launcher's output before its keeper's next message."""
+    def met(self, peer: int) -> None:
+        """Its launcher has connected."""
+        self._secret = ""
+        self._adopt_keeper(peer)
+        if self._run:
+            self._run.connected()
+
+    def keeper_said(self, message: Message) -> None:
+        """The launcher's output goes before its keeper's next message."""
         if self._run:
             self._run.drain()
+        self.proxy.keeper_said(message)
 
     def keeper_gone(self, reason: str) -> None:
         """The keeper's connection has ended."""
-        self.drain()
-        self.tell(KeeperGone(reason))
+        self.keeper = None
+        if self._run:
+            self._run.drain()
+        self.proxy.keeper_gone(reason)
         if self._run:
             self._run.disconnected()
 
     def reached(self, result: socket.socket | str) -> None:
         """The connection that `attach` asked for, or why there is none."""
         where = format_address(*self._address)
-        if self.proxy.phase is not Phase.STARTING:
+        if self.proxy.stage is not Stage.STARTING:
             if not isinstance(result, str):
                 result.close()
         elif isinstance(result, str):
             text = f"no devlaunch listens on {where}: {result}"
-            self.tell(StartFailed(f"{text}\nstart it with: devlaunch --debug-attach …"))
+            self.proxy.start_failed(f"{text}\nstart it with: devlaunch --debug-attach …")
         else:
-            self._adapter.adopt_keeper(self, self._adapter.sockets.add(result))
-            self.tell(KeeperConnected(where=where))
+            self._adopt_keeper(self._adapter.sockets.add(result))
+            self.proxy.keeper_connected(where)
 
-    def _perform(self, action: object) -> None:
-        match action:
-            case TellEditor(message):
-                self._adapter.sockets.send(self.peer, encode(message))
-                self._hold_output()
-            case TellKeeper(message):
-                if self.keeper is not None:
-                    self._adapter.sockets.send(self.keeper, encode(message))
-            case Start(arguments, can_run_in_terminal):
-                self._start(arguments, can_run_in_terminal)
-            case Connect(arguments):
-                self._connect(arguments)
-            case LeaveKeeper():
-                self._adapter.forget_keeper(self)
-                if self._run:
-                    self._run.leave()
-            case EndSession():
-                self._adapter.close(self)
+    def _adopt_keeper(self, peer: int) -> None:
+        self._adapter.sockets.admit(peer)
+        self.keeper = peer
 
-    def _hold_output(self) -> None:
-        """An editor that does not keep up makes the app wait, as a slow terminal does."""
+    # --- what the proxy wants done --------------------------------------------------------------
+
+    def tell_editor(self, message: Message) -> None:
+        """One that does not keep up makes the app wait, as a slow terminal does."""
         sockets = self._adapter.sockets
+        sockets.send(self.peer, encode(message))
         if self._run and sockets.unsent(self.peer) > MAX_AHEAD:
             self._run.hold()
             sockets.when_flushed(self.peer, self._run.resume)
 
-    def _start(self, arguments: Message, can_run_in_terminal: bool) -> None:
+    def tell_keeper(self, message: Message) -> None:
+        """Send to the keeper, if there is one."""
+        if self.keeper is not None:
+            self._adapter.sockets.send(self.keeper, encode(message))
+
+    def start(self, arguments: Message, *, can_run_in_terminal: bool) -> None:
+        """Start a launcher."""
         try:
             plan = make_plan(arguments, environ=os.environ, directory=working_directory())
             if plan.terminal and not can_run_in_terminal:
@@ -339,22 +248,48 @@ class _Session:
                     hint='use "console": "internalConsole"',
                 )
             host, port = self._adapter.back
-            secret = secrets.token_hex(32)
-            invitation = Invitation(host, port, secret, not plan.terminal, plan.no_debug)
-            self._run = Run(self._adapter.loop, plan, self.tell)
-            self._adapter.start(self, self._run, invitation)
+            self._secret = secrets.token_hex(32)
+            self._run = Run(self._adapter.loop, plan, self.proxy)
+            self._adapter.runs.append(self._run)
+            is_silent = not plan.terminal
+            self._run.start(Invitation(host, port, self._secret, is_silent, plan.no_debug))
         except DevlaunchError as error:
-            self.tell(StartFailed(readable(error)))
+            self.proxy.start_failed(readable(error))
         except (OSError, ValueError) as error:
-            self.tell(StartFailed(f"devlaunch could not start: {error}"))
+            self.proxy.start_failed(f"devlaunch could not start: {error}")
 
-    def _connect(self, arguments: Message) -> None:
+    def connect(self, arguments: Message) -> None:
+        """Connect to a keeper that runs; in a thread, since that can take its time."""
         try:
             self._address = attach_address(arguments)
         except UsageError as error:
-            self.tell(StartFailed(readable(error)))
-        else:
-            self._adapter.connect(self, self._address)
+            self.proxy.start_failed(readable(error))
+            return
+
+        def reach() -> None:
+            result: socket.socket | str
+            try:
+                result = socket.create_connection(self._address, CONNECT_TIMEOUT)
+            except OSError as error:
+                result = reason_of(error)
+            except ValueError:  # UnicodeError is one
+                result = "the host is not a name"
+            self._adapter.loop.post(partial(self.reached, result))
+
+        threading.Thread(target=reach, daemon=True).start()
+
+    def leave(self) -> None:
+        """Close the keeper's connection, or wait for none."""
+        self._secret = ""
+        peer, self.keeper = self.keeper, None
+        if peer is not None:
+            self._adapter.sockets.close_peer(peer)
+        if self._run:
+            self._run.leave()
+
+    def close(self) -> None:
+        """Close the editor's connection."""
+        self._adapter.forget(self)
 
 
 def serve_stdio() -> int:

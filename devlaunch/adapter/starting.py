@@ -8,19 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 
 from devlaunch.adapter.plan import Plan
 from devlaunch.adapter.stdio import OutputPipe
-from devlaunch.dap.exchange import (
-    KeeperConnected,
-    LauncherGone,
-    OutputRead,
-    StartFailed,
-    TerminalWanted,
-)
+from devlaunch.dap.proxy import Proxy
 from devlaunch.debuggers.link import Invitation
 from devlaunch.system import process
 from devlaunch.system.loop import Loop
@@ -36,21 +29,14 @@ STOP_TIMEOUT = 15.0
 _TAIL = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class LauncherEnded:
-    """Posted to the loop: the process of this run has ended (`status` as in Popen.returncode)."""
-
-    run: Run
-    status: int
-
-
 class Run:
-    """One launcher. `tell` takes events for the proxy; `is_over` when there will be none."""
+    """One launcher, of which `proxy` is told; `is_over` when it will be told no more."""
 
-    def __init__(self, loop: Loop, plan: Plan, tell: Callable[[object], None]) -> None:
+    def __init__(self, loop: Loop, plan: Plan, proxy: Proxy) -> None:
         self._loop = loop
         self._plan = plan
-        self._tell = tell
+        self._proxy: Proxy | None = proxy
+        """Who is told of it; None: nobody any more."""
         self._invitation = ""
         self._popen: subprocess.Popen[bytes] | None = None
         self._pipes: list[OutputPipe] = []
@@ -70,6 +56,7 @@ class Run:
         self._invitation = invitation.write()
         variables = {**self._plan.env, ADAPTER: self._invitation}
         if self._plan.terminal:
+            assert self._proxy is not None
             arguments = {
                 "kind": self._plan.terminal,
                 "title": self._plan.title,
@@ -77,7 +64,7 @@ class Run:
                 "args": self._plan.argv,
                 "env": variables,
             }
-            self._tell(TerminalWanted(arguments))
+            self._proxy.terminal_wanted(arguments)
         else:
             self._spawn(variables)
 
@@ -113,14 +100,15 @@ class Run:
         threading.Thread(target=self._wait, args=(self._popen,), daemon=True).start()
 
     def _wait(self, popen: subprocess.Popen[bytes]) -> None:
-        self._loop.post(LauncherEnded(self, popen.wait()))
+        self._loop.post(partial(self.ended, popen.wait()))
 
     # --- what happens ---------------------------------------------------------------------------
 
-    def connected(self, pid: int) -> None:
+    def connected(self) -> None:
         """It has shown the secret."""
         self._was_connected = True
-        self._tell(KeeperConnected(pid))
+        if self._proxy:
+            self._proxy.keeper_connected()
 
     def disconnected(self) -> None:
         """Its connection has ended, or was closed by us: it ends now."""
@@ -134,7 +122,7 @@ class Run:
 
         One that has connected sees the end of its connection.
         """
-        self._tell = lambda _: None
+        self._proxy = None
         self.resume()
         if self._popen is not None and self._status is None and not self._was_connected:
             self._popen.terminate()
@@ -183,7 +171,8 @@ class Run:
         text = pipe.read()
         if text:
             self._tail = (self._tail + text)[-_TAIL:]
-            self._tell(OutputRead(pipe.category, text))
+            if self._proxy:
+                self._proxy.output_read(pipe.category, text)
         if not pipe.is_open and pipe in self._pipes:
             self._pipes.remove(pipe)
             self._loop.unwatch(pipe)
@@ -205,7 +194,8 @@ class Run:
         self._pipes.clear()
         with contextlib.suppress(OSError):
             os.unlink(self._invitation)
-        if not self._was_connected and status is not None:
+        if self._proxy and not self._was_connected and status is not None:
             why = self._tail.strip() or f"it ended with status {status}"
-            self._tell(StartFailed(f"devlaunch could not start: {why}"))
-        self._tell(LauncherGone(status))
+            self._proxy.start_failed(f"devlaunch could not start: {why}")
+        elif self._proxy:
+            self._proxy.launcher_gone(status)

@@ -3,14 +3,15 @@
 Messages go in, actions come out. The keeper has one front (the IDE) and at most one current
 debuggee, plus grandchildren; it records what the IDE has configured, and replays it into each new
 debuggee before any user code runs. Begin with `keeper`, then `session` (a connection of an IDE),
-`debuggee` (one of a process) and `roster` (who sees whom). All is pure but `sockets`. `debuggers`
+`debuggee` (one of a process) and `roster` (who sees whom); `proxy` is the
+state of `devlaunch adapter`. All is pure but `sockets`. `debuggers`
 and `adapter` import this room.
 
 - *Every request is answered exactly once*, also when its debuggee has just died: see `endpoint`.
 - *The IDE sees one program that never ends.* A dying debuggee's `terminated` and `exited` never
   reach it; a stopped thread is told as continued and exited, so that no stale frame stays on the
   screen. Breakpoints keep their ids; after a replay events say what became verified or moved.
-- *What pydevd cannot take*, an IDE may still send: see `acceptance`, and `child/debugging/mends`.
+- *What pydevd cannot take*, an IDE may still send: see `acceptance`, and `child/debugging/patches`.
 - *Without an IDE* nothing of the debugger is loaded into the app; the running child connects when
   one attaches.
 - *Who waits for whom.* A child waits to be configured as long as its connection lasts: to give up

@@ -1,7 +1,7 @@
 """A process that has connected says who it is, and the IDE hears of it. Pure.
 
 Whoever finds the inner port can connect. Our token is in nothing that we send: who connects has yet
-to show that they know it, and is a stranger to the sockets until then.
+to show that they know it, and is a stranger to the sockets until both was said.
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ def introduce(
             debuggee.outbox.log("refused a debuggee that does not know the token of this run")
             refused(debuggee)
             return
-        deadline = debuggee.deadline
         debuggee.advance("authorized")
-        debuggee.deadline = deadline  # it is for both answers
-        debuggee.outbox.add(AdmitPeer(debuggee.peer, MAX_CONTENT))
         debuggee.pydevd.request("pydevdSystemInfo", {}, identified)
 
     def identified(response: Message) -> None:
@@ -46,6 +43,7 @@ def introduce(
             refused(debuggee)
             return
         debuggee.advance("identified")
+        debuggee.outbox.add(AdmitPeer(debuggee.peer, MAX_CONTENT))
         debuggee.pid, debuggee.ppid = process.get("pid") or 0, process.get("ppid") or 0
         known(debuggee)
 

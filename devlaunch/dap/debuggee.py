@@ -302,7 +302,11 @@ class Debuggee:
         name, body = message["event"], body_of(message)
         if name == "terminated":
             self.has_terminated = True
-        elif name == "stopped" and self.phase in (Phase.DETACHED, Phase.STOPPING, Phase.PARKED):
+        elif name == "stopped" and self.phase in (
+            Phase.DETACHED,
+            Phase.STOPPING,
+            Phase.PARKED,
+        ):
             # `breakpoint()` in the code. What stopped before `disconnect` was worked off is let go
             # by that; a `continue` of ours might come so late that it hits the next session's stop.
             if not self.pydevd.awaits("disconnect"):
@@ -340,6 +344,8 @@ class Debuggee:
         thread = body.get("threadId")
         match name:
             case "stopped":
+                if self.session is not None:
+                    self.session.answer_launch()
                 self.end_step()
                 self._answer_continue()
                 self._stopped[thread] = bool(body.get("allThreadsStopped"))
@@ -357,6 +363,8 @@ class Debuggee:
                 self._threads.setdefault(thread)
 
     def _translate(self, name: str, body: Message) -> Message | None:
+        if self.session is not None and name == "process" and self.session.has_launched:
+            return {**body, "startMethod": "launch"}
         if self.session is not None and name == "breakpoint":
             return self.session.recording.translate_event(body, self._breakpoint_ids)
         if name == "stopped" and isinstance(body.get("hitBreakpointIds"), list):

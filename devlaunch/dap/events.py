@@ -9,9 +9,10 @@ from devlaunch.events import Message
 
 @dataclass(frozen=True, slots=True)
 class FrontConnected:
-    """A client (an IDE) connected to the debug address."""
+    """A client (an IDE) connected to the debug address; or it has launched this run."""
 
     peer: int
+    has_launched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class StandbyGone:
 
 
 @dataclass(frozen=True, slots=True)
-class LauncherEnded:
+class RunEnded:
     """The whole run is over. `status` as in `Popen.returncode`: -n for signal n."""
 
     status: int
@@ -108,12 +109,7 @@ class JoinAdapter:
 
 
 @dataclass(frozen=True, slots=True)
-class NobodyAdopted:
-    """The IDE that devlaunch runs under does not open a session for the app."""
+class NoSession:
+    """The IDE that devlaunch runs under has no session for the app, and begins none; and why."""
 
-
-@dataclass(frozen=True, slots=True)
-class AdapterLost:
-    """The connection to the IDE's own adapter has ended; `was_refused`: before any session."""
-
-    was_refused: bool
+    why: str

@@ -28,17 +28,7 @@ MAX_FIRST = 64 * 1024
 """Of a peer that has not shown yet what it is."""
 
 _FIELD = b"content-"  # Content-Length, or the Content-Type that old clients put before it
-_HTTP_METHODS = (
-    b"GET",
-    b"POST",
-    b"PUT",
-    b"HEAD",
-    b"OPTIONS",
-    b"DELETE",
-    b"PATCH",
-    b"CONNECT",
-    b"PRI",
-)
+_HTTP = [method + b" " for method in b"GET POST PUT HEAD OPTIONS DELETE PATCH CONNECT PRI".split()]
 _LENGTH = re.compile(rb"content-length:[ \t]*([0-9]{1,19})[ \t]*", re.IGNORECASE)
 _TLS_HANDSHAKE = b"\x16"
 _REQUIRED = {
@@ -111,8 +101,7 @@ def _check_start(buffer: bytearray) -> None:
     head = bytes(buffer[: len(_FIELD)])
     if not head or _FIELD.startswith(head.lower()):
         return
-    for method in _HTTP_METHODS:
-        start = method + b" "
+    for start in _HTTP:
         if head.startswith(start):
             raise ProtocolError("an HTTP request, not DAP")
         if start.startswith(head):

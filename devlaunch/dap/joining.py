@@ -14,6 +14,9 @@ from dataclasses import dataclass, field, replace
 from devlaunch.dap.messages import arguments_of
 from devlaunch.events import Message
 
+NOT_ADOPTED = "the editor opens no debug session for the app"
+ENDED = "the editor's debug session has ended"
+
 _STAND_IN = {"adapterID": "debugpy"}
 """What the adapter's own `initialize` says, by which it lets a process run that no IDE wants."""
 
@@ -50,6 +53,11 @@ class Identity:
         return {"process": {"pid": self.pid, "ppid": self.ppid}}
 
 
+def not_joined(reason: str) -> str:
+    """That there is no way by an adapter, in words."""
+    return f"could not join the editor's debug adapter ({reason})"
+
+
 def is_stand_in(initialize_arguments: Message) -> bool:
     """Whether there is no IDE behind a session: the adapter lets us run by itself."""
     return initialize_arguments == _STAND_IN
@@ -63,14 +71,8 @@ def was_launched(attach_arguments: Message) -> bool:
     return any(attach_arguments.get(name) for name in _LAUNCHES)
 
 
-def for_debuggee(attach_arguments: Message) -> Message:
-    """The same for a debuggee of ours.
-
-    When the IDE started devlaunch, debugpy's launcher reads the output of all processes below it: a
-    debuggee that reports its own would have it shown twice.
-    """
-    if not was_launched(attach_arguments):
-        return attach_arguments
+def without_output(attach_arguments: Message) -> Message:
+    """The same for a debuggee whose output somebody reads already: it must not report its own."""
     arguments = {k: v for k, v in attach_arguments.items() if k != "redirectOutput"}
     options = arguments.get("debugOptions")
     if isinstance(options, list):

@@ -18,21 +18,20 @@ from devlaunch.core.status import StatusChanged
 from devlaunch.dap.acceptance import refusal
 from devlaunch.dap.endpoint import OVER
 from devlaunch.dap.events import (
-    AdapterLost,
     BackConnected,
     ChildSpawned,
     FrontConnected,
     FrontJoined,
-    LauncherEnded,
     MessageReceived,
-    NobodyAdopted,
+    NoSession,
     PeerClosed,
+    RunEnded,
     StandbyGone,
     StandbySpawned,
 )
-from devlaunch.dap.joining import Identity
+from devlaunch.dap.joining import ENDED, NOT_ADOPTED, Identity, not_joined
 from devlaunch.dap.messages import CAPABILITIES, Outbox, arguments_of
-from devlaunch.dap.processes import Child
+from devlaunch.dap.processes import ChildProcess
 from devlaunch.dap.roster import Roster
 from devlaunch.dap.session import Session, SessionPhase
 from devlaunch.errors import StateError
@@ -54,21 +53,15 @@ from devlaunch.events import (
 READY_TIMEOUT = 10.0
 """Seconds that a busy app's debugger may take before an attach is answered all the same."""
 
-ADOPTION_TIMEOUT = 5.0
+SESSION_TIMEOUT = 5.0
 """Seconds that an IDE has, from the announcement on, to begin a session for the app."""
 
 GOODBYE_TIMEOUT = 0.5
 """Seconds for the `disconnect` by which IDEs answer `terminated`: Helix and VS Code take it ill if
 it comes to nobody, Vimspector never sends it."""
 
-MAX_STRANGERS = 16
-"""Connections to the debug port that have not attached."""
-
-
 _ConnectionChanged = FrontConnected | FrontJoined | BackConnected | PeerClosed
-_RunChanged = (
-    ChildSpawned | ChildUnheard | DebuggerReady | ChildGone | ReleaseRequested | LauncherEnded
-)
+_RunChanged = ChildSpawned | ChildUnheard | DebuggerReady | ChildGone | ReleaseRequested | RunEnded
 
 
 class Keeper:
@@ -126,6 +119,7 @@ class Keeper:
                 self._roster.end_standby(pid)
             case ConsoleNote() | StatusChanged():
                 self._status = event if isinstance(event, StatusChanged) else self._status
+                self._answer_launch()
                 if self._main is not None:
                     self._main.show(event)
             case DeadlineReached():
@@ -133,6 +127,7 @@ class Keeper:
             case _:
                 raise StateError(f"the keeper has no use for {event!r}")
         self._answer_configuration()
+        self._answer_launch()
         if self.paused != self._was_paused:
             self._was_paused = self.paused
             self._outbox.add(DebuggeePaused() if self._was_paused else DebuggeeResumed())
@@ -141,9 +136,10 @@ class Keeper:
     @property
     def deadline(self) -> float | None:
         """When `DeadlineReached` is due, on the clock of `now`; None: not before another event."""
-        held = self._main.configuration_deadline if self._main else None
-        goodbyes = [session.goodbye_deadline for session in self._sessions.values()]
-        deadlines = (self._roster.deadline, held, self._adoption_deadline, *goodbyes)
+        deadlines = [self._roster.deadline, self._adoption_deadline]
+        if self._main:
+            deadlines += [self._main.configuration_deadline, self._main.launch_deadline]
+        deadlines += [session.goodbye_deadline for session in self._sessions.values()]
         return min((each for each in deadlines if each is not None), default=None)
 
     def listens_at(self, host: str, port: int) -> None:
@@ -183,17 +179,14 @@ class Keeper:
 
     def _connection_changed(self, event: _ConnectionChanged) -> None:
         match event:
-            case FrontConnected(peer):
-                self._sessions[peer] = Session(peer, self._outbox, self._outbox.connect(peer))
-                strangers = [s for s in self._sessions.values() if not s.is_known]
-                if len(strangers) > MAX_STRANGERS:
-                    self._end_session(strangers[0])
-                    self._outbox.log("too many connections that never attach: closed the oldest")
+            case FrontConnected(peer, has_launched):
+                ide = self._outbox.connect(peer)
+                self._sessions[peer] = Session(peer, self._outbox, ide, None, has_launched)
             case FrontJoined(peer, pid) if self._identity:
                 identity, ide = self._identity.of(pid), self._outbox.connect(peer)
                 self._sessions[peer] = Session(peer, self._outbox, ide, identity)
                 if identity == self._identity:
-                    self._adoption_deadline = self._outbox.now + ADOPTION_TIMEOUT
+                    self._adoption_deadline = self._outbox.now + SESSION_TIMEOUT
             case BackConnected(peer):
                 self._roster.connected(peer)
             case PeerClosed(peer, reason):
@@ -215,7 +208,7 @@ class Keeper:
     def _run_changed(self, event: _RunChanged) -> None:
         match event:
             case ChildSpawned(generation, pid, debugging):
-                child = Child(pid=pid, generation=generation, is_debugging=debugging)
+                child = ChildProcess(pid=pid, generation=generation, is_debugging=debugging)
                 self._roster.start_child(child)
             case ChildUnheard(generation):
                 self._roster.child_unheard(generation)
@@ -226,7 +219,7 @@ class Keeper:
                     self._roster.end_child()
             case ReleaseRequested():
                 self._roster.let_go()
-            case LauncherEnded(status):
+            case RunEnded(status):
                 self._roster.end_child()
                 if self._main is not None:
                     # As shells report it: 128 + n for signal n.
@@ -244,16 +237,19 @@ class Keeper:
                 self._end_session(session)
         if self._outbox.has_passed(self._adoption_deadline):
             self.stop_waiting()
-            self._outbox.add(NobodyAdopted())
+            self._outbox.add(NoSession(NOT_ADOPTED))
 
     def _front_closed(self, session: Session, reason: str) -> None:
         if session.identity is None and reason:
             self._outbox.log(f"refused a connection to the debug port: {reason}")
         self._end_session(session)
+        if session.has_launched:
+            self._outbox.add(StopRequested(None))
         if self._is_ours(session):
             was_refused = self._adoption_deadline is not None
             self.stop_waiting()
-            self._outbox.add(AdapterLost(was_refused))
+            why = not_joined("it closed the connection") if was_refused else ENDED
+            self._outbox.add(NoSession(why))
 
     # --- requests of an IDE ----------------------------------------------------------------------
 
@@ -280,6 +276,9 @@ class Keeper:
             session.ide.fail(request, "This session is initialized already.")
 
     def _launch(self, session: Session, request: Message) -> None:
+        if session.has_launched:
+            self._attach(session, request)
+            return
         session.ide.fail(
             request,
             "devlaunch runs the app already: use a configuration with "
@@ -344,6 +343,13 @@ class Keeper:
         session.answer_configuration()
         session.show(self._status)
 
+    def _answer_launch(self) -> None:
+        """Tell the IDE that has launched the app when the first start has come to an end."""
+        session, status = self._main, self._status
+        has_started = status is not None and status.state not in ("starting", "stopping")
+        if session and (has_started or self._outbox.has_passed(session.launch_deadline)):
+            session.answer_launch()
+
     def _restart(self, session: Session, request: Message) -> None:
         if session.is_attached:
             session.ide.respond(request)
@@ -374,6 +380,7 @@ class Keeper:
         if terminates and not is_main:
             self._end_process(session)
         is_over = session.phase is SessionPhase.OVER
+        session.answer_launch()
         session.ide.respond(request)
         if not session.identity and not is_over:
             session.say_over()
@@ -391,7 +398,9 @@ class Keeper:
     def _say_goodbye(self, session: Session) -> None:
         """End a session because what it saw has ended."""
         if session.identity is None and session.is_attached:
-            session.finish(self._outbox.now + GOODBYE_TIMEOUT)
+            # `devlaunch adapter` tells its editor at the very end, and answers it then.
+            patience = 0.0 if session.has_launched else GOODBYE_TIMEOUT
+            session.finish(self._outbox.now + patience)
             self._retire(session)
         else:
             session.say_over()

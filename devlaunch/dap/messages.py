@@ -57,11 +57,6 @@ def body_of(message: Message) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def make_event(name: str, body: Message) -> Message:
-    """A DAP event."""
-    return {"type": "event", "event": name, "body": body}
-
-
 @dataclass(frozen=True, slots=True)
 class AdmitPeer:
     """The peer has shown what it is: it may send as much as this at once, and take its time."""

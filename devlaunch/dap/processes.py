@@ -27,7 +27,7 @@ class Process:
 
 
 @dataclass(slots=True, kw_only=True)
-class Child(Process):
+class ChildProcess(Process):
     """The current generation."""
 
     generation: int
@@ -42,7 +42,7 @@ class Child(Process):
 
 
 @dataclass(slots=True, kw_only=True)
-class Standby(Process):
+class StandbyProcess(Process):
     """What may become the next generation."""
 
     is_gone: bool = False

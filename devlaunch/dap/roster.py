@@ -15,7 +15,7 @@ from devlaunch.dap.announcing import announce, introduce
 from devlaunch.dap.debuggee import UNKNOWN, Debuggee, Phase
 from devlaunch.dap.events import ClosePeer, ConnectDebuggee
 from devlaunch.dap.messages import Outbox, arguments_of
-from devlaunch.dap.processes import Child, Standby
+from devlaunch.dap.processes import ChildProcess, StandbyProcess
 from devlaunch.dap.recording import is_recorded
 from devlaunch.dap.session import CHANGING, NOT_RUNNING, Session
 from devlaunch.events import ConsoleNote, Message
@@ -27,9 +27,6 @@ CONFIGURE_TIMEOUT = 10.0
 """Seconds that the debugger of a process which waits for it may take for the IDE's settings, and an
 IDE that has attached to send them. Either has nothing else to do: what takes longer has failed."""
 
-IDENTIFY_TIMEOUT = 10.0
-"""Seconds a process has to say who it is."""
-
 LAST_WORDS = 0.5
 """Seconds for the output of a process that has ended to arrive."""
 
@@ -40,9 +37,6 @@ OUT_OF_REACH = (
     "the app has cut its connection to devlaunch: it is debugged from its next start on"
     " (save a file, or Restart)"
 )
-
-MAX_STRANGERS = 16
-"""Connections that have not said yet who they are."""
 
 _OF_STANDBY = 0
 """In place of a generation: the debuggee is the standby's, or of a process that it has started."""
@@ -63,7 +57,7 @@ class Roster:
         self.endpoint: tuple[str, int] | None = None
         """At which IDEs find the processes that the child starts, when they can connect to us."""
         self.main: Session | None = None
-        self.child: Child | None = None
+        self.child: ChildProcess | None = None
         self.waits_for_client = waits_for_client
         """No IDE has attached yet, and the child waits for the first."""
         self._outbox = outbox
@@ -71,7 +65,7 @@ class Roster:
         self._end_session = end_session
         self._forget_process = forget_process
         self._debuggees: dict[int, Debuggee] = {}
-        self._standby: Standby | None = None
+        self._standby: StandbyProcess | None = None
         self._lost_deadline: float | None = None
 
     @property
@@ -87,7 +81,7 @@ class Roster:
 
     # --- the child's life ------------------------------------------------------------------------
 
-    def start_child(self, child: Child) -> None:
+    def start_child(self, child: ChildProcess) -> None:
         """A new generation has been started."""
         self.end_child()
         self.child = child
@@ -146,7 +140,7 @@ class Roster:
         """A process has been started that may become the next child."""
         if self._standby is not None:
             self.end_standby(self._standby.pid)
-        self._standby = Standby(pid=pid)
+        self._standby = StandbyProcess(pid=pid)
         for debuggee in self._debuggees.values():
             is_free = debuggee.phase is Phase.WAITING and debuggee.session is None
             if is_free and self._standby.is_at(debuggee):
@@ -170,12 +164,12 @@ class Roster:
     def _has_standby(self) -> bool:
         return self._standby is not None and not self._standby.is_gone
 
-    def _park(self, debuggee: Debuggee, standby: Standby) -> None:
+    def _park(self, debuggee: Debuggee, standby: StandbyProcess) -> None:
         debuggee.advance("parked")
         debuggee.generation = _OF_STANDBY
         standby.connect(debuggee)
 
-    def _promote(self, standby: Standby, child: Child) -> None:
+    def _promote(self, standby: StandbyProcess, child: ChildProcess) -> None:
         self._standby = None
         for debuggee in self._debuggees.values():
             if debuggee.generation == _OF_STANDBY:
@@ -228,14 +222,8 @@ class Roster:
             self._outbox.log("closed a debuggee's connection that nobody expects", verbose=True)
             self._outbox.add(ClosePeer(peer))
             return
-        strangers = [d for d in self._debuggees.values() if d.phase in UNKNOWN]
-        if len(strangers) >= MAX_STRANGERS:  # the one that came last may be the child's
-            text = "too many connections that are no debuggee's: closed the oldest"
-            self._outbox.log(text, verbose=True)
-            self._forget(strangers[0])
         generation = self.child.generation if self.child else _OF_STANDBY
         debuggee = Debuggee(peer, generation, self._outbox)
-        debuggee.deadline = self._outbox.now + IDENTIFY_TIMEOUT
         self._debuggees[peer] = debuggee
         introduce(debuggee, self._token, known=self._identified, refused=self._forget)
 
@@ -279,12 +267,12 @@ class Roster:
         else:
             debuggee.let_go()  # what is left of an earlier generation
 
-    def _make_child(self, debuggee: Debuggee, child: Child) -> None:
+    def _make_child(self, debuggee: Debuggee, child: ChildProcess) -> None:
         debuggee.is_child, debuggee.generation = True, child.generation
         child.connect(debuggee)
         self._lost_deadline = None
 
-    def _is_below(self, standby: Standby, debuggee: Debuggee) -> bool:
+    def _is_below(self, standby: StandbyProcess, debuggee: Debuggee) -> bool:
         """Whether it is of a process that the standby has started, or of a standby that is gone."""
         family = [d.pid for d in self._debuggees.values() if d.generation == _OF_STANDBY and d.pid]
         return standby.pid in (debuggee.pid, debuggee.ppid) or debuggee.ppid in family
@@ -306,14 +294,8 @@ class Roster:
 
     def seen_by(self, session: Session) -> Debuggee | None:
         """The process that an IDE session is attached to at present."""
-        return next(
-            (
-                debuggee
-                for debuggee in self._debuggees.values()
-                if debuggee.session is session and debuggee.phase is Phase.ATTACHED
-            ),
-            None,
-        )
+        all_ = self._debuggees.values()
+        return next((d for d in all_ if d.session is session and d.phase is Phase.ATTACHED), None)
 
     def ask(self, session: Session, request: Message) -> None:
         """Pass a request of an IDE that has attached to its debuggee, or answer in its place."""

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from devlaunch.core.status import StatusChanged
 from devlaunch.dap.endpoint import OVER, Endpoint
 from devlaunch.dap.framing import MAX_REQUEST
-from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
+from devlaunch.dap.joining import Identity, is_stand_in, was_launched, without_output
 from devlaunch.dap.messages import AdmitPeer, Outbox, arguments_of
 from devlaunch.dap.recording import Recording, is_recorded
 from devlaunch.events import ConsoleNote, Message
@@ -25,6 +25,10 @@ class SessionPhase(Enum):
     OVER = auto()
     """`terminated` has been sent; the IDE may say goodbye."""
 
+
+LAUNCH_TIMEOUT = 5.0
+"""Seconds that `launch` waits for the app to be imported, so that a target which does not exist is
+a launch that failed. Longer, and editors give up (dape after 10)."""
 
 _HANDSHAKE = {
     (SessionPhase.CONNECTED, "initialize"): SessionPhase.INITIALIZED,
@@ -59,12 +63,16 @@ class Session:
     ide: Endpoint
     identity: Identity | None = None
     """Who we are for the IDE's own adapter, when the IDE reaches us through one."""
+    has_launched: bool = False
+    """The IDE has started this run, and says `launch`."""
     phase: SessionPhase = SessionPhase.CONNECTED
     initialize_arguments: Message = field(default_factory=dict)
     attach_request: Message = field(default_factory=dict)
     recording: Recording = field(default_factory=Recording)
     configuration_deadline: float | None = None
     """When `configurationDone` is answered at the latest."""
+    launch_deadline: float | None = None
+    """When `launch` is answered at the latest."""
     goodbye_deadline: float | None = None
     """When the connection is closed after the end of the session."""
     adopts: bool = True
@@ -88,7 +96,8 @@ class Session:
     @property
     def debuggee_arguments(self) -> Message:
         """The same, as far as a debuggee is concerned."""
-        return for_debuggee(self.attach_arguments) if self.identity else self.attach_arguments
+        # debugpy's launcher reads the output of all processes below it.
+        return without_output(self.attach_arguments) if self.ends_the_run else self.attach_arguments
 
     @property
     def is_stand_in(self) -> bool:
@@ -104,11 +113,6 @@ class Session:
     def is_attached(self) -> bool:
         """Whether the IDE has attached, configured or not."""
         return self.phase in (SessionPhase.ATTACHING, SessionPhase.CONFIGURED)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether somebody has attached by it, or we have opened it."""
-        return self.is_attached or self.identity is not None
 
     @property
     def is_configured(self) -> bool:
@@ -142,8 +146,18 @@ class Session:
     def answer_configuration(self) -> None:
         """Answer `configurationDone`, and `attach` if it still waits for that."""
         self.configuration_deadline = None
+        self.launch_deadline = self.outbox.now + LAUNCH_TIMEOUT if self.has_launched else None
+        self._respond("attach", "configurationDone")
+
+    def answer_launch(self) -> None:
+        """The launch cannot fail any more."""
+        if self.launch_deadline is not None:
+            self.launch_deadline = None
+            self._respond("launch")
+
+    def _respond(self, *commands: str) -> None:
         for request in reversed(self.ide.owed):
-            if request["command"] in ("attach", "configurationDone"):
+            if request["command"] in commands:
                 self.ide.respond(request)
 
     def finish(self, until: float) -> None:

@@ -26,7 +26,6 @@ from devlaunch.dap.events import (
     BackConnected,
     ClosePeer,
     FrontConnected,
-    FrontJoined,
     MessageReceived,
     PeerClosed,
     SendMessage,
@@ -41,6 +40,10 @@ MAX_UNREAD = 64 * 1024 * 1024
 
 _SPARE = {FrontConnected: 12, BackConnected: 6}
 """Descriptors that no connection may take: a reload needs some, and our debuggee one of them."""
+
+MAX_STRANGERS = 16
+"""Peers that have come in at one listener and not shown what they are. Of more the oldest goes: who
+comes last may be the one that is waited for."""
 
 STRANGER_TIMEOUT = 15.0
 """Seconds for a peer to show what it is: a handshake of two messages, on a busy machine."""
@@ -60,7 +63,8 @@ class _Peer:
     decoder: Decoder = field(default_factory=Decoder)
     deadline: float | None = None
     """When it is closed without more ado: a stranger, or one that is closing."""
-    is_stranger: bool = False
+    entrance: type[FrontConnected | BackConnected] | None = None
+    """Where a stranger has come in; None: it is known."""
     unsent: bytearray = field(default_factory=bytearray)
     is_blocked: bool = False
     """The kernel has not taken all of `unsent`; we wait until it takes more."""
@@ -93,16 +97,6 @@ class DapSockets:
         """Listen for debuggees on this machine. Returns the address; raises OSError."""
         return self._adopt(socket.create_server(("127.0.0.1", 0), backlog=32), BackConnected)
 
-    def add_front(self, sock: socket.socket) -> int:
-        """Take a connected socket for one of an IDE. Returns its number, as in events."""
-        number = self.add(sock)
-        self._deliver(FrontConnected(number))
-        return number
-
-    def join_front(self, sock: socket.socket, pid: int) -> None:
-        """Take a connection of ours to an IDE's adapter, as the debuggee `pid`."""
-        self._deliver(FrontJoined(self.add(sock), pid))
-
     @property
     def deadline(self) -> float | None:
         """When to call `due`, in monotonic seconds."""
@@ -134,7 +128,7 @@ class DapSockets:
         peer = self._peers.get(number)
         if peer is None or peer.is_closing:
             return
-        limit = MAX_FIRST if peer.is_stranger else MAX_UNREAD
+        limit = MAX_FIRST if peer.entrance else MAX_UNREAD
         if len(peer.unsent) + len(data) > limit:
             # Not reported from here, as we may be called for an event that is not handled yet.
             peer.reason = f"it has not read {limit} bytes that were sent to it"
@@ -150,7 +144,7 @@ class DapSockets:
         """The peer is no stranger, and may send messages of so many bytes."""
         peer = self._peers.get(number)
         if peer is not None and not peer.is_closing:
-            peer.is_stranger, peer.deadline = False, None
+            peer.entrance = peer.deadline = None
             peer.decoder.max_content = max_content
 
     def close_peer(self, number: int) -> None:
@@ -161,7 +155,7 @@ class DapSockets:
         peer = self._peers.get(number)
         if peer is None:
             return
-        if peer.unsent and not peer.is_stranger:
+        if peer.unsent and not peer.entrance:
             if not peer.is_closing:
                 peer.is_closing, peer.deadline = True, time.monotonic() + FLUSH_TIMEOUT
             self._watch(peer)
@@ -210,8 +204,11 @@ class DapSockets:
             return
         number = self.add(sock)
         peer = self._peers[number]
-        peer.is_stranger, peer.deadline = True, time.monotonic() + STRANGER_TIMEOUT
+        peer.entrance, peer.deadline = connected, time.monotonic() + STRANGER_TIMEOUT
         peer.decoder.max_content = MAX_FIRST
+        strangers = [each for each in self._peers.values() if each.entrance is connected]
+        if len(strangers) > MAX_STRANGERS:
+            self._drop(strangers[0], "too many connections that never attach")
         self._deliver(connected(number))
 
     def add(self, sock: socket.socket) -> int:

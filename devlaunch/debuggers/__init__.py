@@ -51,17 +51,11 @@ class Debugging(Protocol):
         When it is no longer what the present standby was given, that one is of no use.
         """
 
-    def standby_spawned(self, pid: int) -> None:
-        """A standby that was given the last `standby_message` has been started.
-
-        It becomes a child when `spawned` is called with the same pid.
-        """
-
-    def standby_gone(self, pid: int) -> None:
-        """That standby has been killed, or has ended, and never was a child."""
-
     def tell(self, event: object) -> None:
-        """`ChildGone`, `ChildUnheard`, `DebuggerReady`, `ReleaseRequested`, `ConsoleNote`."""
+        """`ChildGone`, `ChildUnheard`, `DebuggerReady`, `ReleaseRequested`, `ConsoleNote`.
+
+        `StandbySpawned`, of one that was given the last `standby_message`, and `StandbyGone`.
+        """
 
     def close(self, status: int) -> None:
         """The run has ended with this status (as in Popen.returncode)."""
@@ -91,7 +85,7 @@ def choose(
         return None
     # Late: without a debugger the app would wait for all of this.
     from devlaunch.debuggers import pycharm
-    from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
+    from devlaunch.debuggers.keeper import IdeAdapter, KeeperDebugging
     from devlaunch.debuggers.linked import LinkedDebugging
     from devlaunch.debuggers.vscode import ListeningDebugging
 
@@ -100,7 +94,7 @@ def choose(
     if chosen is Way.SETTRACE and config.pycharm_server:
         return pycharm.by_settrace(loop, config.pycharm_server)
     if chosen is Way.JOIN:
-        return KeeperDebugging(config, loop, debugpy_dir, Adapter.of(detection, guardian))
+        return KeeperDebugging(config, loop, debugpy_dir, IdeAdapter.of(detection, guardian))
     if chosen is Way.LISTEN:
         return ListeningDebugging(config, loop, debugpy_dir)
     return pycharm.under_ide(loop, detection, partial(KeeperDebugging, config, loop, debugpy_dir))

@@ -27,30 +27,21 @@ from dataclasses import dataclass, field
 from devlaunch.config import Config
 from devlaunch.core.detection import Detection
 from devlaunch.dap.events import (
-    AdapterLost,
     ChildSpawned,
     ClosePeer,
     ConnectDebuggee,
+    FrontJoined,
     JoinAdapter,
-    LauncherEnded,
-    NobodyAdopted,
+    NoSession,
+    RunEnded,
     SendMessage,
-    StandbyGone,
-    StandbySpawned,
 )
-from devlaunch.dap.joining import Identity
+from devlaunch.dap.joining import Identity, not_joined
 from devlaunch.dap.keeper import Keeper
 from devlaunch.dap.messages import AdmitPeer
 from devlaunch.dap.sockets import DapSockets
 from devlaunch.errors import DevlaunchError
-from devlaunch.events import (
-    DeadlineReached,
-    DebuggerReady,
-    LogLine,
-    ReleaseRequested,
-    RestartRequested,
-    TellChild,
-)
+from devlaunch.events import DeadlineReached, LogLine, TellChild
 from devlaunch.system.channel import Message
 from devlaunch.system.guardian import Guardian
 from devlaunch.system.listen import bind_debug, format_address
@@ -60,17 +51,12 @@ from devlaunch.system.spare import reason_of
 CONNECT_TIMEOUT = 2.0
 """Seconds for a connection to an adapter, on this machine as a rule."""
 
-PATIENCE = 10.0
-"""Seconds that a child which was attached directly waits for its IDE."""
-
-NO_SESSION = "the editor opens no debug session for the app"
-
 _NO_PROCESS = 2**31 - 1
 """A process id that no process has, for Windows, where there is no guardian."""
 
 
 @dataclass(frozen=True, slots=True)
-class Adapter:
+class IdeAdapter:
     """The adapter of the IDE that devlaunch runs under: where debuggees connect, and as whom."""
 
     host: str
@@ -78,7 +64,7 @@ class Adapter:
     identity: Identity = field(repr=False)
 
     @classmethod
-    def of(cls, detection: Detection, guardian: Guardian) -> Adapter:
+    def of(cls, detection: Detection, guardian: Guardian) -> IdeAdapter:
         """The detected one.
 
         When an IDE ends what it launched, its adapter sends SIGTERM to the processes of all
@@ -97,18 +83,6 @@ class Adapter:
         """A connection to it. Raises OSError."""
         return socket.create_connection((self.host, self.port), CONNECT_TIMEOUT)
 
-    def direct(self, debugpy_dir: str | None) -> Message:
-        """What to tell a child that is to connect to it by itself, as debugpy's own would."""
-        return {
-            "host": self.host,
-            "port": self.port,
-            "token": self.identity.client_access_token,
-            "debugpy": debugpy_dir,
-            "parent": self.identity.ppid,
-            "wait": True,
-            "patience": PATIENCE,
-        }
-
 
 class KeeperDebugging:
     """`Debugging` by a keeper: carries its actions out, posts the rest to the loop.
@@ -122,14 +96,11 @@ class KeeperDebugging:
         config: Config,
         loop: Loop,
         debugpy_dir: str | None,
-        adapter: Adapter | None = None,
+        adapter: IdeAdapter | None = None,
     ) -> None:
         self._config = config
         self._loop = loop
         self._adapter = adapter
-        self._debugpy_dir = debugpy_dir
-        self._direct: Message | None = None
-        """How children connect when the adapter does not let us join it."""
         self._sockets = DapSockets(loop, self.tell)
         token = secrets.token_hex(32)
         self._keeper = Keeper(
@@ -141,7 +112,6 @@ class KeeperDebugging:
         # The token goes over the control channel only: arguments and environments can be read.
         self._address = {"host": host, "port": port, "token": token, "debugpy": debugpy_dir}
         self._spawned_with_debugger = False
-        self._generation = 0
         self._is_closing = False
         self.endpoint = ("", 0)
         """Where it listens for IDEs, if it does."""
@@ -171,36 +141,21 @@ class KeeperDebugging:
 
     def start_message(self) -> Message | None:
         """What a child that is started now has to be told; None when no debugger is wanted."""
-        self._spawned_with_debugger = self._keeper.wants_debugger and not self._direct
-        if self._spawned_with_debugger:
-            return {**self._address, "wait": True}
-        return self._direct
+        self._spawned_with_debugger = self._keeper.wants_debugger
+        return {**self._address, "wait": True} if self._spawned_with_debugger else None
 
     def spawned(self, generation: int, pid: int) -> None:
         """The child that was given the last `start_message` has been started."""
-        self._generation = generation
         self.tell(ChildSpawned(generation, pid, debugging=self._spawned_with_debugger))
 
     def standby_message(self) -> Message | None:
         """The `debug` part of what a standby that is started now has to be told."""
-        if self._direct:
-            return {"preload": True, "debugpy": self._debugpy_dir}
         if self._keeper.wants_debugger and not self._keeper.has_lost_standby:
             return self._address
         return None
 
-    def standby_spawned(self, pid: int) -> None:
-        """A standby that was given the last `standby_message` has been started."""
-        self.tell(StandbySpawned(pid))
-
-    def standby_gone(self, pid: int) -> None:
-        """That standby has been killed, or has ended."""
-        self.tell(StandbyGone(pid))
-
     def tell(self, event: object) -> None:
         """Hand an event to the keeper and carry out what it decides."""
-        if self._direct:
-            self._tell_direct(event)
         for action in self._keeper.handle(event, time.monotonic()):
             match action:
                 case AdmitPeer() | SendMessage() | ClosePeer():
@@ -209,10 +164,8 @@ class KeeperDebugging:
                     self._connect(generation)
                 case JoinAdapter(pid):
                     self._join(pid)
-                case NobodyAdopted():
-                    self._listen_besides(NO_SESSION)
-                case AdapterLost(was_refused):
-                    self._adapter_lost(was_refused=was_refused)
+                case NoSession(why):
+                    self._listen_besides(why)
                 case _:
                     self._loop.post(action)
         if self._is_closing and not self._keeper.expects_goodbye:
@@ -221,7 +174,7 @@ class KeeperDebugging:
     def close(self, status: int) -> None:
         """Tell the IDE that it is over (`status` as in Popen.returncode), and close everything."""
         self._is_closing = True
-        self.tell(LauncherEnded(status))
+        self.tell(RunEnded(status))
         if self._keeper.expects_goodbye:
             self._loop.run(lambda _: self.due(time.monotonic()), lambda: self.deadline)
         self._sockets.close()
@@ -265,37 +218,10 @@ class KeeperDebugging:
             sock = self._adapter.connect()
         except OSError as error:
             if pid == self._adapter.identity.pid:
-                self._attach_directly(reason_of(error))
+                self._keeper.stop_waiting()
+                self._listen_besides(not_joined(reason_of(error)))
             return
-        self._sockets.join_front(sock, pid)
-
-    def _adapter_lost(self, *, was_refused: bool) -> None:
-        if was_refused:
-            self._attach_directly("it closed the connection")
-            if self._spawned_with_debugger:
-                self._loop.post(RestartRequested())  # the child waits for a session in vain
-        else:
-            self._listen_besides("the editor's debug session has ended")
-
-    def _attach_directly(self, reason: str) -> None:
-        if self._adapter is not None:
-            self._direct = self._adapter.direct(self._debugpy_dir)
-        self._keeper.stop_waiting()
-        self._log(
-            f"could not join the editor's debug adapter ({reason}): "
-            "each restart of the app opens a debug session of its own"
-        )
-
-    def _tell_direct(self, event: object) -> None:
-        """What concerns a child that has connected, or tried to, by itself."""
-        match event:
-            case ReleaseRequested():
-                self._loop.post(TellChild(self._generation, {"type": "release"}))
-            case DebuggerReady(connected=False) if not self._spawned_with_debugger:
-                self._direct = None
-                self._listen_besides(NO_SESSION)
-                # debugpy connects once only, and has done so in this child.
-                self._loop.post(RestartRequested())
+        self.tell(FrontJoined(self._sockets.add(sock), pid))
 
     def _log(self, text: str) -> None:
         self._loop.post(LogLine(text))

@@ -18,19 +18,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TextIO, cast
 
-from devlaunch.dap.exchange import (
-    FAILED,
-    STARTED,
-)
 from devlaunch.dap.framing import encode
-from devlaunch.dap.messages import make_event
+from devlaunch.dap.proxy import FAILED
 from devlaunch.errors import DevlaunchError
 from devlaunch.events import Message
 from devlaunch.target.options import ADAPTER, BY_KEY, camel
 from devlaunch.terminal.console import Console
 
 HELLO = "devlaunchHello"
-"""The launcher's first event: its secret and its pid."""
+"""The launcher's first event, with the secret."""
 
 _FLAG = re.compile(r"(?<!\S)--([a-z-]+)")
 
@@ -62,19 +58,19 @@ class Link:
 
     def __init__(self, sock: socket.socket, invitation: Invitation) -> None:
         self.no_debug = invitation.no_debug
-        self._owns_console = invitation.own_console
+        self.shows_lines = invitation.own_console
+        """Whether the editor sees devlaunch's own lines."""
         self._sock: socket.socket | None = sock
         self._send: Callable[[bytes], None] = sock.sendall
-        self.send(make_event(HELLO, {"secret": invitation.secret, "pid": os.getpid()}))
+        self.send(HELLO, {"secret": invitation.secret})
+        if self.no_debug:  # else each child's debugger says so
+            process = {"systemProcessId": os.getpid(), "isLocalProcess": True}
+            body = {"name": "devlaunch", **process, "startMethod": "launch"}
+            self.send("process", body)
 
     def console(self, verbosity: int) -> Console:
         """Where devlaunch's own lines go."""
-        return Console(cast(TextIO, _Events(self)) if self._owns_console else None, verbosity)
-
-    @property
-    def shows_lines(self) -> bool:
-        """Whether the editor sees devlaunch's own lines already."""
-        return self._owns_console
+        return Console(cast(TextIO, _Events(self)) if self.shows_lines else None, verbosity)
 
     def hand_over(self) -> socket.socket:
         """Give the socket away; `carry` says how to send from now on."""
@@ -88,16 +84,12 @@ class Link:
 
     def fail(self, error: DevlaunchError) -> None:
         """Tell the adapter that there will be no run, or no more of it."""
-        self.send(make_event(FAILED, {"message": in_attributes(readable(error))}))
+        self.send(FAILED, {"message": in_attributes(readable(error))})
 
-    def started(self) -> None:
-        """Tell the adapter that the app serves, or waits for a change."""
-        self.send(make_event(STARTED, {}))
-
-    def send(self, message: Message) -> None:
+    def send(self, event: str, body: Message) -> None:
         """Send an event; one that cannot be sent is lost, as the adapter has gone."""
         with contextlib.suppress(OSError):
-            self._send(encode({**message, "seq": 0}))
+            self._send(encode({"seq": 0, "type": "event", "event": event, "body": body}))
 
     def close(self) -> None:
         """Close the socket, unless it was given away."""
@@ -160,5 +152,5 @@ class _Events(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Send it."""
-        self._link.send(make_event("output", {"category": "console", "output": text}))
+        self._link.send("output", {"category": "console", "output": text})
         return len(text)

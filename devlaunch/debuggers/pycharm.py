@@ -85,12 +85,6 @@ class PycharmDebugging:
         known = ("kind", "directory")
         return {**{k: self._request[k] for k in known if k in self._request}, "preload": True}
 
-    def standby_spawned(self, pid: int) -> None:
-        """Nothing: it does not connect."""
-
-    def standby_gone(self, pid: int) -> None:
-        """Nothing."""
-
     def tell(self, event: object) -> None:
         """Hand on what the child's side does something about."""
         match event:

@@ -132,22 +132,15 @@ class Reports:
                 console.note(f"the app did not end within {after} (--grace): it is made to")
             case What.STOPPING:
                 console.stopping(_asked_by(report.status))
-        if self._link and report.what in (What.READY, What.BROKEN, What.EXITED):
-            _tell_link(self._link, report)
+        failure = report.failure
+        if self._link and failure and failure.is_usage and report.is_last:
+            self._link.fail(DevlaunchError(failure.summary, hint=failure.hint))
 
     def _show_paused(self, paths: tuple[str, ...]) -> None:
         self._console.paused(paths)
         if self.debugging and not (self._link and self._link.shows_lines):
             text = f"{self._console.changed(paths)} changed: will reload on continue"
             self.debugging.tell(events.ConsoleNote(text))
-
-
-def _tell_link(link: Link, report: events.Report) -> None:
-    failure = report.failure
-    if failure and failure.is_usage and report.is_last:
-        link.fail(DevlaunchError(failure.summary, hint=failure.hint))
-    else:
-        link.started()
 
 
 def _asked_by(status: int | None) -> str:

@@ -25,6 +25,7 @@ from devlaunch.core.standby import (
     StandbyPolicy,
     StandbyWarmed,
 )
+from devlaunch.dap.events import StandbyGone, StandbySpawned
 from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
 from devlaunch.run.generation import Deliver, Generation, Spawner
@@ -259,7 +260,7 @@ class Standby:
         waiting = _Waiting(generation, self._env, place, debug, is_prepared=debug is None)
         self._present = waiting
         if self.debugging:
-            self.debugging.standby_spawned(generation.pid)
+            self.debugging.tell(StandbySpawned(generation.pid))
         known = self._imports if imports else {"record": None, "avoid": []}
         message = {
             "level": StandbyLevel.FULL if known["record"] else StandbyLevel.DEBUGGER,
@@ -285,7 +286,7 @@ class Standby:
     def _forget(self, waiting: _Waiting) -> None:
         self._present = None
         if self.debugging:
-            self.debugging.standby_gone(waiting.generation.pid)
+            self.debugging.tell(StandbyGone(waiting.generation.pid))
 
     # --- looking --------------------------------------------------------------------------------
 

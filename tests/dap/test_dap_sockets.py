@@ -23,7 +23,7 @@ from devlaunch.dap.events import (
 )
 from devlaunch.dap.framing import MAX_CONTENT, MAX_FIRST, encode
 from devlaunch.dap.messages import AdmitPeer
-from devlaunch.dap.sockets import FLUSH_TIMEOUT, STRANGER_TIMEOUT, DapSockets
+from devlaunch.dap.sockets import FLUSH_TIMEOUT, MAX_STRANGERS, STRANGER_TIMEOUT, DapSockets
 from devlaunch.system.loop import Loop
 
 LARGE = 5 * 2**20
@@ -270,6 +270,32 @@ def test_front_and_back_are_told_apart(start):
         second = echo.wait_event(FrontConnected)
         assert back[0][0] == "127.0.0.1"
         assert first.peer != second.peer
+
+
+def test_of_too_many_strangers_the_oldest_goes(start):
+    """At each listener; whoever was admitted is none."""
+    echo = start(admits=False)
+    back: list[tuple[str, int]] = []
+    echo.loop.post(lambda: back.append(echo.sockets.listen_back()))
+    wait_until(lambda: back)
+    with contextlib.ExitStack() as stack:
+
+        def connected() -> list[int]:
+            kinds = FrontConnected | BackConnected
+            return [event.peer for event in echo.events if isinstance(event, kinds)]
+
+        def connect(address: tuple[str, int]) -> int:
+            before = connected()
+            stack.enter_context(socket.create_connection(address, 10))
+            return wait_until(lambda: connected()[len(before) :])[0]
+
+        known, *fronts = [connect(echo.front) for _ in range(2)]
+        echo.sockets.perform(AdmitPeer(known, MAX_CONTENT))
+        backs = [connect(back[0]) for _ in range(MAX_STRANGERS)]
+        fronts += [connect(echo.front) for _ in range(MAX_STRANGERS)]
+        backs.append(connect(back[0]))
+        closed = [event.peer for event in echo.events if isinstance(event, PeerClosed)]
+        assert closed == [fronts[0], backs[0]]
 
 
 def test_a_socket_that_is_bound_already(start):

@@ -11,7 +11,6 @@ from devlaunch.config import WhilePaused
 from devlaunch.core.status import StatusChanged
 from devlaunch.dap.debuggee import STEP_TIMEOUT, Debuggee, Phase
 from devlaunch.dap.events import (
-    AdapterLost,
     BackConnected,
     ChildSpawned,
     ClosePeer,
@@ -19,26 +18,31 @@ from devlaunch.dap.events import (
     FrontConnected,
     FrontJoined,
     JoinAdapter,
-    LauncherEnded,
     MessageReceived,
-    NobodyAdopted,
+    NoSession,
     PeerClosed,
+    RunEnded,
     SendMessage,
     StandbyGone,
     StandbySpawned,
 )
-from devlaunch.dap.joining import Identity, for_debuggee, is_stand_in, was_launched
-from devlaunch.dap.keeper import ADOPTION_TIMEOUT as SESSION_TIMEOUT
-from devlaunch.dap.keeper import GOODBYE_TIMEOUT, MAX_STRANGERS, READY_TIMEOUT, Keeper
+from devlaunch.dap.joining import (
+    ENDED,
+    NOT_ADOPTED,
+    Identity,
+    is_stand_in,
+    not_joined,
+    was_launched,
+)
+from devlaunch.dap.keeper import GOODBYE_TIMEOUT, READY_TIMEOUT, SESSION_TIMEOUT, Keeper
 from devlaunch.dap.messages import AdmitPeer, Outbox
 from devlaunch.dap.recording import Recording
 from devlaunch.dap.roster import (
     ADOPTION_TIMEOUT,
     CONFIGURE_TIMEOUT,
-    IDENTIFY_TIMEOUT,
     LOST_AFTER,
 )
-from devlaunch.dap.roster import MAX_STRANGERS as ROSTER_STRANGERS
+from devlaunch.dap.session import LAUNCH_TIMEOUT, Session
 from devlaunch.errors import StateError
 from devlaunch.events import (
     ChildGone,
@@ -108,7 +112,7 @@ class World:
         assert response["command"] == command
         return response
 
-    def event(self, peer, name, **body):
+    def event(self, peer, name, /, **body):
         self.receive(peer, type="event", event=name, body=body)
 
     def respond(self, peer, request, body=None, success=True):
@@ -467,16 +471,6 @@ def test_an_ide_that_does_not_configure_is_not_waited_for(waits):
     assert world.commands(50)[:2] == ["initialize", "attach"]  # better late than never
 
 
-def test_strangers_do_not_keep_the_child_out():
-    world = World()
-    world.attach()
-    world.spawn()
-    for peer in range(100, 250):
-        world.do(BackConnected(peer))
-    assert world.connect_debuggee() == REPLAY
-    assert len(world.closed) == 150 - ROSTER_STRANGERS + 1
-
-
 def test_replay_gives_every_generation_the_same():
     world = World()
     world.attach(
@@ -817,6 +811,90 @@ def test_the_ide_chooses_what_a_change_does_while_paused():
     for value in ("never", None, [], {"a": 1}):
         refused = world.request(1, "devlaunchWhilePaused", value=value)
         assert "'wait' or 'restart'" in refused["message"]
+
+
+# --- an IDE that has launched the run -----------------------------------------------------------
+
+
+def launching(is_configured=True):
+    """A world whose first child is being started; its debugger is configured."""
+    world = World()
+    world.do(FrontConnected(1, has_launched=True))
+    world.request(1, "initialize")
+    world.spawn()
+    world.connect_debuggee()
+    world.do(status("starting"))
+    world.receive(1, type="request", command="launch", arguments={})
+    if is_configured:
+        world.receive(1, type="request", command="configurationDone")
+        world.answer_replay()
+    return world
+
+
+def answered(world):
+    """What became of the launch, and the events after that; None: it is not answered."""
+    messages = world.read(1)
+    for number, message in enumerate(messages):
+        if message.get("command") == "launch":
+            return message["success"], [m["event"] for m in messages[number + 1 :]]
+    return None
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (status("starting"), None),
+        (status("serving"), (True, [])),
+        (status("broken"), (True, [])),
+        (status("stopping"), None),
+        ("stopped", (True, ["stopped"])),
+        ("in time", (True, [])),
+        ("leaves", (True, ["terminated"])),
+        (RunEnded(3), (False, ["terminated"])),
+    ],
+    ids=str,
+)
+def test_a_launch_is_answered_when_it_cannot_fail_any_more(event, expected):
+    world = launching()
+    assert answered(world) is None
+    match event:
+        case "stopped":
+            world.event(50, "stopped", threadId=1, allThreadsStopped=True)
+        case "in time":
+            assert world.keeper.deadline == world.now + LAUNCH_TIMEOUT
+            world.wait(LAUNCH_TIMEOUT)
+            assert world.keeper.deadline is None
+        case "leaves":
+            world.receive(1, type="request", command="disconnect")
+            world.sent[1] = [m for m in world.sent[1] if m.get("command") != "disconnect"]
+        case _:
+            world.do(event)
+    assert answered(world) == expected
+
+
+def test_a_launch_is_answered_after_its_configuration():
+    """Without a debugger the app does not wait for that."""
+    world = launching(is_configured=False)
+    world.do(status("serving"))
+    assert answered(world) is None
+    world.receive(1, type="request", command="configurationDone")
+    world.answer_replay()
+    assert answered(world) == (True, [])
+
+
+def test_the_ide_that_has_launched_is_told_so_and_not_waited_for():
+    world = launching()
+    world.event(50, "process", name="app.py", startMethod="attach")
+    assert world.read(1)[-1]["body"] == {"name": "app.py", "startMethod": "launch"}
+    world.do(RunEnded(0))
+    world.wait(0)
+    assert not world.keeper.expects_goodbye
+
+
+def test_the_run_ends_with_the_ide_that_has_launched_it():
+    world = launching()
+    world.do(PeerClosed(1))
+    assert StopRequested(None) in world.actions
 
 
 # --- pausing ------------------------------------------------------------------------------------
@@ -1191,7 +1269,7 @@ def test_terminate_and_disconnect():
     assert world.actions == [RestartRequested()]
     assert world.request(1, "terminate")["success"]
     assert world.actions[1:] == [StopRequested(None)]
-    world.do(LauncherEnded(0))
+    world.do(RunEnded(0))
     assert [m["event"] for m in world.read(1)] == ["exited", "terminated"]
     assert world.closed == [50]
     assert world.keeper.expects_goodbye
@@ -1210,7 +1288,7 @@ def test_an_attach_that_is_open_when_its_session_ends_fails(ends):
     if ends == "disconnect":
         assert world.request(1, "disconnect")["success"]
     else:
-        world.do(LauncherEnded(0))
+        world.do(RunEnded(0))
     refused, terminated = [m for m in world.read(1) if m.get("event") != "exited"]
     assert (refused["request_seq"], refused["success"]) == (attach, False)
     assert terminated["event"] == "terminated"
@@ -1226,7 +1304,7 @@ def test_disconnect_with_terminate_stops_everything():
 @pytest.mark.parametrize(("status", "code"), [(0, 0), (3, 3), (-9, 137)])
 def test_exit_status(status, code):
     world = running()
-    world.do(LauncherEnded(status))
+    world.do(RunEnded(status))
     exited = next(m for m in world.read(1) if m.get("event") == "exited")
     assert exited["body"] == {"exitCode": code}
     world.wait(GOODBYE_TIMEOUT)
@@ -1245,27 +1323,6 @@ def test_a_second_ide():
     assert world.closed == [2]
     assert len(logs(world)) == 1
     world.request(1, "restart")
-
-
-def test_connections_that_never_attach_are_bounded():
-    world = World()
-    world.attach(1)
-    for peer in range(2, 3 * MAX_STRANGERS):
-        world.do(FrontConnected(peer))
-    assert len(world.closed) == 2 * MAX_STRANGERS - 2
-    assert 1 not in world.closed
-    world.spawn()
-    for peer in range(100, 100 + 3 * MAX_STRANGERS):
-        world.do(BackConnected(peer))
-    assert len([peer for peer in world.closed if peer >= 100]) == 2 * MAX_STRANGERS
-
-
-def test_a_debuggee_that_does_not_identify_itself_is_closed():
-    world = World()
-    world.spawn()
-    world.do(BackConnected(50))
-    world.wait(IDENTIFY_TIMEOUT)
-    assert world.closed == [50]
 
 
 @pytest.mark.parametrize("token", ["wrong", "", None, TOKEN + "x", ["secret"], "s\ud800"])
@@ -1441,7 +1498,7 @@ def test_anything_that_is_dap_is_answered_exactly_once(seed):
     left = [peer for peer, _ in chaos.open_requests]
     assert len(left) == len(set(left))
     assert not chaos.world.keeper.paused
-    chaos.world.do(LauncherEnded(0))
+    chaos.world.do(RunEnded(0))
     chaos.read()
     assert chaos.open_requests == set()
 
@@ -1665,16 +1722,6 @@ def test_a_standby_whose_connection_is_lost_is_of_no_use():
     assert world.keeper.deadline is None
 
 
-def test_a_parked_standby_is_no_stranger():
-    world = parked()
-    for peer in range(100, 100 + 2 * MAX_STRANGERS):
-        world.do(BackConnected(peer))
-    assert len(world.closed) == MAX_STRANGERS
-    world.wait(IDENTIFY_TIMEOUT)
-    assert len(world.closed) == 2 * MAX_STRANGERS
-    assert 60 not in world.closed
-
-
 @pytest.mark.parametrize("has_child", [True, False])
 def test_processes_below_a_standby_run_and_are_not_announced(has_child):
     world = parked()
@@ -1712,7 +1759,7 @@ def test_what_is_left_of_an_earlier_generation_is_not_announced():
 
 def test_the_end_of_the_run_closes_a_parked_standby():
     world = parked()
-    world.do(LauncherEnded(0))
+    world.do(RunEnded(0))
     assert 60 in world.closed
     world.do(BackConnected(61))
     world.do(StandbyGone(20))
@@ -1783,7 +1830,7 @@ def test_an_adapter_without_the_token_is_a_stranger(shown):
     assert not answer["success"]
     assert "ours" not in str(answer)
     assert world.closed == [1]
-    assert AdapterLost(was_refused=True) in world.actions
+    assert NoSession(not_joined("it closed the connection")) in world.actions
     assert not world.keeper.wants_debugger
 
 
@@ -1800,7 +1847,7 @@ def test_a_child_that_no_ide_adopts_waits_for_a_while(for_ever):
     world.wait(SESSION_TIMEOUT - 0.1)
     assert world.commands(50) == []
     world.wait(0.2)
-    assert NobodyAdopted() in world.actions
+    assert NoSession(NOT_ADOPTED) in world.actions
     assert world.commands(50) == ([] if for_ever else LET_RUN)
     assert world.keeper.wants_debugger is for_ever
 
@@ -1810,7 +1857,7 @@ def test_an_ide_that_begins_in_time_may_take_its_time():
     world.request(1, "initialize", **IDE)
     world.wait(SESSION_TIMEOUT * 10)
     assert world.commands(50) == []
-    assert NobodyAdopted() not in world.actions
+    assert NoSession(NOT_ADOPTED) not in world.actions
 
 
 def test_the_adapter_itself_lets_a_process_run_that_no_ide_wants():
@@ -1861,7 +1908,7 @@ def test_the_end_of_the_connection(begun):
         world.answer_replay()
         world.do(DebuggerReady(1))
     world.do(PeerClosed(1))
-    assert AdapterLost(was_refused=not begun) in world.actions
+    assert NoSession(ENDED if begun else not_joined("it closed the connection")) in world.actions
     assert world.commands(50) == (DETACH if begun else LET_RUN)
     assert not world.keeper.wants_debugger
 
@@ -1871,7 +1918,7 @@ def test_the_end_of_the_run_ends_the_joined_session():
     begin(world, **LAUNCHED)
     world.answer_replay()
     world.read(1)
-    world.do(LauncherEnded(-2))
+    world.do(RunEnded(-2))
     events = [(m["event"], m["body"]) for m in world.read(1)]
     assert events == [("exited", {"exitCode": 130}), ("terminated", {})]
     assert 1 in world.closed
@@ -1931,11 +1978,11 @@ def test_was_launched(arguments, expected):
 
 def test_a_debuggee_does_not_report_output_that_debugpys_launcher_reads():
     output = {"redirectOutput": True, "debugOptions": ["RedirectOutput", "ShowReturnValue"]}
-    assert for_debuggee({"connect": {}, **output}) == {"connect": {}, **output}
-    assert for_debuggee({"module": "m", **output}) == {
-        "module": "m",
-        "debugOptions": ["ShowReturnValue"],
-    }
+    session = Session(1, Outbox(), Outbox().connect(1), IDENTITY)
+    session.attach_request = {"arguments": {"connect": {}, **output}}
+    assert session.debuggee_arguments == {"connect": {}, **output}
+    session.attach_request = {"arguments": {"module": "m", **output}}
+    assert session.debuggee_arguments == {"module": "m", "debugOptions": ["ShowReturnValue"]}
 
 
 def test_stand_in():

@@ -20,7 +20,7 @@ from devlaunch.dap.events import (
     ChildSpawned,
     ClosePeer,
     ConnectDebuggee,
-    LauncherEnded,
+    RunEnded,
     SendMessage,
     StandbyGone,
     StandbySpawned,
@@ -590,7 +590,7 @@ def test_the_end_of_the_launcher_is_told(rig):
     with rig.ide() as ide:
         ide.attach()
         rig.end_child()
-        rig.loop.post(LauncherEnded(-15))
+        rig.loop.post(RunEnded(-15))
         assert ide.wait_event("exited") == {"exitCode": 143}
         ide.wait_event("terminated")
         ide.request("disconnect")

@@ -22,6 +22,7 @@ from support.wait import wait_until
 from devlaunch import events
 from devlaunch.config import Config, StandbyLevel, Target, TargetKind
 from devlaunch.core.standby import MOST_LOST, AppServed, AppStarted
+from devlaunch.dap.events import StandbyGone, StandbySpawned
 from devlaunch.run.first_child import spawn_first
 from devlaunch.run.generation import Generation, Spawner
 from devlaunch.run.launcher import Launcher
@@ -305,11 +306,12 @@ class FakeDebugging:
     def standby_message(self) -> dict[str, Any] | None:
         return self.message
 
-    def standby_spawned(self, pid: int) -> None:
-        self.pids.append(pid)
-
-    def standby_gone(self, pid: int) -> None:
-        self.pids.remove(pid)
+    def tell(self, event: object) -> None:
+        match event:
+            case StandbySpawned(pid):
+                self.pids.append(pid)
+            case StandbyGone(pid):
+                self.pids.remove(pid)
 
 
 class Undisturbed(Standby):

@@ -18,10 +18,11 @@ from devlaunch.dap.events import (
     FrontConnected,
     MessageReceived,
     PeerClosed,
+    StandbyGone,
+    StandbySpawned,
 )
-from devlaunch.dap.joining import Identity
 from devlaunch.debuggers import Debugging
-from devlaunch.debuggers.keeper import Adapter, KeeperDebugging
+from devlaunch.debuggers.keeper import KeeperDebugging
 from devlaunch.debuggers.link import Invitation, Link
 from devlaunch.debuggers.linked import LinkedDebugging
 from devlaunch.debuggers.pycharm import PycharmDebugging, by_settrace
@@ -35,7 +36,6 @@ from devlaunch.events import (
 )
 from devlaunch.system.loop import Loop
 
-PRELOAD = {"preload": True, "debugpy": "/debugpy"}
 CONFIG = partial(Config, Target(TargetKind.APP, "app:app"), debug_address=("127.0.0.1", 0))
 ROW = ("debug", "PyCharm", "")
 IDE, CHILD, STANDBY = 1001, 1002, 1003
@@ -78,7 +78,7 @@ def test_a_standby_connects_when_a_child_would(loop: Loop, way: type[KeeperDebug
         assert message["debugpy"] == "/debugpy"
         assert "wait" not in message
         assert debugging.start_message() == {**message, "wait": True}
-        debugging.standby_spawned(20)
+        debugging.tell(StandbySpawned(20))
         connect(debugging, STANDBY, 20)
         assert debugging.standby_message() == message
         debugging.tell(PeerClosed(IDE))
@@ -106,11 +106,11 @@ def test_a_standby_that_has_lost_its_connection_is_replaced(loop: Loop) -> None:
         attach(debugging)
         debugging.spawned(1, 10)
         message = debugging.standby_message()
-        debugging.standby_spawned(20)
+        debugging.tell(StandbySpawned(20))
         connect(debugging, STANDBY, 20)
         debugging.tell(PeerClosed(STANDBY))
         assert debugging.standby_message() is None
-        debugging.standby_gone(20)
+        debugging.tell(StandbyGone(20))
         assert debugging.standby_message() == message
 
 
@@ -118,21 +118,12 @@ def test_a_standby_is_promoted_by_its_pid(loop: Loop) -> None:
     with ended(KeeperDebugging(CONFIG(), loop, None)) as debugging:
         attach(debugging)
         debugging.start_message()
-        debugging.standby_spawned(20)
+        debugging.tell(StandbySpawned(20))
         connect(debugging, STANDBY, 20)
         debugging.tell(ChildSpawned(1, 20, debugging=True))
-        debugging.standby_gone(19)
+        debugging.tell(StandbyGone(19))
         debugging.tell(PeerClosed(STANDBY))
         assert debugging.standby_message(), "it is a child, not a standby, that has lost it"
-
-
-def test_with_an_adapter_that_cannot_be_joined_debugpy_is_loaded_only(loop: Loop) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        host, port = closed.getsockname()
-    adapter = Adapter(host, port, Identity(pid=700, ppid=600, client_access_token="theirs"))
-    with ended(KeeperDebugging(CONFIG(), loop, "/debugpy", adapter)) as debugging:
-        assert debugging.standby_message() == PRELOAD
-        assert (debugging.start_message() or {})["token"] == "theirs"
 
 
 @pytest.mark.parametrize("no_debug", [False, True])
@@ -153,8 +144,8 @@ PYCHARM: dict[str, Any] = {"directory": "/pydevd", "setup": {"port": 1}, "port":
 def test_pycharms_debugger_is_loaded_when_it_has_been_of_use(loop: Loop) -> None:
     debugging = PycharmDebugging(loop, PYCHARM, ROW)
     assert debugging.standby_message() is None
-    debugging.standby_spawned(20)
-    debugging.standby_gone(20)
+    debugging.tell(StandbySpawned(20))
+    debugging.tell(StandbyGone(20))
     debugging.tell(DebuggerReady(1, connected=False))
     assert debugging.standby_message() is None
     debugging.tell(DebuggerReady(2))
@@ -185,7 +176,7 @@ def test_another_way_takes_over_when_pycharm_does_not_answer(
     assert "attach a DAP client" in line.text
     assert restart == RestartRequested()
     with ended(replaced.debugging) as debugging:
-        debugging.standby_gone(20)  # that of the way before
+        debugging.tell(StandbyGone(20))  # that of the way before
         attach(debugging)
         assert "token" in (debugging.standby_message() or {})
 

@@ -31,7 +31,7 @@ class Debugger(Protocol):
     """What a module for a kind of debugger has. Whatever `prepare` and `connect` raise is told."""
 
     def prepare(self, request: Request) -> None:
-        """Do as much as is possible in a standby; with `preload` nothing but the import."""
+        """Do as much as is possible in a standby."""
 
     def connect(self, request: Request, pauses: Pauses) -> None:
         """Have this process debugged, and `pauses` watch. Returns when user code may run.

@@ -8,13 +8,12 @@ import importlib
 import importlib.util
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import hide, modules
 from ..ahead.contexts import set_environment
-from ..threads import known_to_pydevd, start_hidden_thread
+from ..threads import known_to_pydevd
 from . import NotConnected, Request, patches
 from .pauses import Pauses
 from .traits import pydb
@@ -28,34 +27,30 @@ _VALIDATION = "PYDEVD_DISABLE_FILE_VALIDATION"
 def prepare(request: Request) -> None:
     """Connect, and do not have this process traced yet."""
     debugpy = _load(request.get("debugpy"))
-    if not request.get("preload"):
-        with _not_waiting():
-            _connect(debugpy, request)
-        debugpy.trace_this_thread(False)
+    with _not_waiting():
+        _connect(debugpy, request)
+    debugpy.trace_this_thread(False)
 
 
 def connect(request: Request, pauses: Pauses) -> None:
     """Connect to where `request` says; with its `wait`, return when the client is configured.
 
-    It is not waited for longer than the connection lasts, by which the launcher can end it. With
-    its `patience`, in seconds, that is an IDE's own adapter: the launcher does not see its pauses,
-    and nobody may answer. pydevd traces the threads that exist, and the frames that they are in.
+    It is not waited for longer than the connection lasts, by which the launcher can end it. pydevd
+    traces the threads that exist, and the frames that they are in.
     """
     debugger = pydb()
     debugpy = _load(request.get("debugpy"))
-    with known_to_pydevd(), _patience(request.get("patience")) as is_exhausted:
+    with known_to_pydevd():
         if debugger is not None:
             debugpy.trace_this_thread(True)
         else:
             _connect(debugpy, request)
             debugger = pydb()
         if debugger is not None:
-            pauses.watch(debugger, reports=request.get("patience") is not None)
-        if debugger is not None and request.get("wait") and not is_exhausted():
+            pauses.watch(debugger, reports=False)
+        if debugger is not None and request.get("wait"):
             # As `debugpy.wait_for_client` does, which looks every 20 ms if it is unlucky.
             debugger._on_configuration_done_event.wait()
-    if is_exhausted():
-        raise NotConnected(f"no debugger answered within {request['patience']:g} s")
     if debugger is None or debugger.pydb_disposed:
         raise NotConnected("the connection was closed before the debugger was configured")
 
@@ -67,8 +62,7 @@ def execute(function: Callable[[], None]) -> None:
 
 def _connect(debugpy: Any, request: Request) -> None:
     address = request["host"], request["port"]
-    parent = request.get("parent")
-    debugpy.connect(address, access_token=request["token"], parent_session_pid=parent)
+    debugpy.connect(address, access_token=request["token"])
     patches.end_at_once(pydb())
     # As debugpy's command line does: a `python -m debugpy` below is this session's.
     os.environ["DEBUGPY_RUNNING"] = "true"
@@ -84,29 +78,6 @@ def _not_waiting() -> Iterator[None]:
         yield
     finally:
         api._settrace = settrace
-
-
-@contextlib.contextmanager
-def _patience(seconds: float | None) -> Iterator[Callable[[], bool]]:
-    """End the waiting for an adapter that we do not know; the keeper hangs up in time.
-
-    What this gives tells whether it had to be ended.
-    """
-    is_over, is_exhausted = threading.Event(), threading.Event()
-
-    def watch() -> None:
-        with known_to_pydevd():
-            if not is_over.wait(seconds):
-                is_exhausted.set()
-                if (debugger := pydb()) is not None:
-                    patches.wait_no_longer(debugger)
-
-    if seconds is not None:
-        start_hidden_thread(watch)
-    try:
-        yield is_exhausted.is_set
-    finally:
-        is_over.set()  # also after a failure: the next attempt may have begun by its end
 
 
 def _load(directory: str | None) -> Any:

@@ -31,12 +31,6 @@ def apply(pydevd: Any) -> None:
             _set_trace_functions_in_turn()
 
 
-def wait_no_longer(pydb: Any) -> None:
-    """Have `debugpy.connect` return, and whoever waits for this PyDB to be configured go on."""
-    pydb.ready_to_run = True
-    pydb._on_configuration_done_event.set()
-
-
 def end_at_once(pydb: Any) -> None:
     """Have pydevd not hold up the end of the process.
 
@@ -74,7 +68,9 @@ def _wait_for_nobody_who_has_hung_up(pydb: Any) -> None:
         try:
             dispose(self, *args, **kwargs)
         finally:
-            wait_no_longer(self)
+            # `debugpy.connect` returns, and whoever waits for this PyDB to be configured goes on.
+            self.ready_to_run = True
+            self._on_configuration_done_event.set()
 
 
 def _refuse_what_it_cannot_take(commands: Any) -> None:
