@@ -23,7 +23,7 @@ from devlaunch.system import process
 from devlaunch.system.channel import ControlChannel, Message
 from devlaunch.system.loop import Loop
 from devlaunch.system.spare import working_directory
-from devlaunch.watching.entries import found_identity
+from devlaunch.watching.disk import found_identity
 
 Deliver = Callable[[Message], None]
 

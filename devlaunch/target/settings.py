@@ -20,7 +20,7 @@ from devlaunch.target.envfile import read_env_file
 from devlaunch.target.options import BY_KEY, INTERNAL_VARIABLES, KEYS, OPTIONS, PREFIX, TARGET
 from devlaunch.target.values import BadValue, listed, nearest, split_list, to_words
 from devlaunch.target.words import parse_target
-from devlaunch.watching.contents import open_shared
+from devlaunch.watching.disk import open_shared
 
 
 @dataclass(frozen=True, slots=True)

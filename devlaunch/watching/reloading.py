@@ -1,4 +1,4 @@
-"""From what the OS reports to what has changed: watcher, debounce and contents put together."""
+"""From what the OS reports to what has changed: watcher, debounce and digests put together."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from devlaunch.core.debounce import LONGEST, Debounce
 from devlaunch.core.filters import Filters
 from devlaunch.events import FilesTouched, LogLine, Report, WatchReady
 from devlaunch.system.spare import working_directory
-from devlaunch.watching.contents import (
+from devlaunch.watching.disk import (
     changed_at,
     digest,
     discard_bytecode,
+    found_identity,
     is_filled,
     is_withheld,
     with_realpaths,
 )
-from devlaunch.watching.entries import found_identity
 from devlaunch.watching.watcher import Watcher
 
 MOST_EXPLAINED = 100
@@ -155,7 +155,6 @@ class Reloading:
         """A child is about to be spawned."""
         self._replaced(now)
         self._watcher.look_after(self._places)
-        self._watcher.stop_watching_for_module()
         self._changes.generation_started(now)
         self._explained.clear()
 

@@ -23,15 +23,8 @@ from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
 from devlaunch.system.hiding import hide_thread
 from devlaunch.system.spare import shortage
 from devlaunch.target.values import DEFAULT_POLL
-from devlaunch.watching.backends import (
-    Backend,
-    Deliver,
-    NoEvents,
-    Observer,
-    Signal,
-)
-from devlaunch.watching.contents import changed_at, digest
-from devlaunch.watching.entries import found_identity, has_identity, read_gitignore, size_of
+from devlaunch.watching.backends import Backend, Deliver, Observer, Signal
+from devlaunch.watching.disk import changed_at, digest, found_identity, read_gitignore, status_of
 from devlaunch.watching.mounts import MOUNTINFO, parse_mountinfo, silent_mount
 from devlaunch.watching.tree import Tree
 
@@ -113,7 +106,7 @@ class Watcher:
         self._interval = poll
         self._make_backend = backend
         self._mounts = mounts
-        self._backend: Backend = NoEvents()
+        self._backend: Backend = Backend()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         age_ns = 0 if since is None else int((time.monotonic() - since) * 1e9)
         since_ns = time.time_ns() - age_ns - _CLOCK_GRAIN_NS
@@ -142,15 +135,8 @@ class Watcher:
         self._call(setattr, self, "_places", dict(places))
 
     def watch_for_module(self, search_path: Sequence[str], name: str) -> None:
-        """Report when something appears in these directories that may provide the module.
-
-        Ends with `stop_watching_for_module`, or with the next call.
-        """
+        """From now on report what appears in these directories and may provide the module."""
         self._call(self._tree.look_for, tuple(search_path), name.split("."))
-
-    def stop_watching_for_module(self) -> None:
-        """Leave the directories that are watched for a missing module only."""
-        self._call(self._tree.stop_looking)
 
     def stop(self) -> None:
         """End the threads and free the OS watches. Safe to call twice, or without `start`."""
@@ -245,7 +231,7 @@ class Watcher:
             directory = self._tree.directories.get(path)
             if directory is None or os.path.dirname(path) in self._tree.directories:
                 continue
-            if not has_identity(path, directory.identity):
+            if found_identity(path) != directory.identity:
                 self._tree.recheck(path)
 
     def _check_places(self) -> None:
@@ -318,7 +304,7 @@ class Watcher:
 
     def _degrade(self, why: str) -> None:
         """Go on by polling. What changes while the backend ends is found by the first poll."""
-        backend, self._backend = self._backend, NoEvents()
+        backend, self._backend = self._backend, Backend()
         self._interval = DEFAULT_POLL
         self._next_poll = time.monotonic() + DEFAULT_POLL
         self._post(WatchDegraded(f"files are looked at every {DEFAULT_POLL} s: {why}"))
@@ -330,7 +316,8 @@ class Watcher:
         for directory in tuple(self._tree.directories.values()) if self._filters.watches else ():
             for name in directory.files:
                 path = os.path.join(directory.path, name)
-                if self._filters.is_watched(path) and size_of(path) <= _MOST_BYTES:
+                status = status_of(path) if self._filters.is_watched(path) else None
+                if status and status.st_size <= _MOST_BYTES:
                     contents.append((path, digest(path), changed_at(path)))
                 if len(contents) == _MOST_CONTENTS:
                     return tuple(contents)
@@ -370,4 +357,4 @@ def _learn_from_above(filters: Filters) -> None:
             return  # in no repository, so nothing above is meant for us
         above.append(parent)
     for directory in above:
-        filters.learn_gitignore(directory, read_gitignore(directory))
+        filters.learn_gitignore(directory, *read_gitignore(directory))
