@@ -92,13 +92,12 @@ class Changes:
 
     def interesting(self, path: str) -> bool:
         """Whether it is worth digesting a touched file."""
-        if (
+        return (
             self._is_imported(path)
             or self._filters.is_watched(path)
             or self._is_missing_module(path)
-        ):
-            return True
-        return self._is_source(path) and not self._filters.is_excluded(path)
+            or (self._is_source(path) and not self._filters.is_excluded(path))
+        )
 
     def touched(
         self, digests: Mapping[str, Digest], now: float, written: Mapping[str, float] = {}

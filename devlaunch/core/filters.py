@@ -19,8 +19,11 @@ from devlaunch.core.paths import basename, below, dirname, fold, is_below, resol
 if TYPE_CHECKING:
     from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
 
-Rules = Callable[[str], bool | None]
-"""Whether a relative path, `/` after a directory's, is included; None: no pattern matches."""
+Rules = Callable[[str], str | None]
+"""Why a relative path, `/` after a directory's, is included, by the last pattern that matches.
+
+Empty when that excludes it; None when there is none.
+"""
 
 IGNORED_DIRECTORIES = frozenset(
     {
@@ -41,22 +44,30 @@ _DROPPING = re.compile("|".join(map(fnmatch.translate, _DROPPINGS)))
 _MAGIC = frozenset("*?[")
 _UNEXPLAINED = frozenset({".git", ".hg", ".svn", "__pycache__"})
 """Ignored directories in which nobody saves anything."""
-GITIGNORE_BEGINS = "# devlaunch: here .gitignore begins, after .git/info/exclude"
-"""The line between the two in the text that is handed to `Filters.learn_gitignore`."""
+Gitignore = tuple[str | None, str | None]
+"""What is in a directory's .gitignore, and in its .git/info/exclude; None where there is none."""
 
 
-def _rules(lines: Iterable[str], root: str) -> Rules:
-    """Compile gitignore lines; as in git, a line that is no pattern matches nothing.
+def _rules(lines: Iterable[tuple[str, str]], root: str) -> Rules:
+    """Compile gitignore lines, each with what to say of it; one that is no pattern matches nothing.
 
     Without any pattern pathspec is not loaded: that takes a while, and the app waits for us then.
     """
-    patterns = [found for line in lines if (found := _compile(fold(line, root))) is not None]
-    if not patterns:
+    compiled = ((_compile(fold(line, root)), why) for line, why in lines)
+    known = [(pattern, why) for pattern, why in compiled if pattern is not None]
+    if not known:
         return lambda _: None
     from pathspec import PathSpec
 
-    spec = PathSpec(patterns)
-    return lambda path: spec.check_file(fold(path, root)).include
+    spec = PathSpec([pattern for pattern, _ in known])
+
+    def ask(path: str) -> str | None:
+        found = spec.check_file(fold(path, root))
+        if found.index is None:
+            return None
+        return known[found.index][1] if found.include else ""
+
+    return ask
 
 
 def _compile(line: str) -> GitIgnoreBasicPattern | None:
@@ -115,7 +126,8 @@ class _Watched:
         self.base = resolve(base, root)
         self._folded = fold(self.base, root)
         anchored = "/" in rest or bool(base)
-        self._rules = _rules([f"/{rest}" if anchored else rest], root) if rest else None
+        glob = f"/{rest}" if anchored else rest
+        self._rules = _rules([(glob, glob)], root) if rest else None
 
     def is_at(self, path: str) -> bool:
         """Whether it names exactly this file."""
@@ -150,15 +162,14 @@ class Filters:
         self._explains = explains
         self._watched = tuple(_Watched(pattern, root) for pattern in watch)
         self._tops = frozenset((root, *(watched.base for watched in self._watched)))
-        self._ignored = tuple(ignore)
-        patterns = [_relative(pattern, root) for pattern in self._ignored]
+        patterns = [(_relative(pattern, root), f"by --ignore {pattern}") for pattern in ignore]
         self._ignore = _rules(patterns, root)
         # Outside the root there is nothing that an anchored pattern could be relative to.
-        names = (line for line in patterns if "/" not in line.rstrip("/"))
+        names = (each for each in patterns if "/" not in each[0].rstrip("/"))
         self._ignore_anywhere = _rules(names, root)
-        self._gitignores: dict[str, tuple[str, Rules]] = {}
+        self._gitignores: dict[str, tuple[Gitignore, Rules]] = {}
         self._environments: frozenset[str] = frozenset()
-        self._verdicts: dict[str, bool] = {}
+        self._verdicts: dict[str, str] = {}
         self._executed: frozenset[str] = frozenset()
 
     @property
@@ -176,17 +187,23 @@ class Filters:
         """Whether --watch names anything."""
         return bool(self._watched)
 
-    def learn_gitignore(self, directory: str, text: str | None) -> bool:
-        """Take in what a directory's .gitignore says (None: it has none).
+    def learn_gitignore(self, directory: str, text: str | None, exclude: str | None = None) -> bool:
+        """Take in what git ignores in a directory: see `Gitignore`.
 
         Returns whether that is news, so that verdicts about the tree below may differ now.
         """
-        known = self._gitignores.get(directory)
-        if text == (known[0] if known else None):
+        known, _ = self._gitignores.get(directory, ((None, None), None))
+        if (text, exclude) == known:
             return False
-        others = {path: value for path, value in self._gitignores.items() if path != directory}
-        told = {} if text is None else {directory: (text, _rules(text.splitlines(), self.root))}
-        self._gitignores = others | told
+        told = {path: value for path, value in self._gitignores.items() if path != directory}
+        if (text, exclude) != (None, None):
+            lines = [
+                (line, f"by {below(resolve(file, directory), self.root)}:{number}")
+                for file, content in ((".git/info/exclude", exclude), (".gitignore", text))
+                for number, line in enumerate((content or "").splitlines(), start=1)
+            ]
+            told[directory] = (text, exclude), _rules(lines, self.root)
+        self._gitignores = told
         self._verdicts = {}
         return True
 
@@ -214,14 +231,7 @@ class Filters:
 
     def ignores(self, directory: str) -> bool:
         """Whether the directory, or one that it lies in, is an ignored one."""
-        verdicts = self._verdicts
-        verdict = verdicts.get(directory)
-        if verdict is None:
-            verdict = directory not in self._tops and (
-                self._is_ignored_itself(directory) or self._is_in_ignored(directory)
-            )
-            verdicts[directory] = verdict
-        return verdict
+        return bool(self._why(directory))
 
     def is_watched(self, path: str) -> bool:
         """Whether --watch asks for the file, so that a change of it always counts."""
@@ -246,10 +256,9 @@ class Filters:
         """
         if is_source(path) or path in self._executed:
             return True
-        if self._explains and not is_dropping(path):
+        may_be_script = "." not in basename(path) and not self.is_excluded(path)
+        if (self._explains or may_be_script) and not is_dropping(path):
             return True
-        if "." not in basename(path) and not is_dropping(path):
-            return not self.is_excluded(path) or self.is_watched(path)
         return self.is_watched(path)
 
     def explains(self, directory: str) -> bool:
@@ -258,83 +267,48 @@ class Filters:
 
     def why_ignored(self, path: str) -> str:
         """By what the file, or a directory above, is ignored: `by .gitignore:3`; empty if not."""
-        if self.is_excluded(path):
-            return self._ignored_by(path, "")
-        directory = dirname(path)
-        if not self.ignores(directory):
-            return ""
-        while self.ignores(dirname(directory)):
-            directory = dirname(directory)
-        if self._check_ignore(directory, "/"):
-            return self._ignored_by(directory, "/")
-        name = basename(directory)
-        if self._key(directory) in IGNORED_DIRECTORIES:
-            return f"by the built-in list ({name})"
-        if directory in self._environments:
-            return f"as a virtual environment ({name})"
-        return self._gitignored_by(directory)
+        return self._check_ignore(path, "") or self._why(dirname(path))
 
-    def _ignored_by(self, path: str, mark: str) -> str:
-        """The last --ignore value that matches."""
-        inside = is_below(path, self.root)
-        subject = (below(path, self.root) if inside else basename(path)) + mark
-        for value in reversed(self._ignored):
-            if _rules([_relative(value, self.root)], self.root)(subject):
-                return f"by --ignore {value}"
-        return "by --ignore"
+    def _why(self, directory: str) -> str:
+        """By what the directory, or the topmost ignored one that it lies in, is ignored."""
+        verdicts = self._verdicts
+        why = verdicts.get(directory)
+        if why is None:
+            why = ""
+            if directory not in self._tops:
+                why = self._why_above(directory) or self._why_itself(directory)
+            verdicts[directory] = why
+        return why
 
-    def _gitignored_by(self, directory: str) -> str:
-        """The last line that matches, of the nearest .gitignore with one."""
-        above = dirname(directory)
-        while above not in self._gitignores or self._check_gitignore(above, directory) is None:
-            above = dirname(above)
-        lines, relative = self._gitignores[above][0].splitlines(), below(directory, above) + "/"
-        count = next(
-            n for n in range(len(lines), 0, -1) if _rules([lines[n - 1]], self.root)(relative)
-        )
-        file, begins = ".gitignore", 0
-        if GITIGNORE_BEGINS in lines:
-            begins = lines.index(GITIGNORE_BEGINS) + 1
-            if count < begins:
-                file, begins = ".git/info/exclude", 0
-        return f"by {below(resolve(file, above), self.root)}:{count - begins}"
-
-    def _is_in_ignored(self, directory: str) -> bool:
+    def _why_above(self, directory: str) -> str:
         parent = dirname(directory)
         # Above the tops names mean nothing: a project may well lie below a `.tox`.
         is_below_top = parent != directory and any(is_below(parent, top) for top in self._tops)
-        return is_below_top and self.ignores(parent)
+        return self._why(parent) if is_below_top else ""
 
-    def _is_ignored_itself(self, directory: str) -> bool:
+    def _why_itself(self, directory: str) -> str:
         if (asked := self._check_ignore(directory, "/")) is not None:
             return asked
-        return (
-            self._key(directory) in IGNORED_DIRECTORIES
-            or directory in self._environments
-            or bool(self._check_gitignores(directory))
-        )
+        if self._key(directory) in IGNORED_DIRECTORIES:
+            return f"by the built-in list ({basename(directory)})"
+        if directory in self._environments:
+            return f"as a virtual environment ({basename(directory)})"
+        return self._check_gitignores(directory) or ""
 
-    def _check_ignore(self, path: str, mark: str) -> bool | None:
-        """What --ignore says; None when no pattern matches. `mark` is `/` for a directory."""
+    def _check_ignore(self, path: str, mark: str) -> str | None:
+        """What --ignore says. `mark` is `/` for a directory."""
         if is_below(path, self.root) and path != self.root:
             return self._ignore(below(path, self.root) + mark)
         return self._ignore_anywhere(basename(path) + mark)
 
-    def _check_gitignores(self, directory: str) -> bool | None:
+    def _check_gitignores(self, directory: str) -> str | None:
         """What the nearest .gitignore with a matching pattern says, as in gitignore(5)."""
-        parent = dirname(directory)
-        while True:
-            verdict = self._check_gitignore(parent, directory)
-            if verdict is not None:
-                return verdict
-            above = dirname(parent)
-            if above == parent:
-                return None
-            parent = above
-
-    def _check_gitignore(self, parent: str, directory: str) -> bool | None:
-        known = self._gitignores.get(parent)
-        return known[1](below(directory, parent) + "/") if known else None
+        verdict, parent, above = None, directory, dirname(directory)
+        while verdict is None and above != parent:
+            parent, above = above, dirname(above)
+            if known := self._gitignores.get(parent):
+                verdict = known[1](below(directory, parent) + "/")
+        return verdict
 
     def _key(self, directory: str) -> str:
         """Its name, as it stands in the lists of names."""

@@ -24,7 +24,7 @@ from devlaunch.system.channel import ControlChannel, Message
 from devlaunch.system.loop import Loop
 from devlaunch.system.spare import working_directory
 from devlaunch.system.terms import SIGKILL
-from devlaunch.watching.entries import found_identity
+from devlaunch.watching.disk import found_identity
 
 if TYPE_CHECKING:
     from devlaunch.run.first_child import FirstChild

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from devlaunch.errors import DevlaunchError, UsageError
 from devlaunch.system.spare import reason_of
 from devlaunch.terminal.console import Console
-from devlaunch.watching.contents import open_shared
+from devlaunch.watching.disk import open_shared
 
 
 class EnvFile:

@@ -7,9 +7,10 @@ A backend calls `deliver` from a thread of its own with whatever it got; the own
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from devlaunch.core.paths import is_below
 from devlaunch.system.hiding import hide_thread
@@ -33,13 +34,23 @@ class Signal(Enum):
     """Events were lost: look everywhere."""
 
 
-class Backend(Protocol):
-    """Where events come from."""
+class Backend:
+    """Where events come from. This one has none, as polling needs none.
 
-    tells_closing: bool
+    Its thread waits while `capacity` deliveries are not yet read: then the bounded queue of the OS
+    fills, and its overflow asks for a rescan.
+    """
+
+    tells_closing = False
     """Whether an event of a file comes when it was closed, so that all of it is there."""
 
-    def watch(self, path: str, *, whole: bool) -> str | None:
+    def __init__(self, deliver: Deliver = lambda _: None, capacity: int = 4096) -> None:
+        self._deliver = deliver
+        self._capacity = capacity
+        self._slots = threading.Semaphore(capacity)
+        self._is_closed = False
+
+    def watch(self, path: str, *, whole: bool) -> str | None:  # noqa: ARG002
         """Report the entries of this directory; again when another one has taken its place.
 
         `whole`: its tree is to be watched too, directory by directory.
@@ -47,56 +58,50 @@ class Backend(Protocol):
         Returns the path under which the same directory was watched until now: it is not any more.
         Raises OSError, with ENOSPC or EMFILE for a limit of the OS.
         """
+        return None
 
     def unwatch(self, path: str) -> None:
-        """Stop reporting this directory."""
+        """Stop reporting this directory; what it reports nevertheless is dropped by its reader."""
 
     def read(self, raw: Any) -> tuple[Signal, str] | None:
         """What was delivered means this; None for nothing. Call it once for each delivery."""
+        self._slots.release()
+        return self._meaning(raw)
 
     def close(self) -> None:
         """End the backend's thread and free what the OS holds."""
+        self._is_closed = True
+        self._slots.release(self._capacity)
+
+    def _meaning(self, raw: Any) -> tuple[Signal, str] | None:  # noqa: ARG002
+        return None  # it was delivered by the backend before
+
+    def _pass_on(self, raw: Any) -> None:
+        if not self._is_closed:
+            self._slots.acquire()
+            self._deliver(raw)
 
 
-class NoEvents:
-    """The backend of polling: somebody else looks from time to time."""
-
-    tells_closing = False
-
-    def watch(self, path: str, *, whole: bool) -> str | None:  # noqa: ARG002
-        """Do nothing."""
-        return None
-
-    def unwatch(self, path: str) -> None:
-        """Do nothing."""
-
-    def read(self, raw: Any) -> tuple[Signal, str] | None:  # noqa: ARG002
-        """Drop what an earlier backend delivered last."""
-        return None
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class Observer:
+class Observer(Backend):
     """watchdog's observer for this platform: recursive where the OS is (FSEvents).
 
     Events from directories that are not in the picture are dropped by `Tree.examine`.
     """
 
-    tells_closing = False
-
     def __init__(self, deliver: Deliver) -> None:
+        super().__init__(deliver)
         from watchdog.events import FileSystemEvent, FileSystemEventHandler
         from watchdog.observers import Observer as SystemObserver
+
+        pass_on = self._pass_on
 
         class Handler(FileSystemEventHandler):
             def on_any_event(self, event: FileSystemEvent) -> None:
                 if event.event_type in ("opened", "closed_no_write"):
                     return
-                deliver(os.fsdecode(event.src_path))
+                pass_on(os.fsdecode(event.src_path))
                 if event.dest_path:
-                    deliver(os.fsdecode(event.dest_path))
+                    pass_on(os.fsdecode(event.dest_path))
 
         self._handler = Handler()
         self._roots: list[str] = []
@@ -111,15 +116,12 @@ class Observer:
             self._roots.append(path)
         return None
 
-    def unwatch(self, path: str) -> None:
-        """Do nothing: what is no longer in the picture is dropped there."""
-
-    def read(self, raw: Any) -> tuple[Signal, str] | None:
-        """Take a path; see `Backend.read`."""
+    def _meaning(self, raw: Any) -> tuple[Signal, str] | None:
         path: str = raw
         return Signal.EXAMINE, path
 
     def close(self) -> None:
         """Stop the observer; see `Backend.close`."""
+        super().close()
         self._observer.stop()
         self._observer.join()

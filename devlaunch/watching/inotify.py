@@ -11,8 +11,6 @@ import itertools
 import logging
 import os
 import sys
-import threading
-from collections.abc import Callable
 from typing import Any
 
 from watchdog.observers.inotify_c import (
@@ -25,7 +23,7 @@ from watchdog.observers.inotify_c import (
 )
 
 from devlaunch.system.hiding import hide_thread
-from devlaunch.watching.backends import Deliver, Signal
+from devlaunch.watching.backends import Backend, Deliver, Signal
 
 assert sys.platform == "linux"  # tells mypy what this file is for
 
@@ -42,29 +40,8 @@ _EVENTS = Mask(
 """Never IN_OPEN or IN_ACCESS: each import in the tree would be an event."""
 
 
-class _Callback:
-    """Carries events out of the InotifyFD's thread."""
-
-    def __init__(self, deliver: Callable[[InotifyEvent | None], None]) -> None:
-        self._deliver = deliver
-
-    def on_event(self, event: InotifyEvent) -> None:
-        self._deliver(event)
-
-    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
-        # IN_DELETE_SELF, or our own unwatch, has said so; only an unmount has not.
-        self._deliver(InotifyEvent(wd, InotifyConstants.IN_DELETE_SELF, cookie=0, name=b""))
-
-    def on_queue_overflow(self) -> None:
-        self._deliver(None)
-
-
-class Inotify:
-    """One inotify instance, one watch for each directory.
-
-    The thread that reads from the kernel waits while `capacity` deliveries are not yet read:
-    then the kernel's bounded queue fills, and its overflow asks for a rescan.
-    """
+class Inotify(Backend):
+    """One inotify instance, one watch for each directory."""
 
     tells_closing = True
 
@@ -73,11 +50,7 @@ class Inotify:
         logger = logging.getLogger("watchdog.observers.inotify_c")
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
-        self._deliver = deliver
-        self._capacity = capacity
-        self._slots = threading.Semaphore(capacity)
-        self._is_closed = False
-        self._callback = _Callback(self._pass_on)
+        super().__init__(deliver, capacity)
         self._ids = itertools.count()
         self._watches: dict[str, WatchDescriptor] = {}
         self._paths: dict[WatchDescriptor, tuple[str, CallbackId]] = {}
@@ -91,7 +64,7 @@ class Inotify:
         # An id of its own each time: InotifyFD warns when it knows the id of a watch already,
         # and the kernel gives a directory that moved the watch that it had.
         number = CallbackId(next(self._ids))
-        wd = self._inotify.add_callback(os.fsencode(path), _EVENTS, self._callback, number)
+        wd = self._inotify.add_callback(os.fsencode(path), _EVENTS, self, number)
         if wd < 0:  # InotifyFD keeps quiet about EACCES
             self._inotify.remove_callbacks([(wd, number)])
             raise PermissionError(f"cannot watch {path}")
@@ -111,9 +84,7 @@ class Inotify:
         if wd is not None:
             self._forget(wd, path)
 
-    def read(self, raw: Any) -> tuple[Signal, str] | None:
-        """Translate an event; see `Backend.read`."""
-        self._slots.release()
+    def _meaning(self, raw: Any) -> tuple[Signal, str] | None:
         if raw is None:
             return Signal.REFRESH_ALL, ""
         event: InotifyEvent = raw
@@ -127,19 +98,28 @@ class Inotify:
 
     def close(self) -> None:
         """Close the instance; see `Backend.close`."""
-        self._is_closed = True
-        self._slots.release(self._capacity)
+        super().close()
         self._inotify.stop()
         self._inotify.join()
+
+    # --- what the InotifyFD calls in its thread -------------------------------------------------
+
+    def on_event(self, event: InotifyEvent) -> None:
+        """Something happened in a directory."""
+        self._pass_on(event)
+
+    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
+        """IN_DELETE_SELF, or our own unwatch, has said so; only an unmount has not."""
+        self._pass_on(InotifyEvent(wd, InotifyConstants.IN_DELETE_SELF, cookie=0, name=b""))
+
+    def on_queue_overflow(self) -> None:
+        """Events were lost."""
+        self._pass_on(None)
+
+    # --- the owner's ----------------------------------------------------------------------------
 
     def _forget(self, wd: WatchDescriptor, path: str) -> None:
         known = self._paths.get(wd)
         if known is not None and known[0] == path:
             del self._paths[wd]
             self._inotify.remove_callbacks([(wd, known[1])])
-
-    def _pass_on(self, event: InotifyEvent | None) -> None:
-        if self._is_closed:
-            return
-        self._slots.acquire()
-        self._deliver(event)

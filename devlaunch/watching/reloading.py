@@ -1,4 +1,4 @@
-"""From what the OS reports to what has changed for a program: debounce and contents."""
+"""From what the OS reports to what has changed for a program: debounce and digests."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from devlaunch.core.filters import Filters
 from devlaunch.events import FilesChanged, FilesTouched, LogLine, Report, WatchReady
 from devlaunch.system.spare import working_directory
 from devlaunch.target.envfile import EnvFile
-from devlaunch.watching.contents import (
+from devlaunch.watching.disk import (
     changed_at,
     digest,
     discard_bytecode,
+    found_identity,
     is_filled,
     is_withheld,
     with_realpaths,
 )
-from devlaunch.watching.entries import found_identity
 from devlaunch.watching.watcher import Watcher
 
 MOST_EXPLAINED = 100
@@ -146,7 +146,6 @@ class Reloading:
         """A child is about to be spawned."""
         self._replaced(now)
         self._watcher.look_after(self._places)
-        self._watcher.watch_for_module(self, (), "")
         self._changes.generation_started(now)
         self._explained.clear()
 
@@ -169,7 +168,7 @@ class Reloading:
             return
         search_path = with_realpaths(failure.search_path)
         name = failure.missing_module
-        self._watcher.watch_for_module(self, search_path, name)
+        self._watcher.watch_for_module(search_path, name)
         self._restart_for(self._changes.generation_failed(now, name, search_path))
 
     def _replaced(self, now: float) -> dict[str, float]:

@@ -18,20 +18,17 @@ from collections.abc import Callable, Iterable
 from devlaunch.core.changes import is_module_entry
 from devlaunch.core.filters import Filters
 from devlaunch.core.paths import is_below
-from devlaunch.watching.contents import real_path
-from devlaunch.watching.entries import (
-    Child,
-    Directory,
-    Stamp,
-    has_identity,
+from devlaunch.watching.disk import (
+    found_identity,
     identity_of,
     kind_of,
-    mode_of,
     nearest_directory,
     read_gitignore,
-    spellings,
-    stamp_of,
+    real_path,
+    status_of,
+    written_ns,
 )
+from devlaunch.watching.entries import Child, Directory, fingerprint, spellings
 
 _TOP, _MODULE = "", "module"
 
@@ -67,37 +64,47 @@ class Tree:
         self._dangling: dict[str, str] = {}
         self._is_relinked = False
         self._by_identity: dict[tuple[int, int], str] = {}
-        self._modules = self._module_directories = frozenset[str]()
+        self._modules: set[str] = set()
+        self._module_directories: set[str] = set()
 
     # --- what the watcher asks for --------------------------------------------------------------
 
-    def add(self, path: str, *, recursive: bool) -> None:
+    def add(self, path: str, *, recursive: bool, since_ns: int | None = None) -> None:
         """Watch a directory, or the directory of a file, which then is reported whatever its name.
 
         One that does not exist is waited for.
         """
-        self._add(path, recursive, self._since_ns)
+        since_ns = self._since_ns if since_ns is None else since_ns
+        real = real_path(path)
+        # Looked at once: a directory may come into being meanwhile.
+        status = status_of(real, follow=False)
+        if status is not None and not stat.S_ISDIR(status.st_mode):
+            self._files |= {path, real}
+            if path != real:
+                self.add(os.path.dirname(real), recursive=False, since_ns=since_ns)
+            real, recursive = real_path(os.path.dirname(path)), False
+        elif real != path:
+            self._links[path] = real
+        if recursive:
+            self._filters.follow(real)
+        self.tops[real] = recursive or self.tops.get(real, False)
+        if not self._enter(Child(real, recursive), _TOP, since_ns):
+            self.lost.add(real)
 
     def look_for(self, search_path: Iterable[str], modules: Iterable[str]) -> None:
-        """Report entries of these directories that may make one of the modules importable."""
-        self.stop_looking()
-        self._modules = frozenset(modules)
-        self._module_directories = frozenset(map(real_path, search_path))
-        for path in sorted(self._module_directories):
-            if self._enter(Child(path, recursive=False), _MODULE, self._since_ns):
-                self._pending.append((path, self._since_ns))
+        """From now on report entries of these directories that may make a module importable.
 
-    def stop_looking(self) -> None:
-        """Leave the directories that are watched because of `look_for` only."""
-        directories, self._module_directories = self._module_directories, frozenset()
-        for path in directories:
-            if (directory := self.directories.get(path)) is None:
-                continue
-            for name in [n for n in directory.files if not self._is_wanted(path, n, ())]:
-                del directory.files[name]
-                if child := directory.children.pop(name, None):
-                    self._release(child, os.path.join(path, name), silent=True)
-            self._release(Child(path, recursive=False), _MODULE, silent=True)
+        What was seen of them when nobody looked for the module is told as well.
+        """
+        self._modules.update(modules)
+        directories = set(map(real_path, search_path))
+        self._module_directories |= directories
+        for path in sorted(directories):
+            self._enter(Child(path, recursive=False), _MODULE, self._since_ns)
+            if directory := self.directories.get(path):
+                for name in [n for n in directory.files if self._is_module_entry(path, n)]:
+                    del directory.files[name]
+                self._pending.append((path, self._since_ns))
 
     @property
     def busy(self) -> bool:
@@ -129,7 +136,7 @@ class Tree:
         """Look whether what vanished is back."""
         for path in sorted(self.lost):
             self.lost.discard(path)
-            self._add(path, self.tops[path], 0)
+            self.add(path, recursive=self.tops[path], since_ns=0)
 
     def examine(self, path: str, *, is_new: bool = False) -> None:
         """Look at an entry again, because an event named it.
@@ -147,15 +154,15 @@ class Tree:
             self.examine(parent)
         if parent not in self.directories:
             return
-        try:
-            status = os.lstat(path)
-        except OSError:
+        status = status_of(path, follow=False)
+        if status is None:
             self._apply(directory, name, None, None, since_ns=0, is_event=True)
             return
         if is_new and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             return
-        stamp, child = self._classify(directory, name, status, spellings(parent, self._links)[1:])
-        self._apply(directory, name, stamp, child, since_ns=0, is_event=True)
+        others = spellings(parent, self._links)[1:]
+        status, child = self._classify(directory, name, status, others)
+        self._apply(directory, name, status, child, since_ns=0, is_event=True)
 
     def recheck(self, path: str) -> None:
         """Look what has become of a directory that went; another may have its path and inode."""
@@ -165,23 +172,6 @@ class Tree:
             self._refresh(directory, 0)
 
     # --- directories ----------------------------------------------------------------------------
-
-    def _add(self, path: str, recursive: bool, since_ns: int) -> None:
-        real = real_path(path)
-        # Looked at once: a directory may come into being meanwhile.
-        mode = mode_of(real)
-        if mode is not None and not stat.S_ISDIR(mode):
-            self._files |= {path, real}
-            if path != real:
-                self._add(os.path.dirname(real), recursive=False, since_ns=since_ns)
-            real, recursive = real_path(os.path.dirname(path)), False
-        elif real != path:
-            self._links[path] = real
-        if recursive:
-            self._filters.follow(real)
-        self.tops[real] = recursive or self.tops.get(real, False)
-        if not self._enter(Child(real, recursive), _TOP, since_ns):
-            self.lost.add(real)
 
     def _enter(self, child: Child, holder: str, since_ns: int) -> bool:
         """Watch a directory and put its scan on the list; says whether it is watched now."""
@@ -209,7 +199,7 @@ class Tree:
     def _is_entered_elsewhere(self, path: str, identity: tuple[int, int]) -> bool:
         """Whether a bind mount shows the same directory under another path."""
         other = self._by_identity.get(identity, path)
-        if other == path or not has_identity(other, identity):
+        if other == path or found_identity(other) != identity:
             return False
         self._links[path] = other
         return True
@@ -223,13 +213,13 @@ class Tree:
             self._unreported.add(moved)
             self._pending.append((moved, 0))
 
-    def _release(self, child: Child, holder: str, *, silent: bool = False) -> None:
+    def _release(self, child: Child, holder: str) -> None:
         if directory := self.directories.get(child.path):
             directory.holders.discard(holder)
             if not directory.holders:
-                self._drop(directory, silent=silent)
+                self._drop(directory)
 
-    def _drop(self, directory: Directory, *, silent: bool = False) -> None:
+    def _drop(self, directory: Directory) -> None:
         """Forget a directory, and those that are watched because of it."""
         dropped = [directory]
         while dropped:
@@ -240,7 +230,7 @@ class Tree:
                 del self._by_identity[directory.identity]
             self._unwatch(directory.path)
             self._unreported.discard(directory.path)
-            for name in () if silent else directory.files:
+            for name in directory.files:
                 self._touch(os.path.join(directory.path, name))
             for name, child in directory.children.items():
                 entry = os.path.join(directory.path, name)
@@ -276,8 +266,8 @@ class Tree:
             self._lose(directory)
             return
         has_rules = ".gitignore" in entries or ".git" in entries
-        text = read_gitignore(directory.path) if has_rules else None
-        if self._filters.learn_gitignore(directory.path, text):
+        rules = read_gitignore(directory.path) if has_rules else (None, None)
+        if self._filters.learn_gitignore(directory.path, *rules):
             self._refresh_below(directory.path)
         self._follow_dangling(directory.path)
         others = spellings(directory.path, self._links)[1:]
@@ -286,8 +276,8 @@ class Tree:
             if name not in known and self._is_beside(directory.path, entries[name], others):
                 continue
             entry = entries.get(name)
-            stamp, child = self._classify(directory, name, entry, others) if entry else (None, None)
-            self._apply(directory, name, stamp, child, since_ns)
+            found = self._classify(directory, name, entry, others) if entry else (None, None)
+            self._apply(directory, name, *found, since_ns)
 
     def _replace(self, directory: Directory, identity: tuple[int, int]) -> None:
         """Another directory has taken the place of this one, and of all that lay below."""
@@ -326,15 +316,15 @@ class Tree:
         name: str,
         entry: os.DirEntry[str] | os.stat_result,
         others: Iterable[str],
-    ) -> tuple[Stamp | None, Child | None]:
+    ) -> tuple[os.stat_result | None, Child | None]:
         """What to remember of an entry, and which directory to watch because of it."""
         path = os.path.join(directory.path, name)
         is_directory, is_link = kind_of(entry)
         leads_to = real_path(path) if is_link else path
         # Looked at once: it may come into being meanwhile.
-        mode = mode_of(leads_to) if is_link else None
+        target = status_of(leads_to, follow=False) if is_link else None
         wanted, child = self._is_module_entry(directory.path, name), None
-        if is_directory or (mode is not None and stat.S_ISDIR(mode)):
+        if is_directory or (target and stat.S_ISDIR(target.st_mode)):
             if directory.recursive and self._enters(path, leads_to):
                 child = Child(leads_to, recursive=True)
                 if is_link:
@@ -347,18 +337,18 @@ class Tree:
                 self._files.add(leads_to)
                 child = Child(os.path.dirname(leads_to), recursive=False)
         self._dangling.pop(path, None)
-        if is_link and directory.recursive and mode is None:
+        if is_link and directory.recursive and target is None:
             self._dangling[path] = leads_to
             child = Child(nearest_directory(leads_to), recursive=False)
         if child and is_link:
             self._links[path] = leads_to
-        return (stamp_of(path) if wanted else None), child
+        return (status_of(path) if wanted else None), child
 
     def _apply(
         self,
         directory: Directory,
         name: str,
-        stamp: Stamp | None,
+        status: os.stat_result | None,
         child: Child | None,
         since_ns: int,
         *,
@@ -367,11 +357,11 @@ class Tree:
         """Bring the picture of one entry up to date, and touch what differs."""
         path = os.path.join(directory.path, name)
         files = directory.files
-        old, new = files.get(name), stamp.fingerprint if stamp else None
+        old, new = files.get(name), fingerprint(status) if status else None
         if is_event:
             is_touched = new is not None or old is not None
         else:
-            is_touched = new != old and (stamp is None or stamp.changed_ns >= since_ns)
+            is_touched = new != old and (status is None or written_ns(status) >= since_ns)
         if is_touched:
             self._touch(path)
         if is_event and self._is_module_entry(*os.path.split(directory.path)):

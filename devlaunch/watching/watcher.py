@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from devlaunch.core.debounce import LONGEST
@@ -24,15 +23,8 @@ from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
 from devlaunch.system.hiding import hide_thread
 from devlaunch.system.spare import reason_of, shortage
 from devlaunch.target.converters import DEFAULT_POLL
-from devlaunch.watching.backends import (
-    Backend,
-    Deliver,
-    NoEvents,
-    Observer,
-    Signal,
-)
-from devlaunch.watching.contents import changed_at, digest
-from devlaunch.watching.entries import found_identity, has_identity, read_gitignore, size_of
+from devlaunch.watching.backends import Backend, Deliver, Observer, Signal
+from devlaunch.watching.disk import changed_at, digest, found_identity, read_gitignore, status_of
 from devlaunch.watching.mounts import MOUNTINFO, parse_mountinfo, silent_mount
 from devlaunch.watching.tree import Tree
 
@@ -110,7 +102,7 @@ class Watcher:
         self._interval = poll
         self._make_backend = backend
         self._mounts = mounts
-        self._backend: Backend = NoEvents()
+        self._backend: Backend = Backend()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         age_ns = 0 if since is None else int((time.monotonic() - since) * 1e9)
         since_ns = time.time_ns() - age_ns - _CLOCK_GRAIN_NS
@@ -122,7 +114,6 @@ class Watcher:
         self._next_glance = 0.0
         self._places: dict[str, tuple[int, int] | None] = {}
         self._missing: dict[object, tuple[Sequence[str], Sequence[str]]] = {}
-        self._found = 0
         self._burst_end = 0.0
         self._thread = threading.Thread(target=self._run, name="devlaunch-watch", daemon=True)
         hide_thread(self._thread)
@@ -148,12 +139,9 @@ class Watcher:
         """Report these paths when other directories than those come to lie there (None: none)."""
         self._call(self._places.update, places)
 
-    def watch_for_module(self, who: object, search_path: Sequence[str], name: str) -> None:
-        """Report when something appears in these directories that may provide the module.
-
-        Until the next call of the same `who`, which may name no directory.
-        """
-        self._call(self._look_for, who, tuple(search_path), name.split("."))
+    def watch_for_module(self, search_path: Sequence[str], name: str) -> None:
+        """From now on report what appears in these directories and may provide the module."""
+        self._call(self._tree.look_for, tuple(search_path), name.split("."))
 
     def stop(self) -> None:
         """End the threads and free the OS watches. Safe to call twice, or without `start`."""
@@ -249,7 +237,7 @@ class Watcher:
             directory = self._tree.directories.get(path)
             if directory is None or os.path.dirname(path) in self._tree.directories:
                 continue
-            if not has_identity(path, directory.identity):
+            if found_identity(path) != directory.identity:
                 self._tree.recheck(path)
 
     def _check_places(self) -> None:
@@ -297,11 +285,6 @@ class Watcher:
         for path in paths:
             self._tree.add(path, recursive=recursive)
 
-    def _look_for(self, who: object, search_path: Sequence[str], modules: Sequence[str]) -> None:
-        self._missing[who] = (search_path, modules)
-        paths, names = zip(*self._missing.values(), strict=True)
-        self._tree.look_for(chain(*paths), chain(*names))
-
     def _handle(self, raw: Any) -> None:
         match self._backend.read(raw):
             case (Signal.EXAMINE, path):
@@ -327,7 +310,7 @@ class Watcher:
 
     def _degrade(self, why: str) -> None:
         """Go on by polling. What changes while the backend ends is found by the first poll."""
-        backend, self._backend = self._backend, NoEvents()
+        backend, self._backend = self._backend, Backend()
         self._interval = DEFAULT_POLL
         self._next_poll = time.monotonic() + DEFAULT_POLL
         self._post(WatchDegraded(f"files are looked at every {DEFAULT_POLL} s: {why}"))
@@ -339,7 +322,8 @@ class Watcher:
         for directory in tuple(self._tree.directories.values()) if self._filters.watches else ():
             for name in directory.files:
                 path = os.path.join(directory.path, name)
-                if self._filters.is_watched(path) and size_of(path) <= _MOST_BYTES:
+                status = status_of(path) if self._filters.is_watched(path) else None
+                if status and status.st_size <= _MOST_BYTES:
                     contents.append((path, digest(path), changed_at(path)))
                 if len(contents) == _MOST_CONTENTS:
                     return tuple(contents)
@@ -379,4 +363,4 @@ def _learn_from_above(filters: Filters, root: str) -> None:
             return  # in no repository, so nothing above is meant for us
         above.append(parent)
     for directory in above:
-        filters.learn_gitignore(directory, read_gitignore(directory))
+        filters.learn_gitignore(directory, *read_gitignore(directory))

@@ -21,8 +21,8 @@ from typing import Any
 from devlaunch.core.paths import is_below
 from devlaunch.system._windows import FILE_SHARE_ALL, OPEN_EXISTING
 from devlaunch.system.hiding import hide_thread
-from devlaunch.watching.backends import Deliver, Signal
-from devlaunch.watching.contents import real_path
+from devlaunch.watching.backends import Backend, Deliver, Signal
+from devlaunch.watching.disk import real_path
 
 assert sys.platform == "win32"  # tells mypy what this file is for
 
@@ -68,25 +68,18 @@ class _Open:
         self.overlapped = _Overlapped()
 
 
-class DirectoryChanges:
+class DirectoryChanges(Backend):
     """One completion port, one handle for each tree.
 
     A handle on a directory keeps others from renaming those above it, so what lies in a tree that
     is watched gets none. wine watches only what is new in a tree: `whole_trees` (None for what the
     system can do) says whether each directory needs a handle of its own.
-
-    The thread that asks the kernel waits while `capacity` deliveries are not yet read: then the
-    kernel's buffer of that directory runs over, which asks for a rescan.
     """
-
-    tells_closing = False
 
     def __init__(
         self, deliver: Deliver, capacity: int = 4096, whole_trees: bool | None = None
     ) -> None:
-        self._deliver = deliver
-        self._capacity = capacity
-        self._slots = threading.Semaphore(capacity)
+        super().__init__(deliver, capacity)
         self._whole_trees = not _is_wine() if whole_trees is None else whole_trees
         self._kernel: Any = ctypes.WinDLL("kernel32", use_last_error=True)
         self._kernel.CreateIoCompletionPort.restype = ctypes.c_void_p
@@ -97,7 +90,6 @@ class DirectoryChanges:
         self._open: dict[str, _Open] = {}
         self._lock = threading.Lock()
         self._asked: dict[int, _Open] = {}
-        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="devlaunch-changes", daemon=True)
         hide_thread(self._thread)
         self._thread.start()
@@ -121,24 +113,17 @@ class DirectoryChanges:
                 if not (opened.whole and any(left)):
                     self._end(opened.path)
 
-    def read(self, raw: Any) -> tuple[Signal, str] | None:
-        """Take a path, or what is no longer watched, or None for events lost."""
-        self._slots.release()
+    def _meaning(self, raw: Any) -> tuple[Signal, str] | None:
+        """Of a path, or of what is no longer watched, or of None for events lost."""
         if isinstance(raw, str):
             return Signal.EXAMINE, raw
         if isinstance(raw, _Open) and self._open.get(raw.path) is raw:
             self._end(raw.path)
         return Signal.REFRESH_ALL, ""
 
-    @property
-    def handles(self) -> int:
-        """How many directories are open."""
-        return len(self._open)
-
     def close(self) -> None:
         """Close the handles, and wait until the kernel has let go of all buffers."""
-        self._is_closed = True
-        self._slots.release(self._capacity)
+        super().close()
         for opened in self._opened():
             self._end(opened.path)
         self._kernel.PostQueuedCompletionStatus(self._port, 0, None, None)
@@ -216,11 +201,6 @@ class DirectoryChanges:
             # That an entry of a directory has changed is told by itself.
             if action != _MODIFIED if is_known else os.path.dirname(path) in self._watched:
                 yield path
-
-    def _pass_on(self, raw: str | _Open | None) -> None:
-        if not self._is_closed:
-            self._slots.acquire()
-            self._deliver(raw)
 
     @staticmethod
     def _check(result: Any) -> Any:

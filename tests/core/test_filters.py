@@ -6,7 +6,6 @@ import pytest
 from support.paths import FLAVOURS, Native
 
 from devlaunch.core.filters import (
-    GITIGNORE_BEGINS,
     IGNORED_DIRECTORIES,
     AnyOf,
     Filters,
@@ -76,8 +75,7 @@ def test_why_a_file_is_ignored(make, path, why):
     filters = make("/root", ignore=["*_pb2.py", "/root/old", "/root/new"])
     filters.learn_environment("/root/env", True)
     filters.learn_gitignore("/", "top/")
-    rules = "\n".join(["# of mine", "scratch", GITIGNORE_BEGINS, "", "ge*/", "*.log", "gen/"])
-    filters.learn_gitignore("/root", rules)
+    filters.learn_gitignore("/root", "\nge*/\n*.log\ngen/", "# of mine\nscratch")
     filters.learn_gitignore("/root/sub", "out/")
     assert filters.why_ignored(path) == " ".join(map(make.native, why.split(" ")))
 

@@ -1,4 +1,4 @@
-"""What the disk says about contents."""
+"""What the disk says about a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.limits import no_descriptors
 
-from devlaunch.watching.contents import (
+from devlaunch.watching.disk import (
     MOST_READ,
     as_monotonic,
     changed_ns,

@@ -1,4 +1,4 @@
-"""What the disk says about a file's content: its digest and when it was written."""
+"""What the disk says about a file: what it is, what it holds, when it was written."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
+from devlaunch.core.filters import Gitignore
 from devlaunch.core.paths import plain
 
 try:
@@ -21,6 +22,8 @@ open_shared: Callable[[str, int], int] | None = None
 """The `opener` of `open` for a person's files: what reads one is not to be in an editor's way."""
 CTIME_IS_BIRTH = False
 """Whether `st_ctime` is when a file was made, and no change of its status."""
+_JUNCTION = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)
+"""What marks a directory that leads elsewhere, where the system has such."""
 if sys.platform == "win32":
     from devlaunch.system import _windows
 
@@ -29,10 +32,74 @@ if sys.platform == "win32":
 
 MOST_READ = 4 << 20
 """Bytes of a file that may be read in the loop's thread, which has Ctrl-C to answer as well."""
-
-
 COARSE_TIME = 2.0
 """Seconds between two times that a file system without fractions can tell apart (FAT)."""
+_MOST_GITIGNORE = 1 << 20
+
+
+# --- what it is -----------------------------------------------------------------------------------
+
+
+def status_of(path: str, *, follow: bool = True) -> os.stat_result | None:
+    """The status of what the path leads to, or without `follow` of itself; None for nothing."""
+    try:
+        return os.stat(path, follow_symlinks=follow)
+    except OSError:
+        return None
+
+
+def identity_of(path: str) -> tuple[int, int]:
+    """What tells a file from all others, whatever path leads there. Raises OSError."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def found_identity(path: str) -> tuple[int, int] | None:
+    """The same; None when there is nothing."""
+    status = status_of(path)
+    return (status.st_dev, status.st_ino) if status else None
+
+
+def kind_of(entry: os.DirEntry[str] | os.stat_result) -> tuple[bool, bool]:
+    """Whether the entry is a directory, and whether it is a symbolic link or a junction."""
+    try:
+        if isinstance(entry, os.DirEntry):
+            if _JUNCTION is None:
+                return entry.is_dir(follow_symlinks=False), entry.is_symlink()
+            entry = entry.stat(follow_symlinks=False)
+    except OSError:
+        return False, False
+    is_link = stat.S_ISLNK(entry.st_mode) or getattr(entry, "st_reparse_tag", 0) == _JUNCTION
+    return stat.S_ISDIR(entry.st_mode) and not is_link, is_link
+
+
+def is_filled(path: str) -> bool:
+    """Whether there is a regular file, and something in it."""
+    status = status_of(path)
+    return status is not None and stat.S_ISREG(status.st_mode) and status.st_size > 0
+
+
+def real_path(path: str) -> str:
+    r"""Where the path leads, as `os.path.realpath` says it.
+
+    That leaves `\\?\` before a path of Windows which comes or goes as it is looked at.
+    """
+    return plain(os.path.realpath(path))
+
+
+def with_realpaths(paths: Iterable[str]) -> list[str]:
+    """The paths and where their symbolic links lead: a save may be seen under either name."""
+    return list(dict.fromkeys(each for path in paths for each in (path, real_path(path))))
+
+
+def nearest_directory(path: str) -> str:
+    """The lowest directory above `path` that exists."""
+    while not os.path.isdir(path := os.path.dirname(path)):
+        pass
+    return path
+
+
+# --- what it holds --------------------------------------------------------------------------------
 
 
 def digest(path: str) -> str | None:
@@ -70,23 +137,35 @@ def is_withheld(path: str) -> bool:
     return False
 
 
-def is_filled(path: str) -> bool:
-    """Whether there is a regular file, and something in it."""
+def read_gitignore(directory: str) -> Gitignore:
+    """What git ignores in a directory."""
+    names = ".gitignore", ".git/info/exclude"
+    text, exclude = (_text_of(os.path.join(directory, name)) for name in names)
+    return text, exclude
+
+
+def _text_of(path: str) -> str | None:
     try:
-        status = os.stat(path)
+        with open(path, errors="replace", opener=open_shared) as file:
+            return file.read(_MOST_GITIGNORE)
     except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and status.st_size > 0
+        return None
+
+
+# --- when it was written --------------------------------------------------------------------------
 
 
 def changed_at(path: str) -> float | None:
     """When content or status changed last, as `time.monotonic()` seconds."""
-    try:
-        status = os.stat(path)
-    except OSError:
+    status = status_of(path)
+    if status is None:
         return None
-    when_ns = changed_ns(status.st_mtime_ns, status.st_ctime_ns, now_ns=time.time_ns())
-    return as_monotonic(when_ns, wall=time.time(), monotonic=time.monotonic())
+    return as_monotonic(written_ns(status), wall=time.time(), monotonic=time.monotonic())
+
+
+def written_ns(status: os.stat_result) -> int:
+    """The same, as far as the times of the file tell now: see `changed_ns`."""
+    return changed_ns(status.st_mtime_ns, status.st_ctime_ns, now_ns=time.time_ns())
 
 
 def changed_ns(
@@ -112,19 +191,6 @@ def as_monotonic(time_ns: int, *, wall: float, monotonic: float) -> float:
     if time_ns % 1_000_000_000 == 0:
         changed += COARSE_TIME
     return monotonic - max(0.0, wall - changed)
-
-
-def real_path(path: str) -> str:
-    r"""Where the path leads, as `os.path.realpath` says it.
-
-    That leaves `\\?\` before a path of Windows which comes or goes as it is looked at.
-    """
-    return plain(os.path.realpath(path))
-
-
-def with_realpaths(paths: Iterable[str]) -> list[str]:
-    """The paths and where their symbolic links lead: a save may be seen under either name."""
-    return list(dict.fromkeys(each for path in paths for each in (path, real_path(path))))
 
 
 def discard_bytecode(paths: Iterable[str]) -> None:
