@@ -60,9 +60,9 @@ def run(words: Sequence[str]) -> int:
     # Before anything can fail, so that the editor hears of it.
     link = _find_adapter()
     try:
-        line = read(words, ("--version",))
+        line = read(words, (("--version",),))
         if line.flags:
-            print_text(help_text() if "--help" in line.flags else version_text())
+            print_text(help_text() if "help" in line.flags else version_text())
             return 0
         config = resolve(line.given)
         from devlaunch.run.first_child import spawn_first

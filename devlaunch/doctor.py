@@ -50,6 +50,7 @@ Options:
   --json      Print it as JSON.
   -h, --help  Show this text.
 """
+FLAGS = (("--json",),)
 PACKAGES = ("debugpy", "uvicorn", "watchdog")
 
 _WATCH_TIMEOUT = 5.0
@@ -84,13 +85,13 @@ class Report:
 
 def main(words: Sequence[str]) -> int:
     """Run `devlaunch doctor` with these words, and return the exit status. Raises UsageError."""
-    line = read(words, ("--json",))
-    if "--help" in line.flags:
+    line = read(words, FLAGS)
+    if "help" in line.flags:
         print_text(HELP)
         return 0
     config = resolve(line.given, needs_target=False)
     report = examine(config, detect())
-    if "--json" in line.flags:
+    if "json" in line.flags:
         print_text(to_json(report) + "\n")
     else:
         show(report, Console(sys.stdout, config.verbosity))

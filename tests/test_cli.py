@@ -75,8 +75,8 @@ def project(tmp_path: Path) -> Path:
     [
         ([], "no target: what shall be run?", "did you mean app:app?"),
         (["--prot", "1"], "there is no option --prot", "did you mean --port?"),
-        (["--port"], "--port needs a value", "--help"),
-        (["--debug-attach=1", "app:app"], "--debug-attach takes no value", ""),
+        (["--port"], "option '--port' requires an argument", "--help"),
+        (["--debug-attach=1", "app:app"], "option '--debug-attach' does not take a value", ""),
         (["-vx", "app:app"], "there is no option -x", "--help"),
         (["--port", "http", "app:app"], "--port: expected a port from 0 (any free one) to 65535, "
          "not 'http'", ""),
@@ -98,7 +98,7 @@ def project(tmp_path: Path) -> Path:
         (["--port", "1", "tool.py"], "--port is only for app targets (module:attr), not for "
          "tool.py", ""),
         (["--wait-for-client", "app:app"], "--wait-for-client does nothing without --debug-", ""),
-        (["-q", "-v", "app:app"], "--quiet and --verbose exclude each other", ""),
+        (["-q", "-v", "app:app"], "--verbose and --quiet exclude each other", ""),
         (["--no-such=\x1b[2J", "app:app"], "there is no option --no-such", ""),
         (["adapter", "--schema=1"], "--schema takes no value", "--help"),
         (["adapter", "--allow-remote-debug"], "--allow-remote-debug does nothing without --listen",
@@ -310,30 +310,30 @@ def test_the_help_tells_how_to_have_no_debugger() -> None:
 @pytest.mark.parametrize(
     ("words", "ours", "target"),
     [
-        ("--debug-attach app:app", "--debug-attach", "app:app"),
-        ("app:app --port 9000 -v", "--port 9000 -v", "app:app"),
-        ("--port 9000 app:app --debug-attach", "--port 9000 --debug-attach", "app:app"),
-        ("tool.py --port 9000 -- -m x", "", "tool.py --port 9000 -- -m x"),
-        ("-v tool.py -v", "-v", "tool.py -v"),
-        ("-v -m mod --port 1", "-v", "-m mod --port 1"),
-        ("-mmod -v", "", "-mmod -v"),
-        ("--factory -- celery -A p --factory", "--factory", "-- celery -A p --factory"),
-        ("--poll app:app", "--poll", "app:app"),
-        ("--poll 2 app:app", "--poll 2", "app:app"),
-        ("--poll 500ms tool.py 2", "--poll 500ms", "tool.py 2"),
-        ("--poll=2 tool.py", "--poll=2", "tool.py"),
-        ("app:app --poll", "--poll", "app:app"),
-        ("--uds a:b tool.py", "--uds a:b", "tool.py"),
-        ("--watch a --watch=b app:app", "--watch a --watch=b", "app:app"),
-        ("app:app -- x", "", "app:app -- x"),
-        ("app:app x -v", "-v", "app:app x"),
-        ("- x", "", "- x"),
-        ("-qv app:app", "-q -v", "app:app"),
+        ("--debug-attach app:app", {"debug-attach": True}, "app:app"),
+        ("app:app --port 9000 -v", {"port": "9000", "verbose": True}, "app:app"),
+        ("--port 1 app:app --debug-attach", {"port": "1", "debug-attach": True}, "app:app"),
+        ("tool.py --port 9000 -- -m x", {}, "tool.py --port 9000 -- -m x"),
+        ("-v tool.py -v", {"verbose": True}, "tool.py -v"),
+        ("-v -m mod --port 1", {"verbose": True}, "-m mod --port 1"),
+        ("-mmod -v", {}, "-mmod -v"),
+        ("--factory -- celery --factory", {"factory": True}, "-- celery --factory"),
+        ("--poll app:app", {"poll": "on"}, "app:app"),
+        ("--poll app:app 2", {"poll": "on"}, "app:app 2"),
+        ("--poll 2 app:app", {"poll": "2"}, "app:app"),
+        ("--poll 500ms tool.py 2", {"poll": "500ms"}, "tool.py 2"),
+        ("--poll=2 tool.py --poll", {"poll": "2"}, "tool.py --poll"),
+        ("app:app --poll", {"poll": "on"}, "app:app"),
+        ("--uds a:b tool.py", {"uds": "a:b"}, "tool.py"),
+        ("--watch a app:app --watch=b", {"watch": ["a", "b"]}, "app:app"),
+        ("app:app -- x", {}, "app:app -- x"),
+        ("app:app x -v", {"verbose": True}, "app:app x"),
+        ("- x", {}, "- x"),
+        ("-qv app:app", {"quiet": True, "verbose": True}, "app:app"),
     ],
 )
-def test_split(words: str, ours: str, target: str) -> None:
-    line = read(words.split())
-    assert (line.ours, line.target) == (ours.split(), target.split())
+def test_split(words: str, ours: dict[str, object], target: str) -> None:
+    assert read(words.split()).given == {**ours, "target": target.split()}
 
 
 def parsed(words: str, cwd: Path) -> Config:

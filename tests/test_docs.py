@@ -209,13 +209,13 @@ def check_words(words: list[str], directory: Path) -> None:
         if name == "adapter":
             adapter._parse(rest)
         elif name == "doctor":
-            assert resolve(read(rest, ["--json"]).given, needs_target=False)
+            assert resolve(read(rest, doctor.FLAGS).given, needs_target=False)
         elif name == "init":
             rest = init.split_editor(rest)[1]
             assert resolve(read(rest, init.FLAGS).given, needs_target=False)
         elif not {"--help", "--version"} & set(rest):
-            target = [] if read(rest).target else ["app:app"]  # or that of pyproject.toml
-            assert resolve(read([*rest, *target]).given)
+            # Without a target it is that of pyproject.toml.
+            assert resolve({"target": ["app:app"], **read(rest).given})
 
 
 def command_lines(text: str) -> Iterator[list[str]]:

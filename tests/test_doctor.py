@@ -214,7 +214,7 @@ def test_under_debugpy(project: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--json=1",), "--json takes no value"),
+        (("--json=1",), "option '--json' does not take a value"),
         (("--jsn",), "there is no option --jsn\n  did you mean --json?"),
         (("--port", "x"), "--port: expected"),
         (("nothing.py",), "nothing.py"),

@@ -83,7 +83,7 @@ class PycharmDebugging:
         if not self._has_connected:
             return None
         known = ("kind", "directory")
-        return {**{k: self._request[k] for k in known if k in self._request}, "preload": True}
+        return {k: self._request[k] for k in known if k in self._request}
 
     def tell(self, event: object) -> None:
         """Hand on what the child's side does something about."""

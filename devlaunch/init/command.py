@@ -7,7 +7,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from devlaunch import __version__
 from devlaunch.child.pasting import command
@@ -19,14 +20,14 @@ from devlaunch.init.editors import EDITORS, File
 from devlaunch.init.files import Change
 from devlaunch.init.templates import Launch
 from devlaunch.system.spare import working_directory
-from devlaunch.target.commandline import CommandLine, read
+from devlaunch.target.commandline import read
 from devlaunch.target.converters import listed, nearest, to_words
 from devlaunch.target.options import TARGET
 from devlaunch.target.settings import read_pyproject, resolve
 from devlaunch.terminal.console import Console, wants_color
 from devlaunch.terminal.stdout import print_text
 
-FLAGS = ("--print", "--yes", "--help", "-y", "-h")
+FLAGS = (("--print",), ("-y", "--yes"))
 HELP = """\
 Usage: devlaunch init EDITOR [--print | --yes] [OPTIONS] [TARGET] [ARGS]...
 
@@ -69,45 +70,44 @@ def main(words: Sequence[str]) -> int:
     """Run `devlaunch init` with these words, and return the exit status. Raises DevlaunchError."""
     name, rest = split_editor(words)
     line = read(rest, FLAGS)
-    if "--help" in line.flags:
+    if "help" in line.flags:
         print_text(help_text())
         return 0
-    if {"--print", "--yes"} <= line.flags:
+    if {"print", "yes"} <= line.flags:
         raise UsageError("--print and --yes exclude each other", hint="give only one of them")
-    _prepare_stdout(as_it_is="--print" in line.flags)
+    _prepare_stdout(as_it_is="print" in line.flags)
     config = resolve(line.given, needs_target=False)
     root = working_directory()
     found: list[Candidate] = []
-    if not line.target:
+    if TARGET not in line.given:
         more, found = _choose(config, root, name)
         line = read([*rest, *more], FLAGS)
         config = resolve(line.given)
-    editor, launch = EDITORS[name], _launch(line, config)
+    editor, launch = EDITORS[name], _launch(line.given, config)
     editor = editor.prepare(editor, root, config)
     changes = [_change(file, launch, root) for file in editor.files]
-    if "--print" in line.flags:
+    if "print" in line.flags:
         _print_files(changes)
         return 0
     rows = [*_target_rows(launch, found), *editor.rows]
-    return _propose(changes, rows, ("next", editor.next, ""), agrees="--yes" in line.flags)
+    return _propose(changes, rows, ("next", editor.next, ""), agrees="yes" in line.flags)
 
 
 def split_editor(words: Sequence[str]) -> tuple[str, list[str]]:
-    """The editor and the other words; our flags may stand before it. Raises UsageError."""
-    at = next((at for at, word in enumerate(words) if word not in FLAGS), len(words))
-    before, rest = list(words[:at]), list(words[at:])
-    if {"-h", "--help"}.intersection(before):
-        return "", before
+    """The editor and the other words; options may stand before it. Raises UsageError."""
+    given, flags = read(words, FLAGS)
+    if "help" in flags:
+        return "", list(words)
     valid = f"devlaunch init EDITOR, with {listed(EDITORS)}"
-    if not rest or rest[0].startswith("-"):
+    name, *rest = given.get(TARGET, [""])
+    if not name or name.startswith("-"):
         raise UsageError("no editor: whose files shall be written?", hint=valid)
-    name = rest.pop(0)
     if name not in EDITORS:
         close = nearest(name, EDITORS)
         raise UsageError(
             f"there is no editor {name!r}", hint=f"did you mean {close}?" if close else valid
         )
-    return name, before + rest
+    return name, [*words[: -len(rest) - 1], *rest]
 
 
 def _choose(config: Config, root: str, name: str) -> tuple[Sequence[str], list[Candidate]]:
@@ -124,11 +124,11 @@ def _choose(config: Config, root: str, name: str) -> tuple[Sequence[str], list[C
     return found[0].words, found
 
 
-def _launch(line: CommandLine, config: Config) -> Launch:
+def _launch(given: Mapping[str, Any], config: Config) -> Launch:
     host, port = config.debug_address
     return Launch(
-        (*line.ours, *line.target),
-        templates.to_attributes(line.given, config.target),
+        templates.to_command_line(given),
+        templates.to_attributes(given, config.target),
         "127.0.0.1" if host in ("0.0.0.0", "::") else host,
         port or templates.DEFAULT_PORT,
     )

@@ -13,12 +13,14 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from devlaunch import DISTRIBUTION
 from devlaunch.adapter.attributes import BY_OPTION
 from devlaunch.config import Target, TargetKind
 from devlaunch.errors import DevlaunchError
+from devlaunch.target.options import TARGET
 
 Hole = tuple[str, str]
 """A regular expression, and what goes there."""
@@ -57,6 +59,18 @@ def to_attributes(given: Mapping[str, object], target: Target) -> dict[str, obje
             is_number = attribute.schema.get("type") == "integer"
             found[attribute.name] = int(str(value)) if is_number else value
     return found
+
+
+def to_command_line(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The words of a command line that say this."""
+    words: list[str] = []
+    for key, value in given.items():
+        if isinstance(value, bool):
+            words.append(f"--{key}" if value else f"--no-{key}")
+        elif key != TARGET:
+            items = value if isinstance(value, list) else [value]
+            words += [word for item in items for word in (f"--{key}", item)]
+    return (*words, *given[TARGET])
 
 
 def load(name: str) -> str:

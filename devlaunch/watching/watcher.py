@@ -113,7 +113,7 @@ class Watcher:
         self._next_poll: float | None = None
         self._next_glance = 0.0
         self._places: dict[str, tuple[int, int] | None] = {}
-        self._missing: dict[object, tuple[Sequence[str], Sequence[str]]] = {}
+        self._found = 0
         self._burst_end = 0.0
         self._thread = threading.Thread(target=self._run, name="devlaunch-watch", daemon=True)
         hide_thread(self._thread)

@@ -115,6 +115,10 @@ def test_what_is_there_is_merged_and_shown(project: Path) -> None:
         (["other:app"], ["other:app"]),
         (["--port", "9000"], ["--port", "9000", "main:app"]),
         (["--factory", "x:make"], ["--factory", "x:make"]),
+        (
+            ["x:app", "-v", "--watch=*.a", "--no-reload", "--watch", "*.b"],
+            ["--watch", "*.a", "--watch", "*.b", "--no-reload", "--verbose", "x:app"],
+        ),
         (["-m", "shop", "--yes"], ["-m", "shop", "--yes"]),
         (["main.py", "-y"], ["main.py", "-y"]),
         (["--", "celery", "worker"], ["--", "celery", "worker"]),
@@ -268,6 +272,7 @@ def test_it_does_not_write_what_changed_meanwhile(project: Path) -> None:
         (["--yes"], "no editor", ""),
         (["vscod"], "there is no editor 'vscod'", "did you mean vscode?"),
         (["notepad"], "there is no editor 'notepad'", "devlaunch init EDITOR, with vscode"),
+        (["--yse", "zed"], "there is no option --yse", "did you mean --yes?"),
         (["zed", "--yse"], "there is no option --yse", "did you mean --yes?"),
         (["zed", "--prot", "1"], "there is no option --prot", "did you mean --port?"),
         (["zed", "--print", "--yes"], "--print and --yes exclude each other", ""),

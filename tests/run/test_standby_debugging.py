@@ -149,7 +149,7 @@ def test_pycharms_debugger_is_loaded_when_it_has_been_of_use(loop: Loop) -> None
     debugging.tell(DebuggerReady(1, connected=False))
     assert debugging.standby_message() is None
     debugging.tell(DebuggerReady(2))
-    expected = {"kind": "pycharm", "directory": "/pydevd", "preload": True}
+    expected = {"kind": "pycharm", "directory": "/pydevd"}
     assert debugging.standby_message() == expected
     debugging.tell(DebuggerReady(3, connected=False))  # the IDE is busy
     assert debugging.standby_message() == expected
@@ -158,7 +158,7 @@ def test_pycharms_debugger_is_loaded_when_it_has_been_of_use(loop: Loop) -> None
 def test_a_debug_servers_debugger_is_found_where_the_app_has_it(loop: Loop) -> None:
     debugging = by_settrace(loop, ("127.0.0.1", 1))
     debugging.tell(DebuggerReady(1))
-    assert debugging.standby_message() == {"kind": "pycharm", "preload": True}
+    assert debugging.standby_message() == {"kind": "pycharm"}
 
 
 @pytest.mark.parametrize("is_refused_later", [False, True])
