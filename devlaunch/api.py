@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from devlaunch.errors import DevlaunchError, UsageError
-from devlaunch.run.beginning import begin
+from devlaunch.run.first_child import spawn_first
 from devlaunch.run.launcher import launch
 from devlaunch.system.hiding import hidden
 from devlaunch.system.spare import shortages
@@ -32,8 +32,8 @@ def run(target: str, *args: str, **options: Any) -> int:
         given = {key.replace("_", "-"): value for key, value in options.items()}
         with hidden(), shortages():
             config = resolve({**given, "target": [target, *args]})
-            with begin(config) as beginning:
-                return launch(config, beginning)
+            with spawn_first(config) as first:
+                return launch(first)
     except DevlaunchError as error:
         Console().error(error.message, error.hint)
         return error.exit_status

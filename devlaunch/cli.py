@@ -99,12 +99,12 @@ def run(words: Sequence[str]) -> int:
         config = parse(words)
         if config is None:
             return 0
-        from devlaunch.run.beginning import begin
+        from devlaunch.run.first_child import spawn_first
 
-        with begin(config) as beginning:
+        with spawn_first(config) as first:
             from devlaunch.run.launcher import launch
 
-            return launch(config, beginning, link)
+            return launch(first, link)
     except DevlaunchError as error:
         if link:
             link.fail(error)

@@ -30,7 +30,8 @@ from devlaunch.target.interpreter import Interpreter, choose_interpreter, own_de
 from devlaunch.target.options import ADAPTER
 from devlaunch.terminal.console import Console
 from devlaunch.terminal.stdout import print_text
-from devlaunch.watching.reloading import Reloading
+from devlaunch.watching.reloading import asked_for
+from devlaunch.watching.watcher import Watcher
 
 PACKAGES = ("debugpy", "uvicorn", "watchdog")
 
@@ -208,10 +209,11 @@ def _check_watching(config: Config) -> list[Finding]:
     if not config.reload:
         return []
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-    reloading = Reloading(config, inbox.put)
+    watcher = Watcher(post=inbox.put, poll=config.poll)
+    watcher.watch_for(*asked_for(config))
     reasons: list[str] = []
     deadline = time.monotonic() + _WATCH_TIMEOUT
-    reloading.start()
+    watcher.start()
     try:
         while (left := deadline - time.monotonic()) > 0:
             match inbox.get(timeout=left):
@@ -222,7 +224,7 @@ def _check_watching(config: Config) -> list[Finding]:
     except queue.Empty:
         reasons.append(f"the first look at the files takes longer than {_WATCH_TIMEOUT:.0f} s")
     finally:
-        reloading.stop()
+        watcher.stop()
     return [_degraded(reason) for reason in reasons]
 
 

@@ -1,7 +1,7 @@
 """What happens (past-tense nouns) and what to do about it (verbs). Vocabulary ring.
 
 Events come in through `Loop.post` or a component's callback; the pure cores turn them into
-actions; `launcher` carries the actions out. All are frozen dataclasses; times are seconds.
+actions; `run` carries the actions out. All are frozen dataclasses; times are seconds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,14 @@ from devlaunch.config import WhilePaused
 
 Message = dict[str, Any]
 """A DAP message, forwarded as a plain object."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfProgram:
+    """What happened to one program of the run, by its name; what comes bare is for all of them."""
+
+    program: str
+    event: object
 
 
 # --- events: the child --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devlaunch.core.paths import basename, below, dirname, fold, is_below, resolve, slashed
 
@@ -160,6 +160,11 @@ class Filters:
         self._environments: frozenset[str] = frozenset()
         self._verdicts: dict[str, bool] = {}
         self._executed: frozenset[str] = frozenset()
+
+    @property
+    def app_dirs(self) -> tuple[str, ...]:
+        """The root, as a `.gitignore` and a symbolic link above it mean something else."""
+        return (self.root,)
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -334,6 +339,46 @@ class Filters:
     def _key(self, directory: str) -> str:
         """Its name, as it stands in the lists of names."""
         return fold(basename(directory), self.root)
+
+
+def _of_each(name: str, combine: Callable[[list[bool]], bool]) -> Any:
+    """A method that asks all programs, and tells them the same."""
+
+    def ask(filters: AnyOf, *args: Any, **options: Any) -> bool:
+        return combine([getattr(each, name)(*args, **options) for each in filters.programs])
+
+    return ask
+
+
+class AnyOf(Filters):
+    """What one program or another asks for, as the one watcher of all has to know it."""
+
+    def __init__(self) -> None:
+        self.programs: list[Filters] = []
+
+    learn_gitignore = _of_each("learn_gitignore", any)
+    learn_environment = _of_each("learn_environment", any)
+    is_environment = _of_each("is_environment", any)
+    follow = _of_each("follow", any)
+    ignores = _of_each("ignores", all)
+    is_watched = _of_each("is_watched", any)
+    reports = _of_each("reports", any)
+    explains = _of_each("explains", any)
+
+    @property
+    def app_dirs(self) -> tuple[str, ...]:
+        """The root of each."""
+        return tuple(dict.fromkeys(each.root for each in self.programs))
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Where scanning begins."""
+        return tuple(dict.fromkeys(root for each in self.programs for root in each.roots))
+
+    @property
+    def watches(self) -> bool:
+        """Whether a --watch names anything."""
+        return any(each.watches for each in self.programs)
 
 
 def _relative(pattern: str, root: str) -> str:

@@ -14,14 +14,16 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from devlaunch.config import Target
 from devlaunch.core.invocation import runs_again
-from devlaunch.run.generation import Generation
 from devlaunch.system import process
 from devlaunch.system.loop import Loop
-from devlaunch.system.spare import working_directory
 from devlaunch.watching.reloading import WROTE
+
+if TYPE_CHECKING:
+    from devlaunch.system.channel import Message
 
 MOST_BYTES = 1 << 18
 """Of a datagram: more than a process below sends."""
@@ -35,41 +37,19 @@ LOOK_AFTER = 2.0
 """Seconds after the app serves, or a process has said its first word, when the others are there."""
 
 
-class Descendants:
-    """Lives in the loop's thread. `current` gives the generation that runs, if one does."""
+Said = tuple[int, list[str]]
+"""The process id, and the words that it has said."""
 
-    def __init__(
-        self,
-        loop: Loop,
-        run_id: str,
-        target: Target,
-        current: Callable[[], Generation | None],
-        *,
-        imported: Callable[[list[str]], None],
-        noted: Callable[[str], None],
-        silent: Callable[[list[int]], None],
-        reloader: Callable[[int, int | None], None],
-    ) -> None:
-        """`imported` is called with the files that run, none at first; without a socket never.
 
-        `noted` gets their lines for the terminal, `silent` the Python processes that have not said
-        a word by `LOOK_AFTER`, or none when one is about to be started, `reloader` the one that
-        runs the target again, or that runs files which another one, given as well, watches.
-        """
-        self.deadline: float | None = None
-        """When to call `due`."""
+class Datagrams:
+    """The socket of a run. Lives in the loop's thread.
+
+    `listeners` take what the processes of a generation say, by its mark. Others are not heard.
+    """
+
+    def __init__(self, loop: Loop, run_id: str) -> None:
+        self.listeners: dict[str, Callable[[list[Said]], None]] = {}
         self._loop = loop
-        self._target = target
-        self._directory = working_directory()
-        self._current = current
-        self._imported = imported
-        self._noted = noted
-        self._silent = silent
-        self._reloader = reloader
-        self._spoken = 0.0
-        self._ran: dict[int, set[str]] = {}
-        """The directories of the files that each process has said it runs."""
-        self._mark = ""
         self._socket: socket.socket | None = None
         self._address = process.reports_address(run_id)
         if self._address:
@@ -78,45 +58,21 @@ class Descendants:
                 loop.watch(self._socket, readable=self.read)
 
     def read(self) -> None:
-        """Take in what has come. Before what else a child has said is, since it came first."""
-        said: list[list[str]] = []
+        """Hand out what has come. Before what else a child has said is, since it came first."""
+        heard: dict[str, list[Said]] = {}
         for _ in range(MOST_READ if self._socket else 0):
             try:
                 assert self._socket
-                data = self._socket.recv(MOST_BYTES)
+                marks, *words = self._socket.recv(MOST_BYTES).split(b"\0")
             except OSError:
                 break
-            said += self._take(data.split(b"\0"))
-        if said:
-            self._imported([path for files in said for path in files])
-
-    def served(self) -> None:
-        """The app runs."""
-        self.deadline = time.monotonic() + LOOK_AFTER
-
-    def due(self, now: float) -> None:
-        """See who has not said a word, and who seems to be restarted by a reloader."""
-        if self.deadline is None or now < self.deadline:
-            return
-        self.read()
-        again = self._spoken + LOOK_AFTER  # who has begun a moment ago is too young to be judged
-        self.deadline = again if again > now else None
-        generation = self._current()
-        if generation is None:
-            return
-        pythons = generation.pythons()
-        ran = self._ran if generation.mark == self._mark else {}
-        # After an exec the processes that are forked have the target's command line, too.
-        for pid in sorted(pythons) if not generation.was_replaced() else ():
-            if runs_again(self._target, self._directory, pythons[pid]):
-                self._reloader(pid, None)
-                break
-        watched = generation.watcher({pid: ran[pid] for pid in pythons.keys() & ran.keys()})
-        if watched:
-            self._reloader(*watched)
-        silent = pythons.keys() - ran.keys()
-        if silent:
-            self._silent(sorted(silent))
+            # `outer/inner`: what a devlaunch below runs is that one's.
+            mark = os.fsdecode(marks).rpartition("/")[2]
+            if words and words[0].isdigit() and mark in self.listeners:
+                said = (int(words[0]), [os.fsdecode(word) for word in words[1:]])
+                heard.setdefault(mark, []).append(said)
+        for mark, those in heard.items():
+            self.listeners[mark](those)
 
     def close(self) -> None:
         """Remove the socket."""
@@ -128,30 +84,74 @@ class Descendants:
                 os.unlink(self._address)
                 os.rmdir(os.path.dirname(self._address))
 
-    def _take(self, words: list[bytes]) -> list[list[str]]:
-        """The files that a process of this generation says it runs, or nothing."""
-        generation = self._current()
-        if generation is None or len(words) < 2 or not words[1].isdigit():
-            return []
-        # `outer/inner`: what a devlaunch below runs is that one's.
-        if os.fsdecode(words[0]).rpartition("/")[2] != generation.mark:
-            return []
-        if self._mark != generation.mark:
-            self._mark = generation.mark
-            self._ran.clear()
-        if int(words[1]) not in self._ran:
-            self._ran[int(words[1])] = set()
-            self._spoken = time.monotonic()
-            self.deadline = self.deadline or self._spoken + LOOK_AFTER
-        said = [os.fsdecode(word) for word in words[2:]]
-        if SILENT in said:
-            self._silent([])
-        for text in (word.removeprefix(NOTE) for word in said if word.startswith(NOTE)):
-            if text.isprintable():
-                self._noted(text[:MOST_NOTED])
-        files = [path for path in said if os.path.isabs(path.removeprefix(WROTE))]
-        self._ran[int(words[1])] |= {os.path.dirname(path) for path in files if path[0] == "/"}
-        return [files]
+
+class Descendants:
+    """The processes of one generation, as far as they speak for themselves.
+
+    `directory` is where the target was started. `deliver` gets what they say in the words of a
+    child (`modules`: files that they run, none at first; `note`; `silent`); `mute` names those that
+    have not said a word by `LOOK_AFTER`, and `reloader` one that runs the target again, or what
+    another one, `by`, watches.
+    """
+
+    def __init__(
+        self,
+        child: process.Child,
+        target: Target,
+        directory: str,
+        deliver: Callable[[Message], None],
+    ) -> None:
+        self.deadline: float | None = None
+        """When to call `due`."""
+        self._child = child
+        self._target = target
+        self._directory = directory
+        self._deliver = deliver
+        self._spoken = 0.0
+        self._ran: dict[int, set[str]] = {}
+        """The directories of the files that each process has said it runs."""
+
+    def hear(self, datagrams: list[Said]) -> None:
+        """Take in what they say."""
+        files: list[str] = []
+        for pid, words in datagrams:
+            if pid not in self._ran:
+                self._ran[pid] = set()
+                self._spoken = time.monotonic()
+                self.deadline = self.deadline or self._spoken + LOOK_AFTER
+            if SILENT in words:
+                self._deliver({"type": "silent"})
+            for text in (word.removeprefix(NOTE) for word in words if word.startswith(NOTE)):
+                if text.isprintable():
+                    self._deliver({"type": "note", "text": text[:MOST_NOTED]})
+            named = [path for path in words if os.path.isabs(path.removeprefix(WROTE))]
+            self._ran[pid] |= {os.path.dirname(path) for path in named if path[0] == "/"}
+            files += named
+        self._deliver({"type": "modules", "files": files})
+
+    def served(self) -> None:
+        """The app runs."""
+        self.deadline = time.monotonic() + LOOK_AFTER
+
+    def due(self, now: float, was_replaced: Callable[[], bool]) -> None:
+        """See who has not said a word, and who seems to be restarted by a reloader."""
+        if self.deadline is None or now < self.deadline:
+            return
+        again = self._spoken + LOOK_AFTER  # who has begun a moment ago is too young to be judged
+        self.deadline = again if again > now else None
+        pythons = self._child.pythons()
+        # After an exec the processes that are forked have the target's command line, too.
+        for pid in sorted(pythons) if not was_replaced() else ():
+            if runs_again(self._target, self._directory, pythons[pid]):
+                self._deliver({"type": "reloader", "pid": pid, "by": None})
+                break
+        ran = self._ran
+        watched = self._child.watcher({pid: ran[pid] for pid in pythons.keys() & ran.keys()})
+        if watched:
+            self._deliver({"type": "reloader", "pid": watched[0], "by": watched[1]})
+        silent = pythons.keys() - ran.keys()
+        if silent:
+            self._deliver({"type": "mute", "processes": sorted(silent)})
 
 
 def _bound(address: str) -> socket.socket:

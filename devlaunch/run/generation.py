@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from devlaunch.config import Config, Isolation
-from devlaunch.core.invocation import Running
+from devlaunch.config import Config, TargetKind
 from devlaunch.events import (
     ChildFailed,
     ChildrenChanged,
@@ -19,11 +18,15 @@ from devlaunch.events import (
     DebuggeeResumed,
     Failure,
 )
+from devlaunch.run.descendants import Datagrams, Descendants
 from devlaunch.system import process
 from devlaunch.system.channel import ControlChannel, Message
 from devlaunch.system.loop import Loop
 from devlaunch.system.spare import working_directory
 from devlaunch.watching.entries import found_identity
+
+if TYPE_CHECKING:
+    from devlaunch.run.first_child import FirstChild
 
 Deliver = Callable[[Message], None]
 
@@ -39,82 +42,95 @@ LOOK_SECONDS = 0.02
 
 
 class Spawner:
-    """Spawns the processes of a run, each with a mark of its own."""
+    """Spawns the processes of a program, each with a mark of its own."""
 
     def __init__(
         self,
-        loop: Loop,
+        config: Config,
         command: Sequence[str],
+        loop: Loop,
         *,
         run_id: str,
-        isolate: Isolation,
-        grace: float = 0.0,
         socket_fd: int | None = None,
-        first: tuple[process.Child, socket.socket] | None = None,
+        first: FirstChild | None = None,
+        serials: Iterator[int] | None = None,
+        datagrams: Datagrams | None = None,
     ) -> None:
-        """`first` is a process that was spawned already, with the mark `<run id>.0`.
+        """`first` is spawned already; `serials` are for the marks `<run id>.<serial>` of the run.
 
-        Whom a generation leaves behind has `grace` seconds to end.
+        The processes of a generation are heard by `datagrams`.
         """
-        self._loop = loop
+        self.config = config
+        self.loop = loop
+        self.datagrams = datagrams
+        self.directory = working_directory()
+        """Where children are started."""
+        self.ended: list[str] = []
+        """The marks of generations that have."""
         self._first = first
         self._command = command
         self._run_id = run_id
-        self._isolate = isolate
-        self._grace = grace
-        self._directory = working_directory()
+        self.instructions = _instructions(config, socket_fd)
+        """The part of the start message that is the same for each generation."""
         self._inherited = [] if socket_fd is None else [socket_fd]
-        self._serial = count(1)
+        self._serials = serials or count(1)
 
-    def directory(self) -> tuple[int, int] | None:
-        """Which directory children are started in; None: it has been removed."""
-        return found_identity(self._directory)
+    def place(self) -> tuple[int, int] | None:
+        """Which directory that is at present; None: it has been removed."""
+        return found_identity(self.directory)
 
     def spawn(self, env: Mapping[str, str]) -> Generation:
         """A process that waits to be told what to do. Raises DevlaunchError."""
         if self._first:
-            (child, channel), self._first = self._first, None
-            return Generation(child, self._loop, channel, f"{self._run_id}.0", self._grace)
-        mark = f"{self._run_id}.{next(self._serial)}"
+            first, self._first = self._first, None
+            return Generation(self, first.child, first.channel, first.mark)
+        mark = f"{self._run_id}.{next(self._serials)}"
         child, channel = process.spawn_controlled(
             self._command,
             run_id=mark,
-            isolate=self._isolate,
+            isolate=self.config.isolate,
             env=env,
             # By its name: it may have been removed and made again, and then ours is a dead one.
-            cwd=self._directory,
+            cwd=self.directory,
             pass_fds=self._inherited,
         )
-        return Generation(child, self._loop, channel, mark, self._grace)
+        return Generation(self, child, channel, mark)
+
+    def sweep(self) -> None:
+        """End whom the reaping of generations overlooked, in the midst of an exec."""
+        for mark in self.ended:
+            process.sweep(mark, looks=1)
+        self.ended.clear()
 
 
 class Generation:
-    """`warm` it or not, `start` it; when `poll` gives a status, `finish` it and forget it."""
+    """`warm` it or not, `start` it; when `poll` gives a status, `finish` it and forget it.
+
+    Whom it leaves behind has the grace of the app to end.
+    """
 
     def __init__(
-        self,
-        child: process.Child,
-        loop: Loop,
-        sock: socket.socket,
-        mark: str = "",
-        grace: float = 0.0,
+        self, spawner: Spawner, child: process.Child, sock: socket.socket, mark: str
     ) -> None:
         self.mark = mark
-        self.deadline: float | None = None
-        """When to `poll` again, in monotonic seconds: its end is known, that of others is not."""
         self.overdue: list[str] = []
         """Whom it left behind, and who did not end when asked."""
         self.number = 0
         """0 as long as it is a standby."""
         self.was_told_to_stop = False
+        self._spawner = spawner
+        self._config = spawner.config
         self._child = child
-        self._channel = ControlChannel(loop, sock, self._said, lambda: self._said(HUNG_UP))
-        child.when_ended(lambda: loop.post(ChildrenChanged()))
+        self._channel = ControlChannel(spawner.loop, sock, self._said, self._hung_up)
+        child.when_ended(lambda: spawner.loop.post(ChildrenChanged()))
         self._deliver: Deliver | None = None
+        self._descendants: Descendants | None = None
         self._image = child.image()
         self._has_spoken = False
         self._has_ended = False
-        self._grace = grace
+        self._hung_up_at = 0.0
+        self._next_look: float | None = None
+        self._next_poll: float | None = None
         self._patient_until: float | None = None
 
     def warm(self, message: Message, deliver: Deliver) -> None:
@@ -123,10 +139,20 @@ class Generation:
         self._channel.send({"type": "warm", **message})
 
     def start(self, number: int, message: Message, deliver: Deliver) -> None:
-        """Have it run the app as generation `number`; `deliver` gets what it says from now on."""
+        """Have it run the app as generation `number`, by this and what is the same for each.
+
+        `deliver` gets what it says from now on, on its control channel or as `Descendants` do, and
+        `hung-up` when its channel has ended, `alive` when that was not its end (`by_exec`: another
+        program has taken its place, as reloaders do that start their process anew).
+        """
         self.number = number
         self._deliver = deliver
-        self._channel.send({"type": "start", **message})
+        self._descendants = Descendants(
+            self._child, self._config.target, self._spawner.directory, deliver
+        )
+        if self._spawner.datagrams:
+            self._spawner.datagrams.listeners[self.mark] = self._descendants.hear
+        self._channel.send({"type": "start", **self._spawner.instructions, **message})
 
     def _said(self, message: Message) -> None:
         if not self._has_spoken:
@@ -135,8 +161,42 @@ class Generation:
             image = self._child.image()
             if self._channel.is_quiet():
                 self._image, self._has_spoken = image, True
+        self._read_datagrams()
         if self._deliver:
             self._deliver(message)
+
+    def _hung_up(self) -> None:
+        self._said(HUNG_UP)
+        if self.number:
+            self._hung_up_at = self._next_look = time.monotonic()
+
+    def _read_datagrams(self) -> None:
+        """Take in what its processes have said, since they said it before this."""
+        if self.number and self._spawner.datagrams:
+            self._spawner.datagrams.read()
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `due`, in monotonic seconds, and then `poll`."""
+        below = self._descendants.deadline if self._descendants else None
+        each = (self._next_look, self._next_poll, below)
+        return min((due for due in each if due is not None), default=None)
+
+    def due(self, now: float) -> None:
+        """Look at the child, if it has hung up, and at its processes."""
+        if self._next_look is not None and self._next_look <= now:
+            self._next_look = None if self.has_ended else self._look(now)
+        if self._descendants:
+            self._descendants.due(now, self.was_replaced)
+
+    def _look(self, now: float) -> float | None:
+        """Find out whether it lives on without its channel; returns when to look again."""
+        by_exec = self.was_replaced()
+        if not by_exec and now - self._hung_up_at < ENDING:
+            return now + LOOK
+        if self._deliver:
+            self._deliver({"type": "alive", "by_exec": by_exec})
+        return None
 
     @property
     def pid(self) -> int:
@@ -162,13 +222,30 @@ class Generation:
         """Send a message on the control channel."""
         self._channel.send(message)
 
-    def ask_to_stop(self, grace: float) -> None:
-        """Ask the server in the child to shut down within `grace` seconds."""
-        if self.is_heard:
+    def ask_to_stop(self, signum: int | None) -> None:
+        """Ask it to end: a server by its channel, other programs by SIGTERM, or by that signal."""
+        if signum is not None and signum != signal.SIGTERM:
+            # As from a terminal: to the whole foreground group.
+            self.signal_session(signum)
+        elif signum is not None:
+            self.signal(signum)
+        elif self._is_server and self.is_heard:
             self._child.look()
-            self._channel.send({"type": "stop", "grace": grace})
+            self._channel.send({"type": "stop", "grace": self._config.grace})
         else:
+            if not self._is_server:
+                self._channel.send({"type": "ending", "grace": self._config.grace})
             self.signal(signal.SIGTERM)
+
+    @property
+    def _is_server(self) -> bool:
+        return self._config.target.kind is TargetKind.APP
+
+    def was_interrupted(self, status: int) -> bool:
+        """Whether it has ended so by the terminal's Ctrl-C, which it shares with nobody."""
+        # A server that nobody told to stop ends well at a Ctrl-C only.
+        ended_well = self._is_server and status == 0 and not self.was_told_to_stop
+        return status == -signal.SIGINT or ended_well
 
     def signal(self, signum: int) -> None:
         """Signal the main process."""
@@ -184,10 +261,6 @@ class Generation:
         else:
             self.signal(signum)
 
-    def terminate(self) -> None:
-        """SIGTERM to the session, a stopped one included."""
-        self.signal_session(signal.SIGTERM)
-
     def kill(self) -> set[int]:
         """SIGKILL to the session and to whatever carries its mark; returns who survived that."""
         return self._child.kill()
@@ -196,13 +269,10 @@ class Generation:
         """As `kill`, but do not wait: `poll` gives the status soon, `finish` finds the rest."""
         self._child.signal_session(process.SIGKILL)
 
-    def pythons(self) -> dict[int, Running]:
-        """The Python processes below; see `process.Child.pythons`."""
-        return {} if self._has_ended else self._child.pythons()
-
-    def watcher(self, ran: Mapping[int, Collection[str]]) -> tuple[int, int] | None:
-        """Who watches what another one below runs; see `process.Child.watcher`."""
-        return None if self._has_ended else self._child.watcher(ran)
+    def served(self) -> None:
+        """The app runs."""
+        if self._descendants:
+            self._descendants.served()
 
     def was_stopped(self) -> bool:
         """Whether the terminal's Ctrl-Z has stopped it since this was asked last."""
@@ -216,12 +286,12 @@ class Generation:
         status = None if self._has_ended else self._child.poll()
         if status is None:
             return None
-        self.deadline = None
+        self._next_poll = None
         if self.number and (left := self._child.dismiss()):
             now = time.monotonic()
-            self._patient_until = self._patient_until or now + self._grace
+            self._patient_until = self._patient_until or now + self._config.grace
             if now < self._patient_until:
-                self.deadline = now + LOOK_SECONDS
+                self._next_poll = now + LOOK_SECONDS
                 return None
             self.overdue = left
         self._has_ended = True
@@ -229,58 +299,17 @@ class Generation:
 
     def finish(self) -> set[int]:
         """Deliver its last messages, end what it left behind, reap; returns who survived that."""
+        self._read_datagrams()
         self._channel.close()
+        if self.number:
+            self._spawner.ended.append(self.mark)
+            if self._spawner.datagrams:
+                self._spawner.datagrams.listeners.pop(self.mark, None)
         self._child.reap()
         return self._child.survivors
 
 
-class Unheard(Protocol):
-    """What `HungUp` calls."""
-
-    def __call__(self, *, by_exec: bool) -> None:
-        """The app lives on."""
-
-
-class HungUp:
-    """Finds out about a child whose control channel has ended, unless that was its end.
-
-    `report` is called then, from `due`; `by_exec`: another program has taken its place, as
-    reloaders do that start their process anew.
-    """
-
-    def __init__(self, report: Unheard) -> None:
-        self.deadline: float | None = None
-        """When to call `due`, in monotonic seconds."""
-        self._report = report
-        self._generation: Generation | None = None
-        self._since = 0.0
-
-    def began(self, generation: Generation | None, now: float) -> None:
-        """The generation has hung up."""
-        self._generation, self._since, self.deadline = generation, now, now
-
-    def ended(self) -> None:
-        """Its process has ended."""
-        self._generation = self.deadline = None
-
-    def due(self, now: float) -> None:
-        """Look at it."""
-        generation = self._generation
-        if generation is None or self.deadline is None or now < self.deadline:
-            return
-        if generation.has_ended:
-            self.ended()
-            return
-        by_exec = generation.was_replaced()
-        if by_exec or now - self._since >= ENDING:
-            self.ended()
-            self._report(by_exec=by_exec)
-        else:
-            self.deadline = now + LOOK
-
-
-def instructions(config: Config, socket_fd: int | None) -> Message:
-    """The part of the start message that is the same for each generation."""
+def _instructions(config: Config, socket_fd: int | None) -> Message:
     target = config.target
     return {
         "target": {"kind": target.kind, "name": target.name, "args": list(target.args)},

@@ -48,20 +48,14 @@ class Reports:
                 listed = ", ".join(map(str, names))
                 self._console.note(f"the end of the app waits for its {what} {listed} (no daemon)")
             case {"type": "note", "text": text}:
-                self.note(text)
+                self._note_once(text, text)  # as each generation says the same
+            case {"type": "silent" | "mute" | "reloader" | "alive"}:
+                self._child_escapes(message)
             case {"type": "debugger", "error": error} if error:
                 hint = str(message.get("hint") or "")
                 self._console.warning(f"the debugger could not connect: {error}", hint)
             case {"type": "restart", "reason": reason}:
                 self._console.note(f"the app is started again: {reason}")
-
-    def happened(self, event: events.WatchDegraded | events.LogLine) -> None:
-        """Show what a part of this process has to say."""
-        match event:
-            case events.WatchDegraded(reason):
-                self._console.warning(reason)
-            case events.LogLine(text, verbose):
-                self._console.note(text, verbose=verbose)
 
     def overdue(self, processes: list[str], grace: float) -> None:
         """Name whom the app has started, and who had to be killed after `grace` seconds."""
@@ -77,38 +71,33 @@ class Reports:
             text = f"could not end process {', '.join(map(str, sorted(pids)))}"
             self._console.warning(text, hint=WHY_SURVIVED)
 
-    def note(self, text: str) -> None:
-        """What a process of the app has to say; once, as each generation says the same."""
-        self._note_once(text, text)
-
-    def child_unheard(self, *, by_exec: bool) -> None:
-        """Say what an app has done that has cut its connection and runs on."""
-        cut = (
-            "the app has replaced its process by exec: a reloader of its own? Switch that off:"
-            " devlaunch restarts the app"
-            if by_exec
-            else "the app has closed the descriptor by which devlaunch hears of it"
-        )
-        self._note_of_reload(cut, f"{cut}; now every source file counts")
-
-    def cannot_know(self, pids: list[int]) -> None:
-        """Python processes of the app have started without our part of it; said once."""
-        named = f"process {', '.join(map(str, pids))}" if pids else "a Python process"
-        text = f"{named} of the app cannot say what it runs: each source file counts from now on"
-        self._note_of_reload("cannot know", text)
-
-    def runs_again(self, pid: int, watcher: int | None) -> None:
-        """A process of the app runs the same program, or what another one watches; said once."""
-        seen = (
-            f"process {watcher} of the app watches files that process {pid} below it runs"
-            if watcher
-            else f"process {pid} runs the command line of the app again"
-        )
-        text = (
-            f"{seen}: a reloader of its own? Switch it off, or run what it restarts: devlaunch"
-            " restarts the app"
-        )
-        self._note_of_reload("runs again", text)
+    def _child_escapes(self, message: Message) -> None:
+        """Say once of what it has done that keeps us from knowing it all."""
+        match message:
+            case {"type": "alive", "by_exec": by_exec}:
+                cut = (
+                    "the app has replaced its process by exec: a reloader of its own? Switch that"
+                    " off: devlaunch restarts the app"
+                    if by_exec
+                    else "the app has closed the descriptor by which devlaunch hears of it"
+                )
+                self._note_of_reload(cut, f"{cut}; now every source file counts")
+            case {"type": "reloader", "pid": pid, "by": by}:
+                seen = (
+                    f"process {by} of the app watches files that process {pid} below it runs"
+                    if by
+                    else f"process {pid} runs the command line of the app again"
+                )
+                self._note_of_reload(
+                    "runs again",
+                    f"{seen}: a reloader of its own? Switch it off, or run what it restarts:"
+                    " devlaunch restarts the app",
+                )
+            case _:
+                pids = message["processes"] if message["type"] == "mute" else ()
+                named = f"process {', '.join(map(str, pids))}" if pids else "a Python process"
+                text = f"{named} of the app cannot say what it runs: each source file counts"
+                self._note_of_reload("cannot know", f"{text} from now on")
 
     def _note_of_reload(self, key: str, text: str) -> None:
         if self._reload:

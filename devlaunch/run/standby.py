@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from devlaunch import events
-from devlaunch.config import StandbyLevel
+from devlaunch.config import Config, Isolation, StandbyLevel
 from devlaunch.core.standby import (
     AppStarted,
     AskForImports,
@@ -29,7 +29,6 @@ from devlaunch.debuggers import Debugging
 from devlaunch.errors import DevlaunchError
 from devlaunch.run.generation import Deliver, Generation, Spawner
 from devlaunch.system.channel import Message
-from devlaunch.system.loop import Loop
 from devlaunch.system.spare import available_memory, idle_time
 from devlaunch.terminal.console import ending, signal_name
 
@@ -54,25 +53,30 @@ class _Waiting:
     """Whether it has said that its debugger is ready, or failed; nothing to say without one."""
 
 
+def level_of(config: Config) -> StandbyLevel:
+    """What the standby of a program is to do ahead of time."""
+    # With isolate=none it would hear the terminal's Ctrl-C and Ctrl-Z, which are for the app.
+    has_one = config.reload and config.isolate is not Isolation.NONE
+    return config.standby if has_one else StandbyLevel.OFF
+
+
 class Standby:
     """Lives in the loop's thread. `current` gives the generation that runs, if one does."""
 
     def __init__(
         self,
         level: StandbyLevel,
-        loop: Loop,
+        post: Callable[[object], None],
         spawner: Spawner,
         *,
         debugging: Debugging | None,
-        target: Message,
         current: Callable[[], Generation | None],
     ) -> None:
         self._policy = StandbyPolicy(level)
-        self._loop = loop
+        self._post = post
         self._spawner = spawner
         self.debugging = debugging
         """The way of now."""
-        self._target = target
         self._current = current
         self._env: Env = {}
         self._imports: Message = {"record": None, "avoid": []}
@@ -121,7 +125,7 @@ class Standby:
                 case KillStandby():
                     self._kill()
                 case events.LogLine():
-                    self._loop.post(action)
+                    self._post(action)
         if self._policy.deadline not in (None, before):
             self._idle_since = (now, idle_time())
 
@@ -129,6 +133,17 @@ class Standby:
         """The generation is to stop: `promote` follows, in most cases a moment later."""
         if self._present and isinstance(self._policy.state, Ready):
             self._present.generation.send({"type": "check"})
+
+    def start(self, number: int, message: Message, env: Env, deliver: Deliver) -> Generation:
+        """Generation `number`, by its start message; a cold one unless there is a fit standby.
+
+        Raises DevlaunchError.
+        """
+        generation = self.promote(number, message, env, deliver)
+        if generation is None:
+            generation = self._spawner.spawn(env)
+            generation.start(number, message, deliver)
+        return generation
 
     def promote(
         self, number: int, message: Message, env: Env, deliver: Deliver
@@ -245,7 +260,7 @@ class Standby:
             self._note(f"there is no standby: {error.message}")
             self.tell(StandbyLost(), now)
             return
-        place = self._spawner.directory()
+        place = self._spawner.place()
         waiting = _Waiting(generation, self._env, place, debug, is_prepared=debug is None)
         self._present = waiting
         if self.debugging:
@@ -253,7 +268,7 @@ class Standby:
         known = self._imports if imports else {"record": None, "avoid": []}
         message = {
             "level": StandbyLevel.FULL if known["record"] else StandbyLevel.DEBUGGER,
-            "target": self._target,
+            "target": self._spawner.instructions["target"],
             "debug": debug,
             **known,
             "unsafe": self._unsafe,
@@ -283,7 +298,7 @@ class Standby:
         """Why it cannot become the next generation; empty when it can."""
         if waiting.env != env:
             return "the environment has changed"
-        if waiting.directory != self._spawner.directory():
+        if waiting.directory != self._spawner.place():
             return "the working directory has been made anew"
         if waiting.debug is None:
             return ""
@@ -301,7 +316,7 @@ class Standby:
         return None if idle is None or before is None else (idle - before) / (now - since)
 
     def _note(self, text: str) -> None:
-        self._loop.post(events.LogLine(text, verbose=True))
+        self._post(events.LogLine(text, verbose=True))
 
 
 def _without_preparation(waiting: _Waiting, deliver: Deliver) -> Deliver:

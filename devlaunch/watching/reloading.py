@@ -1,4 +1,4 @@
-"""From what the OS reports to what has changed: watcher, debounce and contents put together."""
+"""From what the OS reports to what has changed for a program: debounce and contents."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from devlaunch.config import Config, TargetKind
 from devlaunch.core.changes import Changes
 from devlaunch.core.debounce import LONGEST, Debounce
 from devlaunch.core.filters import Filters
-from devlaunch.events import FilesTouched, LogLine, Report, WatchReady
+from devlaunch.events import FilesChanged, FilesTouched, LogLine, Report, WatchReady
 from devlaunch.system.spare import working_directory
+from devlaunch.target.envfile import EnvFile
 from devlaunch.watching.contents import (
     changed_at,
     digest,
@@ -26,57 +27,53 @@ from devlaunch.watching.watcher import Watcher
 
 MOST_EXPLAINED = 100
 """Files of which it is said, between two starts, why their saves do nothing."""
-Changed = tuple[str, ...]
-"""Paths whose change restarts the app; empty for none."""
-
-
 WROTE = "wrote:"
 """As in `child/modules`."""
 
 
-class Reloading:
-    """Lives in the loop's thread; the watcher's threads only post `FilesTouched` to it.
+def asked_for(config: Config) -> tuple[Filters, list[str]]:
+    """What a program asks for, and its script, whatever that is called: for `Watcher.watch_for`."""
+    watch = (*config.watch, *([config.env_file] if config.env_file else ()))
+    root = os.path.realpath(config.app_dir)
+    filters = Filters(root, watch, config.ignore, explains=config.verbosity > 0)
+    is_script = config.target.kind is TargetKind.SCRIPT
+    return filters, [os.path.realpath(config.target.name)] if is_script else []
 
-    `named` says how people are told of paths. `since` (`time.monotonic()`) is when the run began.
+
+class Reloading:
+    """A program's view of what is touched. Lives in the loop's thread.
+
+    `post` takes `FilesChanged`, unless `env_file` is all that changed and is broken, and lines for
+    people; `named` says how they are told of paths. `since` (`time.monotonic()`) is when the run
+    began.
     """
 
     def __init__(
         self,
         config: Config,
+        watcher: Watcher,
+        env_file: EnvFile,
+        *,
         post: Callable[[object], None],
-        named: Callable[[Sequence[str]], str] = ", ".join,
-        since: float | None = None,
+        named: Callable[[Sequence[str]], str],
+        since: float,
     ) -> None:
-        since = time.monotonic() if since is None else since
-        watch = (*config.watch, *([config.env_file] if config.env_file else ()))
+        filters, script = asked_for(config)
+        watcher.watch_for(filters, script)
+        self._filters = filters
+        self._watcher = watcher
+        self._env_file = env_file
         self._explains = config.verbosity > 0
-        root = os.path.realpath(config.app_dir)
-        self._filters = filters = Filters(root, watch, config.ignore, explains=self._explains)
         self._explained: set[tuple[str, str]] = set()
         self._post = post
         self._named = named
         is_program = config.target.kind is not TargetKind.APP
         self._changes = Changes(filters, serves_at_once=is_program, since=since)
-        self._places = {path: found_identity(path) for path in (working_directory(), root)}
+        places = (working_directory(), filters.root)
+        self._places = {path: found_identity(path) for path in places}
         self._debounce = Debounce()
         self._withheld_since = math.inf
         self._unexplained = Debounce()
-        script = [config.target.name] if config.target.kind is TargetKind.SCRIPT else []
-        self._watcher = Watcher(
-            post=post,
-            filters=filters,
-            extra=[os.path.realpath(path) for path in script],
-            poll=config.poll,
-            since=since,
-        )
-
-    def start(self) -> None:
-        """Watch; what was saved since the run began is seen."""
-        self._watcher.start()
-
-    def stop(self) -> None:
-        """Stop watching."""
-        self._watcher.stop()
 
     @property
     def deadline(self) -> float | None:
@@ -84,18 +81,13 @@ class Reloading:
         each = (self._debounce.deadline, self._unexplained.deadline)
         return min((due for due in each if due is not None), default=None)
 
-    def heard(self, event: FilesTouched | WatchReady, now: float) -> Changed:
-        """The watcher's word: what has changed before it was ready."""
-        if isinstance(event, FilesTouched):
-            self._touched(event, now)
-            return ()
-        self._post(LogLine(f"watching {event.directories} directories", verbose=True))
-        # The first scan knows what the files of --watch held.
+    def ready(self, event: WatchReady) -> None:
+        """The first scan is done: it knows what the files of --watch held."""
         known = self._changes
         changed = (path for path, data, when in event.contents if known.record(path, data, when))
-        return self._restarting(changed)
+        self._restart_for(changed)
 
-    def _touched(self, event: FilesTouched, now: float) -> None:
+    def touched(self, event: FilesTouched, now: float) -> None:
         """The OS reported paths."""
         discard_bytecode(event.paths)
         interesting = self._changes.interesting
@@ -105,8 +97,8 @@ class Reloading:
         is_written = event.are_closed and len(paths) == 1 and is_filled(paths[0])
         self._debounce.touch(paths, now, written=is_written)
 
-    def due(self, now: float) -> Changed:
-        """What has changed, once the files have been quiet for a moment."""
+    def due(self, now: float) -> None:
+        """See what has changed, once the files have been quiet for a moment."""
         batch = self._debounce.take(now)
         # What is gone was removed when its directory was written.
         times = {p: changed_at(p) or changed_at(os.path.dirname(p)) for p in batch}
@@ -114,8 +106,8 @@ class Reloading:
         digests = {path: digest(path) for path in batch.difference(self._places)}
         if self._waits_for(digests, now):
             self._debounce.touch(batch, now)
-            return ()
-        changed = self._restarting(
+            return
+        changed = self._restart_for(
             (
                 *self._changes.touched(digests, now, written),
                 *self._changes.replaced(self._replaced(now) if batch else {}, now),
@@ -123,7 +115,6 @@ class Reloading:
         )
         quiet = batch | self._unexplained.take(now)
         self._explain(quiet.difference(with_realpaths(changed)))
-        return changed
 
     def _waits_for(self, digests: Mapping[str, str | None], now: float) -> bool:
         """Whether one of these files cannot be read yet, which is not to be taken for gone."""
@@ -133,7 +124,7 @@ class Reloading:
         self._withheld_since = min(self._withheld_since, now)
         return now < self._withheld_since + LONGEST
 
-    def imported(self, files: Sequence[str], now: float) -> Changed:
+    def imported(self, files: Sequence[str], now: float) -> None:
         """The app runs these files; some may have been saved since it read them.
 
         Those with `WROTE` before the name it opens for writing.
@@ -149,13 +140,13 @@ class Reloading:
             for path in report.to_digest
             if self._changes.record(path, digest(path), changed_at(path))
         )
-        return self._restarting((*report.changed, *late))
+        self._restart_for((*report.changed, *late))
 
     def generation_started(self, now: float) -> None:
         """A child is about to be spawned."""
         self._replaced(now)
         self._watcher.look_after(self._places)
-        self._watcher.stop_watching_for_module()
+        self._watcher.watch_for_module(self, (), "")
         self._changes.generation_started(now)
         self._explained.clear()
 
@@ -163,22 +154,23 @@ class Reloading:
         """The app runs."""
         self._changes.generation_served(time.monotonic())
 
-    def count_all_sources(self) -> Changed:
-        """What this generation runs is not reported: any source counts; returns what changed."""
-        return self._restarting(self._changes.count_all_sources(time.monotonic()))
+    def count_all_sources(self) -> None:
+        """What this generation runs is not reported: any source counts, also if it has changed."""
+        self._restart_for(self._changes.count_all_sources(time.monotonic()))
 
-    def generation_ended(self, report: Report) -> Changed:
+    def generation_ended(self, report: Report) -> None:
         """The child has ended; when that is a failure, what changed lately may be why."""
         now, failure = time.monotonic(), report.failure
         if not (report.status or failure):
             self._changes.generation_ended(now)
-            return ()
+            return
         if failure is None or failure.missing_module is None:
-            return self._restarting(self._changes.generation_failed(now))
+            self._restart_for(self._changes.generation_failed(now))
+            return
         search_path = with_realpaths(failure.search_path)
-        self._watcher.watch_for_module(search_path, failure.missing_module)
         name = failure.missing_module
-        return self._restarting(self._changes.generation_failed(now, name, search_path))
+        self._watcher.watch_for_module(self, search_path, name)
+        self._restart_for(self._changes.generation_failed(now, name, search_path))
 
     def _replaced(self, now: float) -> dict[str, float]:
         """Where other directories lie than at the last look, or start; when they were written."""
@@ -200,11 +192,13 @@ class Reloading:
         for why, those in reasons.items():
             self._post(LogLine(f"{self._named(those)}: {why}", verbose=True))
 
-    def _restarting(self, changed: Iterable[str]) -> Changed:
-        """All of these, once it is said what does not restart the app."""
+    def _restart_for(self, changed: Iterable[str]) -> tuple[str, ...]:
+        """Post what of this restarts the app, and return it; say what does not."""
         restarting = tuple(changed)
         for path, is_insisted in self._changes.written_by_app():
             again = "--ignore it" if is_insisted else "--watch to insist"
             text = f"written by the app itself; ignored ({again})"
             self._post(LogLine(f"{self._named([path])}: {text}"))
+        if restarting and self._env_file.accepts(restarting):
+            self._post(FilesChanged(restarting))
         return restarting

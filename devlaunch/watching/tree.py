@@ -440,7 +440,7 @@ class Tree:
     def _enters(self, path: str, leads_to: str) -> bool:
         if self._filters.ignores(path):
             return False
-        if is_below(self._filters.root, leads_to) and path != leads_to:
+        if path != leads_to and any(is_below(top, leads_to) for top in self._filters.app_dirs):
             return False  # a link to a directory above the root would make all of that ours
         if leads_to not in self.directories:
             self._learn_environment(leads_to)

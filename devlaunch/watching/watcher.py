@@ -15,10 +15,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from devlaunch.core.debounce import LONGEST
-from devlaunch.core.filters import Filters
+from devlaunch.core.filters import AnyOf, Filters
 from devlaunch.events import FilesTouched, WatchDegraded, WatchReady
 from devlaunch.system.hiding import hide_thread
 from devlaunch.system.spare import shortage
@@ -88,10 +89,8 @@ def system_mounts(roots: Iterable[str]) -> dict[str, str]:
 class Watcher:
     """Posts `FilesTouched`, once `WatchReady`, and `WatchDegraded` when it has to poll.
 
-    `filters` say where to begin, what to enter and what to report, and are told what lies on the
-    disk. `extra` are more directories, or files, which are reported whatever their names. `poll` is
-    None for events of the OS, else seconds. `since` is a time (`time.monotonic()`, None for now):
-    what changed later is reported. `backend` and `mounts` are how the OS is reached.
+    `poll` is None for events of the OS, else seconds. `since` is a time (`time.monotonic()`, None
+    for now): what changed later is reported. `backend` and `mounts` are how the OS is reached.
 
     Paths posted are real paths; where a symbolic link led there, the path through it as well.
     """
@@ -100,16 +99,14 @@ class Watcher:
         self,
         *,
         post: Callable[[object], None],
-        filters: Filters,
-        extra: Iterable[str] = (),
         poll: float | None = None,
         since: float | None = None,
         backend: Callable[[Deliver], Backend] = system_backend,
         mounts: Callable[[Iterable[str]], dict[str, str]] = system_mounts,
     ) -> None:
         self._post = post
-        self._filters = filters
-        self._extra = tuple(extra)
+        self._filters = AnyOf()
+        self._extra: list[str] = []
         self._interval = poll
         self._make_backend = backend
         self._mounts = mounts
@@ -117,17 +114,27 @@ class Watcher:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         age_ns = 0 if since is None else int((time.monotonic() - since) * 1e9)
         since_ns = time.time_ns() - age_ns - _CLOCK_GRAIN_NS
-        self._tree = Tree(filters, self._watch, self._unwatch, since_ns)
+        self._tree = Tree(self._filters, self._watch, self._unwatch, since_ns)
         self._is_stopping = False
         self._is_ready = False
         self._has_failed = False
         self._next_poll: float | None = None
         self._next_glance = 0.0
         self._places: dict[str, tuple[int, int] | None] = {}
+        self._missing: dict[object, tuple[Sequence[str], Sequence[str]]] = {}
         self._found = 0
         self._burst_end = 0.0
         self._thread = threading.Thread(target=self._run, name="devlaunch-watch", daemon=True)
         hide_thread(self._thread)
+
+    def watch_for(self, filters: Filters, extra: Iterable[str] = ()) -> None:
+        """Watch for one more program. Before `start`.
+
+        `filters` say where to begin, what to enter and what to report, and are told what lies on
+        the disk. `extra` are more directories, or files, which are reported whatever their names.
+        """
+        self._filters.programs.append(filters)
+        self._extra += extra
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -139,18 +146,14 @@ class Watcher:
 
     def look_after(self, places: Mapping[str, tuple[int, int] | None]) -> None:
         """Report these paths when other directories than those come to lie there (None: none)."""
-        self._call(setattr, self, "_places", dict(places))
+        self._call(self._places.update, places)
 
-    def watch_for_module(self, search_path: Sequence[str], name: str) -> None:
+    def watch_for_module(self, who: object, search_path: Sequence[str], name: str) -> None:
         """Report when something appears in these directories that may provide the module.
 
-        Ends with `stop_watching_for_module`, or with the next call.
+        Until the next call of the same `who`, which may name no directory.
         """
-        self._call(self._tree.look_for, tuple(search_path), name.split("."))
-
-    def stop_watching_for_module(self) -> None:
-        """Leave the directories that are watched for a missing module only."""
-        self._call(self._tree.stop_looking)
+        self._call(self._look_for, who, tuple(search_path), name.split("."))
 
     def stop(self) -> None:
         """End the threads and free the OS watches. Safe to call twice, or without `start`."""
@@ -177,7 +180,8 @@ class Watcher:
             self._backend.close()
 
     def _prepare(self) -> None:
-        _learn_from_above(self._filters)
+        for root in self._filters.app_dirs:
+            _learn_from_above(self._filters, root)
         if self._interval is None:
             mount = silent_mount(self._mounts(self._filters.roots), self._filters)
             if mount is not None:
@@ -293,6 +297,11 @@ class Watcher:
         for path in paths:
             self._tree.add(path, recursive=recursive)
 
+    def _look_for(self, who: object, search_path: Sequence[str], modules: Sequence[str]) -> None:
+        self._missing[who] = (search_path, modules)
+        paths, names = zip(*self._missing.values(), strict=True)
+        self._tree.look_for(chain(*paths), chain(*names))
+
     def _handle(self, raw: Any) -> None:
         match self._backend.read(raw):
             case (Signal.EXAMINE, path):
@@ -361,9 +370,9 @@ def _limit_reason(error: OSError) -> str:
     )
 
 
-def _learn_from_above(filters: Filters) -> None:
+def _learn_from_above(filters: Filters, root: str) -> None:
     """Tell what the .gitignore files between the root and the top of its repository say."""
-    above = [filters.root]
+    above = [root]
     while not os.path.exists(os.path.join(above[-1], ".git")):
         parent = os.path.dirname(above[-1])
         if parent == above[-1]:

@@ -8,6 +8,7 @@ from support.paths import FLAVOURS, Native
 from devlaunch.core.filters import (
     GITIGNORE_BEGINS,
     IGNORED_DIRECTORIES,
+    AnyOf,
     Filters,
     is_dropping,
     is_source,
@@ -336,3 +337,27 @@ def test_posix_tells_case_and_backslashes_apart():
     assert not filters.is_watched("/root/a.txt")
     assert not filters.ignores("/root/gen")
     assert filters.ignores("/root/#x")
+
+
+def test_several_programs_are_watched_for_by_what_one_of_them_asks_for():
+    web, worker = Filters("/src", ["/data/*.toml"]), Filters("/src/worker", ignore=["made"])
+    both = AnyOf()
+    both.programs += [web, worker]
+    assert (both.app_dirs, both.roots) == (
+        ("/src", "/src/worker"), ("/src", "/data", "/src/worker")
+    )  # fmt: skip
+    assert both.watches
+    assert both.learn_gitignore("/src", "build/\n")
+    assert both.learn_environment("/src/env", is_environment=True)
+    assert not both.learn_environment("/src/env", is_environment=True)
+    for ask, yes, no in (
+        ("ignores", ("/src/build", "/src/env", "/src/.git"), ("/src/worker/made", "/src/a")),
+        ("is_environment", ("/src/env",), ("/src",)),
+        ("is_watched", ("/data/a.toml",), ("/data/a.ini", "/src/a.py")),
+        ("reports", ("/data/a.toml", "/src/a.py"), ("/data/a.ini",)),
+        ("explains", (), ("/src/build",)),
+    ):
+        assert [path for path in (*yes, *no) if getattr(both, ask)(path)] == [*yes], ask
+    assert worker.ignores("/src/worker/build"), "each is told"
+    both.follow("/src/build")
+    assert not both.ignores("/src/build")

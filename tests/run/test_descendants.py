@@ -21,7 +21,7 @@ from support.wait import wait_until
 
 from devlaunch.config import Target, TargetKind
 from devlaunch.core.invocation import Running
-from devlaunch.run.descendants import Descendants
+from devlaunch.run.descendants import Datagrams, Descendants
 from devlaunch.system import process
 from devlaunch.system.loop import Loop
 
@@ -240,8 +240,7 @@ def test_what_a_devlaunch_below_runs_is_that_ones(tmp_path: Path) -> None:
 # --- the launcher's end -------------------------------------------------------------------------
 
 
-class Current:
-    mark = "run.1"
+class Process:
     ran: Mapping[int, Collection[str]]
 
     def pythons(self) -> dict[int, Running]:
@@ -251,58 +250,48 @@ class Current:
         self.ran = ran
         return (7, 6) if 7 in ran else None
 
-    def was_replaced(self) -> bool:
-        return False
-
 
 def test_only_the_present_generation_is_heard() -> None:
-    files: list[str] = []
-    silent: list[int] = []
-    notes: list[str] = []
-    watched: list[tuple[int, int | None]] = []
-    current = Current()
+    said: list[dict[str, object]] = []
+    child, target = Process(), Target(TargetKind.SCRIPT, "job.py")
     run_id = uuid.uuid4().hex
     with Loop() as loop, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        descendants = Descendants(
-            loop,
-            run_id,
-            Target(TargetKind.SCRIPT, "job.py"),
-            lambda: current,
-            imported=files.extend,
-            noted=notes.append,
-            silent=silent.extend,
-            reloader=lambda *pids: watched.append(pids),
-        )  # type: ignore[arg-type]
+        datagrams = Datagrams(loop, run_id)
+        descendants = Descendants(child, target, "/", said.append)  # type: ignore[arg-type]
+        datagrams.listeners["run.1"] = descendants.hear
         sender.connect(process.reports_address(run_id))
 
-        def say(*messages: bytes) -> list[str]:
+        def say(*messages: bytes) -> list[dict[str, object]]:
             for message in messages:
                 sender.send(message)
-            files.clear()
-            descendants.read()
-            return files.copy()
+            said.clear()
+            datagrams.read()
+            return said.copy()
 
         assert say(b"run.1\x007\0/a.py\0/b.py", b"outer.3/run.1\x007\0/c.py") == [
-            *("/a.py", "/b.py", "/c.py")
+            {"type": "modules", "files": ["/a.py", "/b.py", "/c.py"]}
         ]
         others = (b"run.0\x008\0/x", b"run.1/inner.0\x008\0/x", b"other.1\x008\0/x")
         assert say(*others) == []
-        garbage = (b"", b"\0", b"run.1", b"run.1\0x\0/x", b"run.1\x009\0x.py", b"[" * 50000)
+        garbage = (b"", b"\0", b"run.1", b"run.1\0x\0/x", b"[" * 50000)
         assert say(*garbage) == []
-        assert (
-            say(b"run.1\x007\0note:off", b"run.1\x007\0note:\x1b[2J", b"run.0\x007\0note:x") == []
-        )
-        assert notes == ["off"]
-        assert say(b"run.1\x007\0silent:") == []
-        assert say(b"run.1\x007\0wrote:/made/c.py\0/src/d.py")
-        for mark, who, ran in (("run.1", [8], {7: {"/", "/src"}}), ("run.2", [7, 8], {})):
-            current.mark = mark
-            silent.clear()
-            descendants.served()
-            descendants.due(descendants.deadline or 0.0)
-            assert (silent, current.ran) == (who, ran)
-        assert watched == [(7, 6)]
-        descendants.close()
+        nothing = {"type": "modules", "files": []}
+        assert say(b"run.1\x009\0x.py") == [nothing]
+        notes = (b"run.1\x007\0note:off", b"run.1\x007\0note:\x1b[2J", b"run.0\x007\0note:x")
+        assert say(*notes) == [{"type": "note", "text": "off"}, nothing]
+        assert say(b"run.1\x007\0silent:") == [{"type": "silent"}, nothing]
+        assert say(b"run.1\x007\0wrote:/made/c.py\0/src/d.py") == [
+            {"type": "modules", "files": ["wrote:/made/c.py", "/src/d.py"]}
+        ]
+        said.clear()
+        descendants.served()
+        descendants.due(descendants.deadline or 0.0, lambda: False)
+        assert child.ran == {7: {"/", "/src"}}
+        assert said == [
+            {"type": "reloader", "pid": 7, "by": 6},
+            {"type": "mute", "processes": [8]},
+        ]
+        datagrams.close()
     assert not os.path.exists(os.path.dirname(process.reports_address(run_id)))
 
 

@@ -16,7 +16,7 @@ from support.wait import wait_until
 from devlaunch.config import Config, Isolation, Target, TargetKind
 from devlaunch.core.filters import Filters
 from devlaunch.errors import UsageError
-from devlaunch.run.beginning import begin
+from devlaunch.run.first_child import spawn_first
 from devlaunch.system import _posix_table, process
 from devlaunch.watching.tree import Tree
 
@@ -62,16 +62,16 @@ def config(directory: Path, **fields: object) -> Config:
 
 def test_the_first_child_is_there_before_the_launcher_and_waits(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
-    with begin(config(tmp_path)) as beginning:
-        children = {beginning.child.pid, beginning.guardian.pid}
+    with spawn_first(config(tmp_path)) as first:
+        children = {first.child.pid, first.guardian.pid}
         assert children <= _posix_table.processes().keys()
-        assert beginning.app_socket is not None
+        assert first.app_socket is not None
         start = _posix_table.start_time
         pids = sorted(children, key=lambda pid: (int(start(pid or 0)), pid))
-        assert pids == [beginning.guardian.pid, beginning.child.pid], "guarded from the first on"
+        assert pids == [first.guardian.pid, first.child.pid], "guarded from the first on"
         # Has it read its environment? Then it is up, as far as it comes without being told more.
-        mark = f"{process.MARK}={beginning.run_id}.0".encode()
-        wait_until(lambda: mark in environment(beginning.child.pid), what="the mark")
+        mark = f"{process.MARK}={first.run_id}.0".encode()
+        wait_until(lambda: mark in environment(first.child.pid), what="the mark")
     assert not children & _posix_table.processes().keys()
     assert not (tmp_path / "ran").exists()
 
@@ -80,11 +80,11 @@ def environment(pid: int) -> bytes:
     return Path(f"/proc/{pid}/environ").read_bytes()
 
 
-def test_a_beginning_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_a_first_child_that_fails_leaves_nothing(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with (
         pytest.raises(UsageError, match="no such program"),
-        begin(config(tmp_path, python="no-such-python")),
+        spawn_first(config(tmp_path, python="no-such-python")),
     ):
         pass
     assert len(os.listdir("/proc/self/fd")) == before

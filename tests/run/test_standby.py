@@ -20,9 +20,9 @@ from support.marks import assert_nothing_left, marked, standbys
 from support.wait import wait_until
 
 from devlaunch import events
-from devlaunch.config import Config, Isolation, StandbyLevel, Target, TargetKind
+from devlaunch.config import Config, StandbyLevel, Target, TargetKind
 from devlaunch.core.standby import LONGEST_WAIT, MOST_LOST, AppServed, AppStarted
-from devlaunch.run.beginning import begin
+from devlaunch.run.first_child import spawn_first
 from devlaunch.run.generation import Generation, Spawner
 from devlaunch.run.launcher import Launcher
 from devlaunch.run.standby import Standby
@@ -202,7 +202,8 @@ def test_off_and_no_reload(tmp_path: Path) -> None:
     for more in ({"standby": StandbyLevel.OFF}, {"reload": False}):
         config = Config(target, app_dir=str(tmp_path), verbosity=-1, **more)  # type: ignore[arg-type]
         with contextlib.ExitStack() as stack:
-            standby = Launcher(config, stack.enter_context(begin(config)), stack)._standby
+            launcher = Launcher({"": stack.enter_context(spawn_first(config))}, stack)
+            standby = launcher._programs[""]._standby
             standby.tell(AppStarted(by_promotion=False), 1.0)
             standby.tell(AppServed(), 1.0)
             assert standby.deadline is None
@@ -311,6 +312,9 @@ class FakeDebugging:
         self.pids.remove(pid)
 
 
+CONFIG = Config(Target(TargetKind.SCRIPT, "job.py"), grace=0.0)
+
+
 class Stage:
     """A Standby in a loop of its own, its children stubs."""
 
@@ -323,18 +327,12 @@ class Stage:
         self.notes: list[str] = []
         self.said: list[dict[str, Any]] = []
         self.generation: Generation | None = None
-        spawner = Spawner(
-            self.loop,
-            [sys.executable, str(stub)],
-            run_id=self.run_id,
-            isolate=Isolation.SESSION,
-        )
+        spawner = Spawner(CONFIG, [sys.executable, str(stub)], self.loop, run_id=self.run_id)
         self.standby = Standby(
             StandbyLevel.FULL,
-            self.loop,
+            self.loop.post,
             spawner,
             debugging=self.debugging,  # type: ignore[arg-type]
-            target={},
             current=lambda: self.generation,
         )
 
@@ -472,7 +470,7 @@ def test_a_crash_of_an_app_that_has_served_is_its_own(tmp_path: Path) -> None:
 def test_an_interpreter_that_is_gone_is_given_up(tmp_path: Path) -> None:
     with Stage(tmp_path, {}) as stage:
         stage.standby._spawner = Spawner(
-            stage.loop, ["/no/such/python"], run_id=stage.run_id, isolate=Isolation.SESSION
+            CONFIG, ["/no/such/python"], stage.loop, run_id=stage.run_id
         )
         stage.run_until(lambda: len(stage.notes) == MOST_LOST)
         assert stage.has_noted("there is no standby: no such program")

@@ -78,6 +78,12 @@ class Posted:
         return [event for event in self.events if isinstance(event, kind)]
 
 
+def watcher_of(post, filters, extra=(), **options) -> Watcher:
+    watcher = Watcher(post=post, **options)
+    watcher.watch_for(filters, extra)
+    return watcher
+
+
 class Watched:
     """A running watcher on a directory."""
 
@@ -86,7 +92,7 @@ class Watched:
         self.posted = Posted()
         self.seen: set[str] = set()
         self.filters = Filters(os.path.realpath(root), watch, ignore)
-        self.watcher = Watcher(post=self.posted, filters=self.filters, **options)
+        self.watcher = watcher_of(self.posted, self.filters, **options)
 
     def start(self) -> Watched:
         self.watcher.start()
@@ -840,7 +846,7 @@ def test_a_failure_that_comes_again_and_again(watch, tmp_path):
     write(tmp_path / "app" / "bad" / "a.py")
     path = write(tmp_path / "app" / "good" / "a.py")
     watched = watch(start=False)
-    watched.watcher = Watcher(post=watched.posted, filters=Failing(str(tmp_path / "app")))
+    watched.watcher = watcher_of(watched.posted, Failing(str(tmp_path / "app")))
     watched.start().ready()
     for text in ("one", "two"):
         path.write_text(text)
@@ -864,7 +870,8 @@ def post(event):
         print(event.reason)
     if isinstance(event, WatchReady):
         ready.set()
-watcher = Watcher(post=post, filters=Filters(sys.argv[1]))
+watcher = Watcher(post=post)
+watcher.watch_for(Filters(sys.argv[1]))
 watcher.start()
 ready.wait(10)
 watcher.stop()
@@ -964,8 +971,10 @@ def test_a_missing_module_appears(watch, mode, tmp_path):
     write(site / "foolish" / "x.py")
     write(site / "bar.py")
     watched = watch(**mode)
-    watched.watcher.watch_for_module([str(site), str(tmp_path / "none")], "foo.sub")
+    watched.watcher.watch_for_module("app", [str(site), str(tmp_path / "none")], "foo.sub")
+    watched.watcher.watch_for_module("worker", [str(tmp_path / "theirs")], "it")
     watched.settle()
+    watched.watcher.watch_for_module("worker", [], "")  # ends none but its own
     other = write(site / "other" / "a.py")
     made = write(site / "foo" / "__init__.py")
     watched.sees(site / "foo", made)
@@ -977,7 +986,7 @@ def test_a_missing_module_appears(watch, mode, tmp_path):
     watched.sees(info)
     link = write(site / "__editable__.foo.pth")
     watched.sees(link)
-    watched.watcher.stop_watching_for_module()
+    watched.watcher.watch_for_module("app", [], "")
     watched.settle()
     watched.never_saw(write(site / "foo" / "__init__.py", "new"), write(site / "foo.py"))
 
@@ -987,7 +996,7 @@ def test_a_module_that_appeared_before_it_was_looked_for(watch, mode, tmp_path):
     write(site / "bar.py")
     watched = watch(**mode)
     made = write(site / "foo" / "__init__.py")
-    watched.watcher.watch_for_module([str(site)], "foo")
+    watched.watcher.watch_for_module("app", [str(site)], "foo")
     watched.sees(site / "foo", made)
 
 
@@ -995,10 +1004,10 @@ def test_a_missing_module_in_the_root(watch, mode, tmp_path):
     root = tmp_path / "app"
     write(root / "pkg" / "a.py")
     watched = watch(**mode)
-    watched.watcher.watch_for_module([str(root)], "foo")
+    watched.watcher.watch_for_module("app", [str(root)], "foo")
     watched.settle()
     watched.sees(write(root / "foo" / "__init__.py"))
-    watched.watcher.stop_watching_for_module()
+    watched.watcher.watch_for_module("app", [], "")
     watched.settle()
     watched.sees(write(root / "foo" / "__init__.py", "new"))
 

@@ -48,7 +48,8 @@ def watching(root: Path, *watch: Path) -> Iterator[tuple[Watcher, set[str]]]:
             seen.update(event.paths)
 
     filters = Filters(os.path.realpath(root), map(str, watch))
-    watcher = Watcher(post=post, filters=filters, poll=0.05)
+    watcher = Watcher(post=post, poll=0.05)
+    watcher.watch_for(filters)
     watcher.start()
     try:
         wait_until(lambda: any(isinstance(each, WatchReady) for each in posted), 10, "ready")

@@ -1,4 +1,4 @@
-"""What a run begins with, up to the first child, before most of the launcher is even loaded.
+"""The first child, and what it needs: there before most of the launcher is even loaded.
 
 The child's interpreter starts, and loads our part of it, while the launcher loads its own: until
 the start message it runs nothing of the user's. What is imported here the app has to wait for.
@@ -34,23 +34,25 @@ hooks that the guardian gives it time for, and has the port."""
 
 
 @dataclass(slots=True)
-class Beginning:
-    """What there is of a run before its launcher."""
+class FirstChild:
+    """The first child of a program, and what there is of the run before its launcher."""
 
+    config: Config
     since: float
-    """`time.monotonic()` when it began."""
+    """`time.monotonic()` when the run began."""
     run_id: str
     detection: Detection
     interpreter: Interpreter
     app_socket: AppSocket | None
     guardian: Guardian
+    mark: str
     child: process.Child
     channel: socket.socket
-    """The launcher's end of the first child's control channel."""
+    """The launcher's end of its control channel."""
 
 
 @contextlib.contextmanager
-def begin(config: Config) -> Iterator[Beginning]:
+def spawn_first(config: Config) -> Iterator[FirstChild]:
     """Open the app's socket, start the guardian and then the first child; undo it all at the end.
 
     Raises DevlaunchError when something of this cannot be done as `config` asks for. Only in the
@@ -74,9 +76,10 @@ def begin(config: Config) -> Iterator[Beginning]:
         stack.callback(guardian.close)
         # The last one: whom the reaping overlooked, and who was to be kept until now.
         stack.callback(process.sweep, run_id, grace=config.grace)
+        mark = f"{run_id}.0"
         child, channel = process.spawn_controlled(
             interpreter.command,
-            run_id=f"{run_id}.0",
+            run_id=mark,
             isolate=config.isolate,
             env={**config.env, **os.environ},
             pass_fds=[app_socket.socket.fileno()] if app_socket else [],
@@ -84,7 +87,10 @@ def begin(config: Config) -> Iterator[Beginning]:
         stack.callback(child.reap)
         stack.callback(channel.close)
         guardian.adopt(child.pid)
-        yield Beginning(since, run_id, detection, interpreter, app_socket, guardian, child, channel)
+        yield FirstChild(
+            *(config, since, run_id, detection, interpreter, app_socket, guardian),
+            *(mark, child, channel),
+        )
 
 
 def _open_socket(config: Config, within: float) -> AppSocket | None:
