@@ -68,7 +68,7 @@ class Datagrams:
                 break
             # `outer/inner`: what a devlaunch below runs is that one's.
             mark = os.fsdecode(marks).rpartition("/")[2]
-            if words and words[0].isdigit() and mark in self.listeners:
+            if words and words[0].isdigit() and len(words[0]) < 20 and mark in self.listeners:
                 said = (int(words[0]), [os.fsdecode(word) for word in words[1:]])
                 heard.setdefault(mark, []).append(said)
         for mark, those in heard.items():

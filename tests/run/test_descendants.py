@@ -273,7 +273,7 @@ def test_only_the_present_generation_is_heard() -> None:
         ]
         others = (b"run.0\x008\0/x", b"run.1/inner.0\x008\0/x", b"other.1\x008\0/x")
         assert say(*others) == []
-        garbage = (b"", b"\0", b"run.1", b"run.1\0x\0/x", b"[" * 50000)
+        garbage = (b"", b"\0", b"run.1", b"run.1\0x\0/x", b"[" * 50000, b"run.1\0" + b"9" * 5000)
         assert say(*garbage) == []
         nothing = {"type": "modules", "files": []}
         assert say(b"run.1\x009\0x.py") == [nothing]
