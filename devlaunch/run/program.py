@@ -25,7 +25,7 @@ from devlaunch.errors import DevlaunchError
 from devlaunch.events import What
 from devlaunch.run.generation import Generation, Spawner, to_event
 from devlaunch.run.reports import WHY_SURVIVED, Reports
-from devlaunch.run.standby import Standby, level_of
+from devlaunch.run.standby import Standby
 from devlaunch.target.envfile import EnvFile
 from devlaunch.watching.reloading import Reloading
 
@@ -70,9 +70,7 @@ class Program:
             datagrams=shared.datagrams,
         )
         self._standby = Standby(
-            *(level_of(config), self._post, self._spawner),
-            debugging=debugging,
-            current=self._asked_for_imports,
+            self._post, self._spawner, debugging=debugging, current=self._asked_for_imports
         )
         stack.callback(self._standby.close)
         self._reloading = (

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from devlaunch import events
-from devlaunch.config import Config, Isolation, StandbyLevel
+from devlaunch.config import Isolation, StandbyLevel
 from devlaunch.core.standby import (
     AppStarted,
     AskForImports,
@@ -53,26 +53,21 @@ class _Waiting:
     """Whether it has said that its debugger is ready, or failed; nothing to say without one."""
 
 
-def level_of(config: Config) -> StandbyLevel:
-    """What the standby of a program is to do ahead of time."""
-    # With isolate=none it would hear the terminal's Ctrl-C and Ctrl-Z, which are for the app.
-    has_one = config.reload and config.isolate is not Isolation.NONE
-    return config.standby if has_one else StandbyLevel.OFF
-
-
 class Standby:
     """Lives in the loop's thread. `current` gives the generation that runs, if one does."""
 
     def __init__(
         self,
-        level: StandbyLevel,
         post: Callable[[object], None],
         spawner: Spawner,
         *,
         debugging: Debugging | None,
         current: Callable[[], Generation | None],
     ) -> None:
-        self._policy = StandbyPolicy(level)
+        config = spawner.config
+        # With isolate=none it would hear the terminal's Ctrl-C and Ctrl-Z, which are for the app.
+        has_one = config.reload and config.isolate is not Isolation.NONE
+        self._policy = StandbyPolicy(config.standby if has_one else StandbyLevel.OFF)
         self._post = post
         self._spawner = spawner
         self.debugging = debugging

@@ -329,7 +329,6 @@ class Stage:
         self.generation: Generation | None = None
         spawner = Spawner(CONFIG, [sys.executable, str(stub)], self.loop, run_id=self.run_id)
         self.standby = Standby(
-            StandbyLevel.FULL,
             self.loop.post,
             spawner,
             debugging=self.debugging,  # type: ignore[arg-type]
