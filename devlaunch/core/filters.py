@@ -318,8 +318,8 @@ class Filters:
 def _of_each(name: str, combine: Callable[[list[bool]], bool]) -> Any:
     """A method that asks all programs, and tells them the same."""
 
-    def ask(filters: AnyOf, *args: Any) -> bool:
-        return combine([getattr(each, name)(*args) for each in filters.programs])
+    def ask(filters: AnyOf, *args: Any, **options: Any) -> bool:
+        return combine([getattr(each, name)(*args, **options) for each in filters.programs])
 
     return ask
 

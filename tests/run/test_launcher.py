@@ -52,7 +52,7 @@ def test_a_save_when_the_first_child_was_killed_before_it_ran_anything(tmp_path:
         def end() -> None:
             with contextlib.suppress(AssertionError):
                 wait_until(mended.exists, 20)
-            launcher._loop.post(StopRequested())
+            launcher._shared.loop.post(StopRequested())
 
         threading.Thread(target=end).start()
         launcher.run()
