@@ -89,7 +89,7 @@ def test_two_programs_in_one_run_are_restarted_by_their_own_files_and_end_togeth
         (tmp_path / f"{name}.py").write_text(text)
         (tmp_path / f"{name}_part.py").touch()
         target = Target(TargetKind.SCRIPT, str(tmp_path / f"{name}.py"))
-        configs[name] = Config(target, app_dir=str(tmp_path), verbosity=-1)
+        configs[name] = Config(target, app_dir=str(tmp_path), quiet=True)
     (tmp_path / "common.py").touch()
 
     def starts() -> list[int]:
