@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from support.marks import assert_nothing_left
 from support.wait import wait_until
 
 from devlaunch.config import Config, Target, TargetKind
+from devlaunch.core.changes import CLOCK_TICK
 from devlaunch.events import OfProgram, StopRequested, TellChild
 from devlaunch.run.first_child import FirstChild, spawn_first
 from devlaunch.run.launcher import Launcher
@@ -90,7 +92,10 @@ def test_two_programs_in_one_run_are_restarted_by_their_own_files_and_end_togeth
         (tmp_path / f"{name}_part.py").touch()
         target = Target(TargetKind.SCRIPT, str(tmp_path / f"{name}.py"))
         configs[name] = Config(target, app_dir=str(tmp_path), quiet=True)
-    (tmp_path / "common.py").touch()
+    common = tmp_path / "common.py"
+    common.touch()
+    # Else they may count as saved during the start, by the grain of a file system's clock.
+    wait_until(lambda: time.time() > common.stat().st_ctime + 2 * CLOCK_TICK)
 
     def starts() -> list[int]:
         logs = [tmp_path / f"{name}.log" for name in configs]
@@ -102,12 +107,21 @@ def test_two_programs_in_one_run_are_restarted_by_their_own_files_and_end_togeth
         second = beside(first, configs["worker"], stack)
         launcher = Launcher({"web": first, "worker": second}, stack)
 
+        def have_said_what_they_run() -> bool:
+            """Until then any source file may be one of theirs."""
+            views = {name: launcher._programs[name]._reloading for name in configs}
+            return all(
+                str(tmp_path / f"{name}_part.py") in view._changes._imported
+                for name, view in views.items()
+            )
+
         def use() -> None:
             with contextlib.suppress(AssertionError):
                 wait_until(lambda: starts() == [1, 1], 20)
                 for part, expected in (
                     ("web_part", [2, 1]), ("worker_part", [2, 2]), ("common", [3, 3])
                 ):  # fmt: skip
+                    wait_until(have_said_what_they_run, 20)
                     save(tmp_path / f"{part}.py", "SAVED = True\n")
                     wait_until(lambda e=expected: starts() == e, 20)
                     seen.append(starts())
