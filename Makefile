@@ -30,7 +30,7 @@ test: $(STAMP)  ## run every test
 
 NEWEST = $(VENV)-newest
 
-test-newest:  ## run the tests with the newest of everything, in $(NEWEST); ARGS="tests/test_x.py" for some
+test-newest:  ## run the tests with the newest of everything, in $(NEWEST); ARGS="tests/run/test_x.py" for some
 	@echo "setting up $(NEWEST): devlaunch with the newest of everything"
 	@$(PYTHON) $(ENVIRONMENTS) --newest $(NEWEST) dev
 	PYTHONPATH=tests $(NEWEST)/$(SCRIPTS)/python -m support.interpreters --newest
@@ -60,7 +60,7 @@ vscode: $(STAMP)  ## build the extension for VS Code: build/vscode/devlaunch.vsi
 test-vscode: $(STAMP)  ## test that extension in a real VS Code; ARGS="import" for scenarios of that name
 	$(BIN)/python tests/vscode/run.py $(ARGS)
 
-test-windows: $(STAMP)  ## test with Windows' CPython under wine; ARGS="--python 3.13 tests/test_x.py" for less
+test-windows: $(STAMP)  ## test with Windows' CPython under wine; ARGS="--python 3.13 tests/run/test_x.py" for less
 	$(BIN)/python tests/windows/run.py $(ARGS)
 
 docs: $(STAMP)  ## serve the documentation as a site, new at each save

@@ -22,6 +22,7 @@ from devlaunch.child.pasting import command
 from devlaunch.child.targets import find_command, names_python
 from devlaunch.config import Config, TargetKind
 from devlaunch.core.detection import DebuggerKind, Detection, Way, way
+from devlaunch.debuggers import is_wanted
 from devlaunch.debuggers.snapshot import detect
 from devlaunch.debuggers.vscode import VARIABLE as VSCODE_ENDPOINTS
 from devlaunch.errors import EX_FAILURE, DevlaunchError
@@ -105,7 +106,7 @@ def examine(
     interpreter = None
     findings: list[Finding] = []
     try:
-        debugging = way(config, detection) is not Way.NONE
+        debugging = is_wanted(config, detection)
         interpreter = choose_interpreter(config.python, config.app_dir, debugging=debugging)
     except DevlaunchError as error:
         findings.append(Finding(error.message, error.hint, blocks=True))

@@ -128,7 +128,7 @@ class DeadlineReached:
 
 @dataclass(frozen=True, slots=True)
 class SignalReceived:
-    """The launcher got a signal (SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT …)."""
+    """The launcher got a signal (SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH …)."""
 
     signal: int
 

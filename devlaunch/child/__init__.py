@@ -1,8 +1,9 @@
 """What runs inside the user's interpreter. Standard library only, CPython 3.10 and later.
 
 Imports nothing else of devlaunch and only relatively of itself: it is loaded by file location, as
-`_devlaunch_child`, and may belong to another installation than the interpreter that runs it. In the
-launcher nobody imports it, but for `targets`, which knows what a command means.
+`_devlaunch_child`, and may belong to another installation than the interpreter that runs it. The
+launcher imports three of it: `targets` (what a command means), `pasting` (commands for people) and
+`servers` (which there are).
 
 Begin with `__main__`, then `bootstrap`, the order of things in a child. `control` hears and tells
 the launcher, `modules` says which files run, `tracebacks` why the app failed; `ahead` is the

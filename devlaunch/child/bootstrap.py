@@ -85,7 +85,7 @@ def prepare(control: Control, warm: Message) -> None:
 
 def tell_debugger(control: Control, error: str | None, hint: str) -> None:
     """Whether there is one; else what went wrong, and what helps."""
-    control.send("debugger", connected=error is None, error=error, hint=hint)
+    control.send("debugger", error=error, hint=hint)
 
 
 class Runtime:
@@ -356,6 +356,8 @@ def discard_bytecode(changed: list[str]) -> None:
     """Remove the cached bytecode of changed files, of all optimization levels.
 
     A .pyc counts as fresh for a source of the same size and whole-second mtime (PEP 3147, PEP 552).
+    The launcher does so at each touch; this is for what was written since, and for a cache that
+    only this interpreter knows (PYTHONPYCACHEPREFIX).
     """
     for path in changed:
         for level in ("", 1, 2):

@@ -1,6 +1,6 @@
 """Scripts, modules and commands: run in this process as `python …` would run them.
 
-Each `prepare_*` sets sys.argv, sys.path and `__main__` and returns the code to run there.
+`prepare` sets sys.argv, sys.path and `__main__` and returns the code to run there.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 Messages go in, actions come out. The keeper has one front (the IDE) and at most one current
 debuggee, plus grandchildren; it records what the IDE has configured, and replays it into each new
 debuggee before any user code runs. Begin with `keeper`, then `session` (a connection of an IDE),
-`debuggee` (one of a process) and `roster` (who sees whom); `proxy` is the
-state of `devlaunch adapter`. All is pure but `sockets`. `debuggers`
-and `adapter` import this room.
+`debuggee` (one of a process) and `roster` (who sees whom); `proxy` is the state of `devlaunch
+adapter`. All is pure but `sockets`. `debuggers` and `adapter` import this room, `run` its `events`.
 
 - *Every request is answered exactly once*, also when its debuggee has just died: see `endpoint`.
 - *The IDE sees one program that never ends.* A dying debuggee's `terminated` and `exited` never

@@ -54,7 +54,8 @@ class Debugging(Protocol):
     def tell(self, event: object) -> None:
         """`ChildGone`, `ChildUnheard`, `DebuggerReady`, `ReleaseRequested`, `ConsoleNote`.
 
-        `StandbySpawned`, of one that was given the last `standby_message`, and `StandbyGone`.
+        `StatusChanged` of `core.status`; `StandbySpawned`, of one that was given the last
+        `standby_message`, and `StandbyGone`.
         """
 
     def close(self, status: int) -> None:

@@ -12,8 +12,8 @@ is announced by one more, since the adapter passes no request of a debuggee on.
   does not have, is added by a `capabilities` event.
 - *No session comes* from an IDE that opens none (Helix), or with debugpy's `--listen`, where the
   adapter says so by a handshake of its own: the app runs, and we listen besides.
-- *Refused*: each child connects to the adapter by itself, as debugpy's sub-processes do; after one
-  that nobody has answered we listen.
+- *Refused*, or a connection that ends: children no longer wait, unless `--wait-for-client` has it
+  so, and we listen besides at once.
 """
 
 from __future__ import annotations
@@ -116,8 +116,9 @@ class KeeperDebugging:
         self.endpoint = ("", 0)
         """Where it listens for IDEs, if it does."""
         if adapter:
-            self.rows = [("debug", "in the editor's debug session", "")]
             self._join(adapter.identity.pid)
+            where = format_address(*self.endpoint) if self.endpoint[1] else ""
+            self.rows = [("debug", where or "in the editor's debug session", "")]
         else:
             try:
                 address = self._listen(*config.debug_address)

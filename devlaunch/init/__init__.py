@@ -1,4 +1,4 @@
-"""`devlaunch init`: an editor's files for this project, merged into those that are there.
+"""`devlaunch init`: an editor's files for this project, and what becomes of those that are there.
 
 Begin with `command`, then `editors`. Only `cli` imports this room. A file that is there belongs to
 its owner: only VS Code's are merged with, since most projects have a launch.json; for others it is

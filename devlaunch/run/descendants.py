@@ -8,7 +8,7 @@ generation's mark is dropped, and so is what a devlaunch below runs.
 
 Some time after each start, and after the first word of a process below, a look is taken (on Linux).
 Where a Python process has said nothing, any source counts until the next start, and what was saved
-since this one. The same look asks for reloaders that `child/nested` does not know, by two signs:
+since this one. The same look asks for reloaders that `child/reloaders` does not know, by two signs:
 
 - A process has the target's own command line, which only exec(3) gives it: a forked worker has that
   of our child, multiprocessing its own. Words may be missing, as a reloader leaves its option out.

@@ -131,10 +131,9 @@ class Program:
         if self.outcome is not None:
             return
         match event:
-            case events.FilesTouched() if self._reloading:
-                self._reloading.touched(event, now)
-            case events.WatchReady() if self._reloading:
-                self._reloading.ready(event)
+            case events.FilesTouched() | events.WatchReady():
+                if self._reloading:
+                    self._reloading.heard(event, now)
             case events.TellChild(number, message):
                 # The child may have ended meanwhile.
                 if self._generation and self._generation.number == number:

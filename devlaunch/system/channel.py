@@ -38,7 +38,7 @@ SHAPES: dict[str, Shape] = {
     "modules": {"files": [str]},
     "silent": {},
     "paused": {"paused": bool},
-    "debugger": {"connected": bool, "error": _MAYBE, "hint": _MAYBE},
+    "debugger": {"error": _MAYBE, "hint": _MAYBE},
     "note": {"text": str},
     "open": {"requests": [str]},
     "held": {"threads": [str]},

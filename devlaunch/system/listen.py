@@ -23,9 +23,6 @@ from devlaunch.system.spare import reason_of
 BACKLOG = 2048
 
 _BINDING = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
-"""On Windows SO_REUSEADDR would let two programs share a port, and without the other option so
-would a program that sets it, as uvicorn and `http.server` do."""
-
 _UNIX: Any = getattr(socket, "AF_UNIX", None)
 
 _Address = tuple[int, str]

@@ -2,8 +2,8 @@
 
 Begin with `reloading`, which joins the two; `watcher` keeps a picture of the tree (`tree`,
 `entries`) true by the OS's events (`backends`, `inotify`, `windows`), and looks itself where there
-are none (`mounts`); all questions to the disk are in `disk`. A run imports this room, and `doctor`
-and `target` what reads the disk.
+are none (`mounts`); all questions to the disk are in `disk`. A run imports this room, `doctor`
+watches as a run does, and `target` reads by `disk`.
 
 - *Directory by directory*: ignored trees are never entered, so the number of watches does not
   depend on them; with `-v` their tops are watched, to say why a save there does nothing.

@@ -81,13 +81,20 @@ class Reloading:
         each = (self._debounce.deadline, self._unexplained.deadline)
         return min((due for due in each if due is not None), default=None)
 
-    def ready(self, event: WatchReady) -> None:
+    def heard(self, event: FilesTouched | WatchReady, now: float) -> None:
+        """Something from the watcher."""
+        if isinstance(event, WatchReady):
+            self._ready(event)
+        else:
+            self._touched(event, now)
+
+    def _ready(self, event: WatchReady) -> None:
         """The first scan is done: it knows what the files of --watch held."""
         known = self._changes
         changed = (path for path, data, when in event.contents if known.record(path, data, when))
         self._restart_for(changed)
 
-    def touched(self, event: FilesTouched, now: float) -> None:
+    def _touched(self, event: FilesTouched, now: float) -> None:
         """The OS reported paths."""
         discard_bytecode(event.paths)
         interesting = self._changes.interesting
@@ -118,6 +125,8 @@ class Reloading:
 
     def _waits_for(self, digests: Mapping[str, str | None], now: float) -> bool:
         """Whether one of these files cannot be read yet, which is not to be taken for gone."""
+        if not digests:
+            return False  # nothing is due: how long the others have been waited for goes on
         if not any(found is None and is_withheld(path) for path, found in digests.items()):
             self._withheld_since = math.inf
             return False

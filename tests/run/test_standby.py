@@ -293,7 +293,7 @@ for line in control:
     control.flush()
 """
 WARM = {"type": "warm", "modules": 3, "memory": 5_000_000, "unsafe": {}}
-PREPARED = {"type": "debugger", "connected": True, "error": None}
+PREPARED = {"type": "debugger", "error": None}
 
 
 class FakeDebugging:
@@ -398,7 +398,7 @@ def test_what_spoils_one_is_left_out_of_the_next(tmp_path: Path) -> None:
 
 
 def test_a_debugger_that_cannot_be_loaded_ends_it(tmp_path: Path) -> None:
-    script = {"warm": [{**PREPARED, "connected": False, "error": "no such module"}]}
+    script = {"warm": [{**PREPARED, "error": "no such module"}]}
     with Stage(tmp_path, script, {"port": 1}) as stage:
         stage.run_until(lambda: stage.has_noted("could not be loaded: no such module"))
         assert stage.debugging.pids == []
