@@ -86,7 +86,7 @@ class Report:
 
 def main(words: Sequence[str]) -> int:
     """Run `devlaunch doctor` with these words, and return the exit status. Raises UsageError."""
-    line = read(words, FLAGS)
+    line = read(words, FLAGS, "devlaunch doctor")
     if "help" in line.flags:
         print_text(HELP)
         return 0

@@ -75,6 +75,7 @@ def project(tmp_path: Path) -> Path:
     [
         ([], "no target: what shall be run?", "did you mean app:app?"),
         (["--prot", "1"], "there is no option --prot", "did you mean --port?"),
+        (["-p", "1"], "there is no option -p", "did you mean --port?"),
         (["--port"], "option '--port' requires an argument", "--help"),
         (["--debug-attach=1", "app:app"], "option '--debug-attach' does not take a value", ""),
         (["-vx", "app:app"], "there is no option -x", "--help"),
@@ -325,6 +326,8 @@ def test_the_help_tells_how_to_have_no_debugger() -> None:
         ("--poll=2 tool.py --poll", {"poll": "2"}, "tool.py --poll"),
         ("app:app --poll", {"poll": "on"}, "app:app"),
         ("--uds a:b tool.py", {"uds": "a:b"}, "tool.py"),
+        ("--watch -mx app:app", {"watch": ["-mx"]}, "app:app"),
+        ("--host -- app:app", {"host": "--"}, "app:app"),
         ("--watch a app:app --watch=b", {"watch": ["a", "b"]}, "app:app"),
         ("app:app -- x", {}, "app:app -- x"),
         ("app:app x -v", {"verbose": True}, "app:app x"),

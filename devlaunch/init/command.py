@@ -27,6 +27,7 @@ from devlaunch.target.settings import read_pyproject, resolve
 from devlaunch.terminal.console import Console, wants_color
 from devlaunch.terminal.stdout import print_text
 
+NAME = "devlaunch init"
 FLAGS = (("--print",), ("-y", "--yes"))
 HELP = """\
 Usage: devlaunch init EDITOR [--print | --yes] [OPTIONS] [TARGET] [ARGS]...
@@ -69,7 +70,7 @@ def help_text() -> str:
 def main(words: Sequence[str]) -> int:
     """Run `devlaunch init` with these words, and return the exit status. Raises DevlaunchError."""
     name, rest = split_editor(words)
-    line = read(rest, FLAGS)
+    line = read(rest, FLAGS, NAME)
     if "help" in line.flags:
         print_text(help_text())
         return 0
@@ -81,7 +82,7 @@ def main(words: Sequence[str]) -> int:
     found: list[Candidate] = []
     if TARGET not in line.given:
         more, found = _choose(config, root, name)
-        line = read([*rest, *more], FLAGS)
+        line = read([*rest, *more], FLAGS, NAME)
         config = resolve(line.given)
     editor, launch = EDITORS[name], _launch(line.given, config)
     editor = editor.prepare(editor, root, config)
@@ -95,7 +96,7 @@ def main(words: Sequence[str]) -> int:
 
 def split_editor(words: Sequence[str]) -> tuple[str, list[str]]:
     """The editor and the other words; options may stand before it. Raises UsageError."""
-    given, flags = read(words, FLAGS)
+    given, flags = read(words, FLAGS, NAME)
     if "help" in flags:
         return "", list(words)
     valid = f"devlaunch init EDITOR, with {listed(EDITORS)}"

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from devlaunch.init import jsonc
 from devlaunch.init.jsonc import Node
 
+_WORDS: dict[type, str] = {dict: "object", list: "array"}
+
 
 def merge_jsonc(text: str, addition: str, entries: str, key: str) -> str:
     """Add to the list `entries`, or bring up to date, the objects that are told apart by `key`.
@@ -46,7 +48,8 @@ class _Merge:
 
     def _expect(self, kind: type, what: str, there: Node) -> None:
         if not isinstance(there.value, kind):
-            raise json.JSONDecodeError(what, self.text, there.start)
+            seen = _WORDS.get(type(there.value), "scalar")
+            raise json.JSONDecodeError(f"{what}, not {seen}", self.text, there.start)
 
     def _merge_member(self, there: Node, member: Node) -> None:
         if member.key == self.entries:

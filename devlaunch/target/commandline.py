@@ -14,11 +14,12 @@ import click
 
 from devlaunch.config import Option
 from devlaunch.errors import UsageError
-from devlaunch.target.converters import BadValue, to_poll
+from devlaunch.target.converters import BadValue, nearest, to_poll
 from devlaunch.target.options import OPTIONS, TARGET
 from devlaunch.target.words import looks_like_app
 
 _VALUE_OPTIONAL = {option.flag for option in OPTIONS if option.value_optional}
+_VALUED = {option.flag for option in OPTIONS if not option.is_switch} - _VALUE_OPTIONAL
 
 
 class CommandLine(NamedTuple):
@@ -28,14 +29,20 @@ class CommandLine(NamedTuple):
     flags: set[str]
 
 
-def read(words: Sequence[str], flags: Sequence[Sequence[str]] = ()) -> CommandLine:
+def read(
+    words: Sequence[str], flags: Sequence[Sequence[str]] = (), name: str = "devlaunch"
+) -> CommandLine:
     """What these words say; `flags` are allowed, by all their names, and help. Raises UsageError.
 
-    A flag is returned by its long name, without the dashes.
+    A flag is returned by its long name, without the dashes. `name` is whose words they are.
     """
     own = [click.Option(names, is_flag=True) for names in (("-h", "--help"), *flags)]
-    command = click.Command(None, params=[*map(_parameter, OPTIONS), *own], add_help_option=False)
-    stops = (at for at, word in enumerate(words) if word == "--" or word.startswith("-m"))
+    command = click.Command(name, params=[*map(_parameter, OPTIONS), *own], add_help_option=False)
+    stops = (
+        at
+        for at, (before, word) in enumerate(pairwise(["", *words]))
+        if (word == "--" or word.startswith("-m")) and before not in _VALUED
+    )
     end = next(stops, len(words))
     ours = [_with_value(*pair) for pair in pairwise([*words[:end], ""])]
     context = _parse(command, ours, interspersed=False)
@@ -61,14 +68,17 @@ def _parse(command: click.Command, words: list[str], *, interspersed: bool) -> c
             None, list(words), allow_extra_args=True, allow_interspersed_args=interspersed
         )
     except click.NoSuchOption as error:
-        close = error.possibilities
+        names = [name for option in command.params for name in option.opts if name[:2] == "--"]
+        close = nearest(error.option_name, names)
         raise UsageError(
             f"there is no option {error.option_name}",
-            hint=f"did you mean {close[0]}?" if close else "devlaunch --help lists the options",
+            hint=f"did you mean {close}?" if close else f"{command.name} --help lists the options",
         ) from None
     except click.UsageError as error:
         text = error.format_message().rstrip(".")
-        raise UsageError(text[:1].lower() + text[1:], hint="devlaunch --help shows how") from None
+        raise UsageError(
+            text[:1].lower() + text[1:], hint=f"{command.name} --help shows how"
+        ) from None
 
 
 def _parameter(option: Option) -> click.Option:

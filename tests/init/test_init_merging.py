@@ -167,8 +167,8 @@ def test_merging_launch_json(before: str, after: str | None) -> None:
 @pytest.mark.parametrize(
     ("before", "line", "message"),
     [
-        ('{\n  "configurations": {}\n}', 2, "configurations: expected an array"),
-        ("[]", 1, "expected an object"),
+        ('{\n  "configurations": {}\n}', 2, "configurations: expected an array, not object"),
+        ("[]", 1, "expected an object, not array"),
         ('{\n  "configurations": [\n    {,}\n  ]\n}', 3, "Expecting property name"),
     ],
 )
