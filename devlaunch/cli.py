@@ -12,7 +12,7 @@ from devlaunch.config import OUTPUT, Option
 from devlaunch.errors import DevlaunchError
 from devlaunch.system.spare import shortages
 from devlaunch.target.commandline import read
-from devlaunch.target.options import ADAPTER, OPTIONS
+from devlaunch.target.options import ADAPTER, OPTIONS, help_of
 from devlaunch.target.settings import resolve
 from devlaunch.target.words import TARGETS
 from devlaunch.terminal.console import Console
@@ -147,7 +147,7 @@ def version_text() -> str:
 
 
 def _help_rows(option: Option) -> list[tuple[str, str]]:
-    rows = [(_signature(option), option.help)]
+    rows = [(_signature(option), help_of(option))]
     return [*rows, (f"    --no-{option.key}", option.off_help)] if option.off_help else rows
 
 

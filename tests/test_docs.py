@@ -29,7 +29,7 @@ from devlaunch.config import Option
 from devlaunch.core import supervisor
 from devlaunch.init import command as init
 from devlaunch.target.commandline import read
-from devlaunch.target.options import OPTIONS
+from devlaunch.target.options import OPTIONS, help_of
 from devlaunch.target.settings import resolve
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +71,7 @@ def options_page() -> str:
 
 
 def options_table(group: str) -> str:
-    rows = [f"| {flags_of(o)} | {o.help} |" for o in OPTIONS if o.group == group]
+    rows = [f"| {flags_of(o)} | {help_of(o)} |" for o in OPTIONS if o.group == group]
     return "\n".join([f"## {group}\n", "| | |", "|---|---|", *rows]) + "\n"
 
 

@@ -15,7 +15,7 @@ from devlaunch.dap.joining import without_output
 from devlaunch.dap.proxy import TERMINALS
 from devlaunch.events import Message
 from devlaunch.target.converters import choices
-from devlaunch.target.options import OPTIONS, camel
+from devlaunch.target.options import OPTIONS, camel, help_of
 
 Schema = dict[str, Any]
 
@@ -77,7 +77,7 @@ _OWN_HELP = {
 
 def _from_option(option: Option) -> Attribute:
     default = _OWN_DEFAULTS.get(option.key, _DEFAULTS.get(option.field))
-    text = _OWN_HELP.get(option.key, option.help)
+    text = _OWN_HELP.get(option.key) or help_of(option)
     return Attribute(
         camel(option.key),
         _shape(option),

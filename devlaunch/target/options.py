@@ -20,9 +20,7 @@ def _option(field: Field[object]) -> Option:
     kind = str(field.type).removesuffix(" | None")
     item = kind.removeprefix("tuple[").removesuffix(", ...]")
     option: Option = field.metadata["option"]
-    valid = choices(item)
-    text = option.help.replace("{choices}", listed(valid)) if valid else option.help
-    return replace(option, help=text, field=field.name, kind=item, is_list=item != kind)
+    return replace(option, field=field.name, kind=item, is_list=item != kind)
 
 
 OPTIONS = tuple(_option(field) for field in fields(Config) if field.metadata)
@@ -30,6 +28,12 @@ BY_KEY = {option.key: option for option in OPTIONS}
 TARGET = "target"
 TARGET_VARIABLE = PREFIX + "TARGET"
 KEYS = (*BY_KEY, TARGET)
+
+
+def help_of(option: Option) -> str:
+    """Its help, with the values of its type. Only when it is shown: for them files are read."""
+    valid = choices(option.kind)
+    return option.help.replace("{choices}", listed(valid)) if valid else option.help
 
 
 def camel(key: str) -> str:
