@@ -222,6 +222,8 @@ with open(os.environ["PROBE_ANSWER"] + ".part", "w") as file:
         **{f.name: getattr(found, f.name) for f in dataclasses.fields(found) if f.name != "setup"},
     }, file)
 os.rename(os.environ["PROBE_ANSWER"] + ".part", os.environ["PROBE_ANSWER"])
+if "PROBE_STAYS" in os.environ:  # its end would end the session before we do
+    __import__("time").sleep(600)
 """
 
 
@@ -341,6 +343,7 @@ def test_debugpy_that_is_only_imported(probe: Probe) -> None:
 
 @pytest.mark.parametrize("follow", [True, False])
 def test_launched_by_the_adapter(probe: Probe, follow: bool) -> None:
+    probe.env["PROBE_STAYS"] = "1"
     with Adapter(probe.python, probe.env) as ide:
         ide.launch(program=str(probe.script), subProcess=follow)
         found = probe.found()
@@ -351,6 +354,7 @@ def test_launched_by_the_adapter(probe: Probe, follow: bool) -> None:
 
 
 def test_a_subprocess_of_a_debugged_program(probe: Probe, tmp_path: Path) -> None:
+    probe.env["PROBE_STAYS"] = "1"
     parent = tmp_path / "parent.py"
     parent.write_text("import subprocess, sys\nsubprocess.call([sys.executable, 'probe.py'])\n")
     with Adapter(probe.python, probe.env) as ide:
@@ -364,6 +368,7 @@ def test_a_subprocess_of_a_debugged_program(probe: Probe, tmp_path: Path) -> Non
 
 
 def test_debugpy_connects(own: Probe) -> None:
+    own.env["PROBE_STAYS"] = "1"
     with Adapter(own.python, own.env) as ide:
         ide.send_attach(listen={"host": "127.0.0.1", "port": 0})
         port = ide.client.wait_event("debugpyWaitingForServer")["port"]
